@@ -1,0 +1,58 @@
+/* Files, as an interface: spool and hot volumes touch the disk only through this, so that a
+ * simulator can give them one that tears, drops and corrupts.
+ *
+ * Paths are relative to the directory that the disk was opened on. Any thread may use a disk;
+ * a file's calls may run at the same time on ranges that do not overlap. No call retries a
+ * failed write or sync: after one, what is on the disk is unknown. */
+#ifndef WAYBILL_BASE_DISK_H
+#define WAYBILL_BASE_DISK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/bytes.h"
+#include "common/base/error.h"
+
+struct disk;
+struct disk_file;
+
+/* Called once per name in a directory; false ends the listing. */
+typedef bool disk_name_visitor(void *context, const char *name);
+
+struct disk_ops {
+    /* Opens a file for reading and writing; `create` makes it where it is missing. */
+    struct disk_file *(*open)(struct disk *disk, const char *path, bool create, struct error *error);
+    void (*close)(struct disk_file *file);
+    /* Writes all of it or fails. */
+    bool (*write)(struct disk_file *file, uint64_t offset, struct bytes data, struct error *error);
+    /* Reads up to `size` bytes; returns how many (fewer only at the end of the file), -1 on failure. */
+    int64_t (*read)(struct disk_file *file, uint64_t offset, void *out, size_t size, struct error *error);
+    /* Makes what was written, and the size, durable. */
+    bool (*sync)(struct disk_file *file, struct error *error);
+    /* Reserves space for the range and extends the file to hold it. */
+    bool (*allocate)(struct disk_file *file, uint64_t offset, uint64_t size, struct error *error);
+    bool (*truncate)(struct disk_file *file, uint64_t size, struct error *error);
+    bool (*size)(struct disk_file *file, uint64_t *size, struct error *error);
+    /* Makes a directory and those above it; one that exists is fine. */
+    bool (*make_directory)(struct disk *disk, const char *path, struct error *error);
+    /* Makes names in a directory durable after create, rename or unlink. */
+    bool (*sync_directory)(struct disk *disk, const char *path, struct error *error);
+    bool (*rename)(struct disk *disk, const char *from, const char *to, struct error *error);
+    /* Removing what is not there is fine. */
+    bool (*unlink)(struct disk *disk, const char *path, struct error *error);
+    bool (*list)(struct disk *disk, const char *path, disk_name_visitor *visit, void *context, struct error *error);
+    void (*free)(struct disk *disk);
+};
+
+struct disk {
+    const struct disk_ops *ops;
+};
+
+struct disk_file {
+    const struct disk_ops *ops;
+};
+
+/* The machine's file system below `root`, which is created where it is missing. */
+struct disk *posix_disk_new(const char *root, struct error *error);
+
+#endif

@@ -1,0 +1,91 @@
+/* A gRPC server on the C core, for handlers that know nothing of completion queues.
+ *
+ * Unary methods. An INLINE handler runs on a queue thread and must not block: it decodes,
+ * checks, hands the call on and returns; whoever finishes the work answers with
+ * rpc_call_reply or rpc_call_fail, from any thread, exactly once. A BLOCKING handler runs on
+ * the server's bounded pool of workers and may wait for a disk or a peer.
+ *
+ * Streaming methods. The handler has a worker to itself until it returns; it reads and
+ * writes with blocking calls on a queue of its own (rpc_stream.h).
+ *
+ * Bounds, each answered with RESOURCE_EXHAUSTED and RetryInfo, never with a wait without
+ * end: unary calls in flight, streams at once, jobs waiting for a worker. A message longer
+ * than max_message_bytes gets RESOURCE_EXHAUSTED too (reason MESSAGE_TOO_LARGE); unknown
+ * methods get UNIMPLEMENTED (reason UNKNOWN_METHOD).
+ *
+ * Client keepalive pings are permitted. Life: new, add methods, start, drain, free; each from
+ * one thread. */
+#ifndef WAYBILL_RPC_RPC_SERVER_H
+#define WAYBILL_RPC_RPC_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/arena.h"
+#include "common/base/error.h"
+
+struct rpc_server;
+struct rpc_call;
+struct rpc_stream;
+
+struct rpc_server_options {
+    const char *name;             /* names its threads, at most 8 characters */
+    const char *listen;           /* "host:port"; port 0 takes a free one */
+    unsigned queue_threads;       /* threads on the completion queue; 1 is best on two cores */
+    unsigned blocking_threads;    /* workers for BLOCKING unary handlers */
+    unsigned max_waiting;         /* BLOCKING calls that may wait for a worker */
+    unsigned max_unary_in_flight; /* INLINE calls whose answer is not out yet */
+    unsigned max_streams;         /* streams at once; each has a thread while it lasts */
+    size_t max_message_bytes;     /* largest request message */
+};
+
+/* Sees every finished call, for metrics: any thread, must be quick. */
+struct rpc_observer {
+    void (*finished)(void *self, const char *method, enum error_code code, int64_t duration_us);
+    void *self;
+};
+
+enum rpc_method_kind { RPC_INLINE, RPC_BLOCKING };
+
+typedef void rpc_unary_handler(void *service, struct rpc_call *call);
+typedef void rpc_stream_handler(void *service, struct rpc_stream *stream);
+
+struct rpc_server *rpc_server_new(const struct rpc_server_options *options);
+void rpc_server_observe(struct rpc_server *server, struct rpc_observer observer);
+/* `path` is "/package.Service/Method" and must outlive the server. */
+void rpc_server_add_unary(struct rpc_server *server, const char *path, enum rpc_method_kind kind,
+                          rpc_unary_handler *handler, void *service);
+void rpc_server_add_stream(struct rpc_server *server, const char *path, rpc_stream_handler *handler, void *service);
+/* Answers every method of a service that has no handler with UNIMPLEMENTED (reason
+ * NOT_SERVED_YET), so that clients can tell them from a wrong name. */
+void rpc_server_add_service(struct rpc_server *server, const struct ProtobufCServiceDescriptor *service);
+/* Binds and begins to serve. UNAVAILABLE when the address cannot be had. */
+bool rpc_server_start(struct rpc_server *server, struct error *error);
+/* The port it listens on. */
+int rpc_server_port(const struct rpc_server *server);
+/* Whether rpc_server_drain has begun: long streams end themselves when they see it. */
+bool rpc_server_draining(const struct rpc_server *server);
+/* Takes no new calls (UNAVAILABLE), lets those under way finish for at most grace_ms, cancels
+ * what is left and returns when every handler has returned and every call is answered. */
+void rpc_server_drain(struct rpc_server *server, int64_t grace_ms);
+/* Only after drain, or if it was never started. */
+void rpc_server_free(struct rpc_server *server);
+
+/* ---- one unary call; valid until answered ---- */
+
+/* The request's wire form, valid until the call is answered. */
+struct bytes rpc_call_request(const struct rpc_call *call);
+/* Memory that lives until the call is answered. */
+struct arena *rpc_call_arena(struct rpc_call *call);
+/* Decodes the request into the call's arena; on failure answers the call and returns NULL. */
+ProtobufCMessage *rpc_call_decode(struct rpc_call *call, const ProtobufCMessageDescriptor *type);
+/* The value of a request header (lower-case name), NULL where there is none. */
+const char *rpc_call_header(const struct rpc_call *call, const char *name);
+/* Microseconds until the client's deadline; INT64_MAX where it set none. */
+int64_t rpc_call_time_left_us(const struct rpc_call *call);
+/* Each ends the call; the pointer is dead afterwards. Any thread, once. */
+void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *response);
+void rpc_call_fail(struct rpc_call *call, const struct error *error);
+
+#endif

@@ -1,0 +1,58 @@
+/* Streams with blocking reads and writes: the server's side of a streaming call, and a
+ * client's. One thread at a time uses a stream. */
+#ifndef WAYBILL_RPC_RPC_STREAM_H
+#define WAYBILL_RPC_RPC_STREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/arena.h"
+#include "common/base/bytes.h"
+#include "common/base/error.h"
+
+struct rpc_stream;
+
+enum rpc_read {
+    RPC_READ_MESSAGE, /* there is one more */
+    RPC_READ_END,     /* the peer has sent all it wanted to */
+    RPC_READ_ERROR,   /* cancelled, broken, too large, or the deadline passed: error says which */
+};
+
+/* Bulk bytes that gRPC sends without a copy: filled by the caller, given up by writing. */
+struct rpc_buffer;
+struct rpc_buffer *rpc_buffer_new(size_t size);
+uint8_t *rpc_buffer_data(struct rpc_buffer *buffer);
+/* Only for a buffer that was not handed to rpc_stream_write_bulk. */
+void rpc_buffer_free(struct rpc_buffer *buffer);
+
+/* The next message's wire form, valid until the next read on this stream. Blocks. */
+enum rpc_read rpc_stream_read(struct rpc_stream *stream, struct bytes *message, struct error *error);
+/* Sends a message; returns once gRPC has taken it (flow control blocks here). False when the
+ * stream is broken; then read or finish tells why. */
+bool rpc_stream_write(struct rpc_stream *stream, const ProtobufCMessage *message);
+/* Sends a message whose wire form is `head` followed by the first `size` bytes of the buffer,
+ * without copying those. Takes the buffer, also on failure. */
+bool rpc_stream_write_bulk(struct rpc_stream *stream, struct bytes head, struct rpc_buffer *body, size_t size);
+
+/* ---- server side ---- */
+
+/* The value of a request header (lower-case name), NULL where there is none. */
+const char *rpc_stream_header(const struct rpc_stream *stream, const char *name);
+/* Whether the client went away or the server cancels what is left. Any thread. */
+bool rpc_stream_cancelled(const struct rpc_stream *stream);
+/* Whether the server drains: a stream without natural end should finish. */
+bool rpc_stream_draining(const struct rpc_stream *stream);
+/* Ends the call with a status; error NULL is OK. The handler calls it once, last, or not at
+ * all, which is INTERNAL. */
+void rpc_stream_finish(struct rpc_stream *stream, const struct error *error);
+
+/* ---- client side ---- */
+
+/* Tells the server that nothing more comes. */
+bool rpc_stream_writes_done(struct rpc_stream *stream);
+/* Any thread: ends the call with CANCELLED; blocked reads and writes return. */
+void rpc_stream_cancel(struct rpc_stream *stream);
+/* Waits for the status, frees the stream. True when it is OK. */
+bool rpc_stream_close(struct rpc_stream *stream, struct error *error);
+
+#endif
