@@ -1,0 +1,47 @@
+/* Every tunable of metadata-svc, with default, range and help in config.c, from which the
+ * table of docs/configuration.md is made. */
+#ifndef WAYBILL_METADATA_CONFIG_H
+#define WAYBILL_METADATA_CONFIG_H
+
+#include <stdint.h>
+
+#include "common/base/config.h"
+#include "common/base/log.h"
+
+struct metadata_config {
+    char *shard;
+    char *listen;
+    char *bulk_listen;
+    char *admin_listen; /* "" = no admin port */
+    char *data_dir;
+    char *spool_dir; /* filled: <data_dir>/spool */
+    char *nats_url;
+    enum log_level log_level;
+
+    int64_t commit_queue;
+    int64_t commit_batch_records;
+    int64_t commit_batch_bytes;
+    int64_t request_id_retention_ms;
+    int64_t read_threads;
+    int64_t max_message_bytes;
+    int64_t max_watches;
+
+    int64_t max_streams;
+    int64_t spool_max_bytes;
+    int64_t spool_segment_bytes;
+
+    int64_t change_log_retention_ms;
+    int64_t change_log_max_bytes;
+    int64_t outbox_max_events;
+    int64_t publish_window;
+    int64_t stream_max_bytes;  /* 0 = no limit */
+    int64_t stream_max_age_ms; /* 0 = no limit */
+
+    int64_t leveldb_cache_bytes;
+    int64_t leveldb_write_buffer_bytes;
+    int64_t drain_grace_ms;
+};
+
+extern const struct config_table metadata_config_table;
+
+#endif

@@ -1,0 +1,40 @@
+/* Every tunable of object-svc, with default, range and help in config.c, from which the
+ * table of docs/configuration.md is made. */
+#ifndef WAYBILL_OBJECT_CONFIG_H
+#define WAYBILL_OBJECT_CONFIG_H
+
+#include <stdint.h>
+
+#include "common/base/config.h"
+#include "common/base/log.h"
+
+/* Which backend keeps long-term objects. */
+enum object_cold_store { OBJECT_COLD_STORE_DIRECTORY };
+
+struct object_config {
+    char *replica; /* filled: the host name */
+    char *shard;
+    char *listen;
+    char *admin_listen; /* "" = no admin port */
+    char *data_dir;
+    enum object_cold_store cold_store;
+    char *cold_dir; /* filled: <data_dir>/cold */
+    char *metadata_target;
+    char *payload_target;
+    char *nats_url;
+    enum log_level log_level;
+
+    int64_t ingest_batch;
+    int64_t ingest_batch_bytes;
+    int64_t ack_wait_ms;
+    int64_t volume_bytes;
+    int64_t tier_interval_ms;
+    int64_t policy_refresh_ms;
+    int64_t max_streams;
+    int64_t max_message_bytes;
+    int64_t drain_grace_ms;
+};
+
+extern const struct config_table object_config_table;
+
+#endif
