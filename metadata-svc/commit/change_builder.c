@@ -1,0 +1,112 @@
+#include "metadata-svc/commit/change_builder.h"
+
+#include "metadata-svc/store/layout.h"
+#include "metadata-svc/store/record_codec.h"
+
+int64_t change_builder_next_revision(struct change_builder *builder) {
+    return ++builder->revision;
+}
+
+static Waybill__V1__ChangeEvent *begin_event(const struct change_builder *builder, const struct change *change,
+                                             int64_t revision, struct arena *arena) {
+    Waybill__V1__ChangeEvent *event = arena_alloc(arena, sizeof *event);
+    waybill__v1__change_event__init(event);
+    event->shard = (char *)(uintptr_t)builder->shard;
+    event->revision = revision;
+    event->type = (Waybill__V1__ChangeType)change->type;
+    event->commit_time = timestamp_to_proto(builder->now_us, arena);
+    event->previous_revision = change->previous_revision;
+    event->previous_version = change->previous_version;
+    if (change->request_id != NULL) {
+        event->request_id = uuid_to_text(change->request_id, arena);
+    }
+    return event;
+}
+
+static void log_event_entry(struct change_builder *builder, const Waybill__V1__ChangeEvent *event,
+                            struct arena *arena) {
+    size_t size = waybill__v1__change_event__get_packed_size(event);
+    uint8_t *wire = arena_alloc(arena, size);
+    waybill__v1__change_event__pack(event, wire);
+    overlay_put(&builder->overlay, layout_change_key(arena, event->revision), bytes_of(wire, size));
+}
+
+void change_builder_log_record(struct change_builder *builder, const struct change *change, const struct record *record,
+                               struct arena *arena) {
+    Waybill__V1__ChangeEvent *event = begin_event(builder, change, record->revision, arena);
+    event->record = record_to_proto(record, arena);
+    event->cause = event->record->cause;
+    log_event_entry(builder, event, arena);
+}
+
+void change_builder_log_bucket(struct change_builder *builder, const struct change *change, const struct bucket *bucket,
+                               const struct cause *cause, struct arena *arena) {
+    Waybill__V1__ChangeEvent *event = begin_event(builder, change, bucket->revision, arena);
+    event->bucket = bucket_to_proto(bucket, arena);
+    event->cause = arena_alloc(arena, sizeof *event->cause);
+    waybill__v1__cause__init(event->cause);
+    event->cause->actor = (char *)(uintptr_t)cause->actor;
+    event->cause->reason = (char *)(uintptr_t)cause->reason;
+    event->cause->system = (Waybill__V1__SystemCause)cause->system;
+    log_event_entry(builder, event, arena);
+}
+
+/* The newest version of the key that serves, once `changed` is as it is now. */
+static bool find_serving_version(struct change_builder *builder, const struct record_head *head,
+                                 const struct record *changed, struct arena *arena, int64_t *serving,
+                                 struct error *error) {
+    *serving = 0;
+    if (head->record.state == RECORD_DELETED) {
+        return true;
+    }
+    struct kv_lookup lookup = overlay_lookup(&builder->overlay);
+    for (int64_t version = head->record.version; version > 0; version--) {
+        struct record other = *changed;
+        bool found = true;
+        if (version != changed->version &&
+            !record_store_get_version(lookup, changed->bucket, changed->key, version, arena, &other, &found, error)) {
+            return false;
+        }
+        if (!found || other.state == RECORD_DELETED) {
+            return true;
+        }
+        if (record_state_serves(other.state)) {
+            *serving = version;
+            return true;
+        }
+    }
+    return true;
+}
+
+bool change_builder_update_version(struct change_builder *builder, struct record *record, enum change_type type,
+                                   const struct uuid *request_id, struct arena *arena, struct error *error) {
+    struct record_head head;
+    bool found;
+    if (!record_store_get_head(overlay_lookup(&builder->overlay), record->bucket, record->key, arena, &head, &found,
+                               error)) {
+        return false;
+    }
+    if (!found) {
+        return error_set(error, ERROR_DATA_LOSS, "RECORD_CORRUPT", "a version of \"%s\" has no latest one",
+                         record->key);
+    }
+    int64_t serving;
+    if (!find_serving_version(builder, &head, record, arena, &serving, error)) {
+        return false;
+    }
+    struct change change = {type, head.last_revision, head.record.version, request_id};
+    record->revision = change_builder_next_revision(builder);
+    record->serving_version = serving;
+    if (head.record.version == record->version) {
+        head.record = *record;
+    } else {
+        head.record.serving_version = serving;
+        overlay_put(&builder->overlay, layout_version_key(arena, record->bucket, record->key, record->version),
+                    record_store_version_value(record, arena));
+    }
+    head.last_revision = record->revision;
+    overlay_put(&builder->overlay, layout_head_key(arena, record->bucket, record->key),
+                record_store_head_value(&head, arena));
+    change_builder_log_record(builder, &change, record, arena);
+    return true;
+}

@@ -1,0 +1,38 @@
+/* A batch of changes in the making: the overlay they are made in, and the revision and time
+ * they get. Used by the parts of the commit engine only. */
+#ifndef WAYBILL_COMMIT_CHANGE_BUILDER_H
+#define WAYBILL_COMMIT_CHANGE_BUILDER_H
+
+#include "metadata-svc/commit/commit_request.h"
+#include "metadata-svc/commit/overlay.h"
+
+struct change_builder {
+    struct overlay overlay;
+    const char *shard;
+    int64_t revision; /* of the last change made */
+    int64_t now_us;   /* the batch's commit time */
+};
+
+/* What an event tells besides the after-image. */
+struct change {
+    enum change_type type;
+    int64_t previous_revision;
+    int64_t previous_version;
+    const struct uuid *request_id; /* NULL for none */
+};
+
+/* Gives the change the next revision and returns it; the after-image must carry it, so it is
+ * taken before change_builder_log_*. */
+int64_t change_builder_next_revision(struct change_builder *builder);
+/* Puts the event into the batch. */
+void change_builder_log_record(struct change_builder *builder, const struct change *change, const struct record *record,
+                               struct arena *arena);
+void change_builder_log_bucket(struct change_builder *builder, const struct change *change, const struct bucket *bucket,
+                               const struct cause *cause, struct arena *arena);
+/* Changes the state of an existing version, be it the latest or an older one: gives it the
+ * next revision, keeps the key's serving version right and logs the change. False only when
+ * the store fails; then the batch is as before. */
+bool change_builder_update_version(struct change_builder *builder, struct record *record, enum change_type type,
+                                   const struct uuid *request_id, struct arena *arena, struct error *error);
+
+#endif

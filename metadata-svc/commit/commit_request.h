@@ -1,0 +1,84 @@
+/* One change that somebody asks for, and what became of it.
+ *
+ * The caller checks what can be checked without the store, fills the request, submits it and
+ * gets it back through `done` with the result filled in; then it owns it again. Pointers of
+ * the request stay valid until then; those of the result live in request->arena. */
+#ifndef WAYBILL_COMMIT_COMMIT_REQUEST_H
+#define WAYBILL_COMMIT_COMMIT_REQUEST_H
+
+#include "common/base/arena.h"
+#include "common/base/error.h"
+#include "common/checksum/fingerprint.h"
+#include "metadata-svc/store/record.h"
+
+enum commit_kind {
+    COMMIT_CREATE_BUCKET, /* bucket: name and policy */
+    COMMIT_PUT,           /* record: what the caller says; payload says how its bytes come */
+    COMMIT_FINISH_UPLOAD, /* an announced payload is durable in the spool */
+    COMMIT_DELETE,        /* record.bucket and record.key */
+    COMMIT_REPORTS,       /* what object-svc did */
+};
+
+enum payload_source {
+    PAYLOAD_FROM_NOWHERE,  /* metadata only */
+    PAYLOAD_FROM_REQUEST,  /* inline_data goes into the batch: one flush for both */
+    PAYLOAD_FROM_SPOOL,    /* durable in the spool already */
+    PAYLOAD_FROM_PRODUCER, /* announced; FINISH_UPLOAD follows some day */
+};
+
+enum object_outcome { OBJECT_STORED = 1, OBJECT_TIERED = 2, OBJECT_FAILED = 3, OBJECT_DROPPED = 4 };
+enum report_verdict { REPORT_ACCEPTED = 1, REPORT_OBSOLETE = 2, REPORT_REJECTED = 3 };
+
+struct object_report {
+    const char *bucket;
+    const char *key;
+    int64_t version;
+    struct uuid payload_id;
+    enum object_outcome outcome;
+    enum tier tier;
+    int drop_tier; /* enum tier, or 0 for none */
+    int64_t size;
+    uint32_t crc32c;
+    const char *error_reason;
+    const char *error_message;
+    /* Result. */
+    enum report_verdict verdict;
+    const char *message; /* why not accepted; "" else */
+};
+
+struct commit_request {
+    enum commit_kind kind;
+    struct arena *arena;
+    const char *actor;
+    const char *reason;
+    struct uuid request_id;         /* zero: none */
+    struct fingerprint fingerprint; /* of the request, to tell it from another with its id */
+    bool has_if_version;
+    int64_t if_version; /* 0: must not exist */
+    bool validate_only;
+
+    struct bucket bucket;
+    struct record record;
+    struct uuid new_uid; /* for a bucket or key that does not exist yet */
+    enum payload_source payload_source;
+    struct bytes inline_data;
+
+    const char *replica;
+    struct object_report *reports;
+    size_t report_count;
+
+    /* Called once, from the committer's thread, when the change is durable or refused. */
+    void (*done)(struct commit_request *request);
+    void *context;
+
+    /* Result: committed, or the error. `record` and `bucket` then hold the after-image. */
+    bool committed;
+    struct error error;
+    /* Spooled payloads that nothing needs any more, now that this is durable. */
+    struct uuid *released;
+    size_t released_count;
+
+    struct commit_request *next; /* the committer's queue */
+};
+
+#endif

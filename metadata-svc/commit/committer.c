@@ -1,0 +1,183 @@
+#include "metadata-svc/commit/committer.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "common/base/log.h"
+
+struct committer {
+    struct commit_engine *engine;
+    struct committer_options options;
+    struct committer_observer observer;
+    pthread_t thread;
+    struct commit_request **batch; /* the thread's; max_batch places */
+    bool failed;                   /* the thread's */
+
+    pthread_mutex_t lock; /* the queue below */
+    pthread_cond_t changed;
+    struct commit_request *first;
+    struct commit_request *last;
+    unsigned waiting;
+    bool stopping;
+};
+
+/* Takes what waits, up to the limits of a batch; called with the lock held. */
+static size_t take_batch(struct committer *committer) {
+    size_t count = 0;
+    size_t bytes = 0;
+    while (committer->first != NULL && count < committer->options.max_batch) {
+        struct commit_request *request = committer->first;
+        bytes += request->inline_data.size;
+        if (count > 0 && bytes > committer->options.max_batch_bytes) {
+            break;
+        }
+        committer->first = request->next;
+        committer->batch[count++] = request;
+        committer->waiting--;
+    }
+    if (committer->first == NULL) {
+        committer->last = NULL;
+    }
+    return count;
+}
+
+static void run_batch(struct committer *committer, size_t count) {
+    struct error error = {0};
+    int64_t before = commit_engine_revision(committer->engine);
+    bool good = commit_engine_run(committer->engine, committer->batch, count, &error);
+    int64_t revision = commit_engine_revision(committer->engine);
+    if (!good && !committer->failed) {
+        committer->failed = true;
+        log_error("record_store_failed", LOG_ERROR(&error),
+                  LOG_STR("hint", "check the disk, then restart the service: it recovers what was flushed"));
+        committer->observer.failed(committer->observer.self, &error);
+    }
+    if (revision > before) {
+        committer->observer.durable(committer->observer.self, revision);
+        committer->observer.batch(committer->observer.self, (size_t)(revision - before),
+                                  commit_engine_last_flush_us(committer->engine));
+    }
+    for (size_t i = 0; i < count; i++) {
+        committer->batch[i]->done(committer->batch[i]);
+    }
+}
+
+static void *committer_loop(void *argument) {
+    struct committer *committer = argument;
+    for (;;) {
+        pthread_mutex_lock(&committer->lock);
+        while (committer->first == NULL && !committer->stopping) {
+            pthread_cond_wait(&committer->changed, &committer->lock);
+        }
+        size_t count = take_batch(committer);
+        pthread_mutex_unlock(&committer->lock);
+        if (count == 0) {
+            return NULL;
+        }
+        run_batch(committer, count);
+    }
+}
+
+struct committer *committer_start(struct commit_engine *engine, const struct committer_options *options,
+                                  struct committer_observer observer) {
+    struct committer *committer = calloc(1, sizeof *committer);
+    struct commit_request **batch = calloc(options->max_batch, sizeof(struct commit_request *));
+    if (committer == NULL || batch == NULL) {
+        abort();
+    }
+    committer->engine = engine;
+    committer->options = *options;
+    committer->observer = observer;
+    committer->batch = batch;
+    pthread_mutex_init(&committer->lock, NULL);
+    pthread_cond_init(&committer->changed, NULL);
+    if (pthread_create(&committer->thread, NULL, committer_loop, committer) != 0) {
+        abort();
+    }
+    pthread_setname_np(committer->thread, "committer");
+    return committer;
+}
+
+bool committer_submit(struct committer *committer, struct commit_request *request, struct error *error) {
+    bool good = true;
+    request->next = NULL;
+    pthread_mutex_lock(&committer->lock);
+    if (committer->stopping) {
+        good = error_set(error, ERROR_UNAVAILABLE, "DRAINING", "the service is shutting down");
+    } else if (committer->waiting >= committer->options.max_waiting) {
+        good = error_set(error, ERROR_RESOURCE_EXHAUSTED, "COMMIT_QUEUE_FULL", "%u changes wait already",
+                         committer->waiting);
+        error->retry_after_ms = 100;
+    } else {
+        if (committer->last != NULL) {
+            committer->last->next = request;
+        } else {
+            committer->first = request;
+            pthread_cond_signal(&committer->changed);
+        }
+        committer->last = request;
+        committer->waiting++;
+    }
+    pthread_mutex_unlock(&committer->lock);
+    return good;
+}
+
+/* A submitter that waits. */
+struct waiter {
+    pthread_mutex_t lock; /* finished */
+    pthread_cond_t changed;
+    bool finished;
+};
+
+static void wake_waiter(struct commit_request *request) {
+    struct waiter *waiter = request->context;
+    pthread_mutex_lock(&waiter->lock);
+    waiter->finished = true;
+    pthread_cond_signal(&waiter->changed);
+    pthread_mutex_unlock(&waiter->lock);
+}
+
+bool committer_commit(struct committer *committer, struct commit_request *request, struct error *error) {
+    struct waiter waiter = {.finished = false};
+    pthread_mutex_init(&waiter.lock, NULL);
+    pthread_cond_init(&waiter.changed, NULL);
+    request->done = wake_waiter;
+    request->context = &waiter;
+    bool good = committer_submit(committer, request, error);
+    if (good) {
+        pthread_mutex_lock(&waiter.lock);
+        while (!waiter.finished) {
+            pthread_cond_wait(&waiter.changed, &waiter.lock);
+        }
+        pthread_mutex_unlock(&waiter.lock);
+        good = request->committed;
+        if (!good) {
+            *error = request->error;
+        }
+    }
+    pthread_cond_destroy(&waiter.changed);
+    pthread_mutex_destroy(&waiter.lock);
+    return good;
+}
+
+unsigned committer_waiting(struct committer *committer) {
+    pthread_mutex_lock(&committer->lock);
+    unsigned waiting = committer->waiting;
+    pthread_mutex_unlock(&committer->lock);
+    return waiting;
+}
+
+void committer_stop(struct committer *committer) {
+    if (committer == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&committer->lock);
+    committer->stopping = true;
+    pthread_cond_signal(&committer->changed);
+    pthread_mutex_unlock(&committer->lock);
+    pthread_join(committer->thread, NULL);
+    pthread_cond_destroy(&committer->changed);
+    pthread_mutex_destroy(&committer->lock);
+    free(committer->batch);
+    free(committer);
+}

@@ -1,0 +1,46 @@
+/* The committer: one thread that drains a bounded queue of changes and runs them, a batch at
+ * a time, through the commit engine. While one batch is being flushed the next one gathers,
+ * so that under load many commits share a flush (group commit).
+ *
+ * Any thread submits. Completions run on the committer's thread and must not block. */
+#ifndef WAYBILL_COMMIT_COMMITTER_H
+#define WAYBILL_COMMIT_COMMITTER_H
+
+#include "common/base/clock.h"
+#include "common/base/error.h"
+#include "metadata-svc/commit/commit_engine.h"
+
+struct committer;
+
+struct committer_options {
+    unsigned max_waiting;   /* changes in the queue; one more is RESOURCE_EXHAUSTED */
+    unsigned max_batch;     /* changes in one batch */
+    size_t max_batch_bytes; /* inline payload bytes in one batch */
+    const struct clock *clock;
+};
+
+/* Hears of each batch, on the committer's thread. */
+struct committer_observer {
+    /* After a batch became durable and before its completions run. */
+    void (*durable)(void *self, int64_t revision);
+    /* For metrics; `records` changes took `flush_us` to flush. */
+    void (*batch)(void *self, size_t records, int64_t flush_us);
+    /* The store failed; every later change is refused. */
+    void (*failed)(void *self, const struct error *error);
+    void *self;
+};
+
+/* Starts the thread. The engine is used by it alone from now on. */
+struct committer *committer_start(struct commit_engine *engine, const struct committer_options *options,
+                                  struct committer_observer observer);
+/* Queues a change; its `done` will be called. False, with the error set and `done` not called:
+ * queue full (COMMIT_QUEUE_FULL, with RetryInfo) or stopping (DRAINING). */
+bool committer_submit(struct committer *committer, struct commit_request *request, struct error *error);
+/* The same, but waits for the result. */
+bool committer_commit(struct committer *committer, struct commit_request *request, struct error *error);
+/* Changes waiting now. */
+unsigned committer_waiting(struct committer *committer);
+/* Takes no more, finishes what waits, ends the thread and frees all but the engine. */
+void committer_stop(struct committer *committer);
+
+#endif

@@ -1,0 +1,117 @@
+#include "metadata-svc/store/change_log.h"
+
+#include "metadata-svc/store/layout.h"
+#include "waybill/v1/event.pb-c.h"
+
+static bool at_change(const struct kv_cursor *cursor) {
+    if (!cursor->ops->cursor_valid(cursor)) {
+        return false;
+    }
+    struct bytes key = cursor->ops->cursor_key(cursor);
+    return key.size > 0 && key.data[0] == LAYOUT_CHANGE_PREFIX;
+}
+
+static int64_t revision_at(const struct kv_cursor *cursor) {
+    return layout_number_of(cursor->ops->cursor_key(cursor));
+}
+
+bool change_log_bounds(struct kv *kv, int64_t *oldest, int64_t *newest, struct error *error) {
+    static const uint8_t first[] = {LAYOUT_CHANGE_PREFIX};
+    static const uint8_t after[] = {LAYOUT_CHANGE_PREFIX + 1};
+    struct kv_cursor *cursor = kv->ops->cursor_open(kv);
+    *oldest = 0;
+    *newest = 0;
+    kv->ops->cursor_seek(cursor, bytes_of(first, sizeof first));
+    if (at_change(cursor)) {
+        *oldest = revision_at(cursor);
+        kv->ops->cursor_seek_before(cursor, bytes_of(after, sizeof after));
+        *newest = at_change(cursor) ? revision_at(cursor) : *oldest;
+    }
+    bool good = kv->ops->cursor_check(cursor, error);
+    kv->ops->cursor_close(cursor);
+    return good;
+}
+
+static bool trimmed(int64_t oldest, int64_t wanted, struct error *error) {
+    error_set(error, ERROR_OUT_OF_RANGE, "REVISION_TRIMMED",
+              "revision %lld is no longer kept; the oldest one is %lld: read the records, then watch from there",
+              (long long)wanted, (long long)oldest);
+    error_set_detail(error, "oldest_revision", "%lld", (long long)oldest);
+    return false;
+}
+
+bool change_log_read(struct kv *kv, int64_t revision, change_log_visitor *visit, void *context, struct error *error) {
+    struct arena arena;
+    arena_init(&arena);
+    struct kv_cursor *cursor = kv->ops->cursor_open(kv);
+    bool good = true;
+    int64_t expected = revision;
+    kv->ops->cursor_seek(cursor, layout_change_key(&arena, revision));
+    if (at_change(cursor) && revision_at(cursor) > revision) {
+        int64_t found = revision_at(cursor);
+        kv->ops->cursor_seek_before(cursor, layout_change_key(&arena, revision));
+        if (at_change(cursor)) {
+            good = error_set(error, ERROR_DATA_LOSS, "CHANGE_LOG_GAP", "revision %lld is missing in the change log",
+                             (long long)revision);
+        } else {
+            good = trimmed(found, revision, error);
+        }
+        goto cleanup;
+    }
+    for (; at_change(cursor); kv->ops->cursor_next(cursor), expected++) {
+        if (revision_at(cursor) != expected) {
+            good = error_set(error, ERROR_DATA_LOSS, "CHANGE_LOG_GAP", "revision %lld is missing in the change log",
+                             (long long)expected);
+            goto cleanup;
+        }
+        if (!visit(context, expected, kv->ops->cursor_value(cursor))) {
+            break;
+        }
+    }
+    good = kv->ops->cursor_check(cursor, error);
+cleanup:
+    kv->ops->cursor_close(cursor);
+    arena_free(&arena);
+    return good;
+}
+
+/* When an entry was committed; 0 when that cannot be read. */
+static int64_t commit_us_of(struct bytes event) {
+    struct arena arena;
+    arena_init(&arena);
+    int64_t out = 0;
+    Waybill__V1__ChangeEvent *message =
+        waybill__v1__change_event__unpack(arena_protobuf(&arena), event.size, event.data);
+    if (message != NULL && message->commit_time != NULL) {
+        out = message->commit_time->seconds * 1000000 + message->commit_time->nanos / 1000;
+    }
+    arena_free(&arena);
+    return out;
+}
+
+int64_t change_log_trim(struct kv *kv, int64_t below, int64_t keep_since_us, int64_t max_entries, struct error *error) {
+    int64_t oldest;
+    int64_t newest;
+    if (!change_log_bounds(kv, &oldest, &newest, error)) {
+        return -1;
+    }
+    if (below > newest) {
+        below = newest;
+    }
+    static const uint8_t first[] = {LAYOUT_CHANGE_PREFIX};
+    struct kv_batch batch = {0};
+    struct kv_cursor *cursor = kv->ops->cursor_open(kv);
+    kv->ops->cursor_seek(cursor, bytes_of(first, sizeof first));
+    while (at_change(cursor) && revision_at(cursor) < below && batch.count < max_entries &&
+           commit_us_of(kv->ops->cursor_value(cursor)) < keep_since_us) {
+        kv_batch_delete(&batch, kv->ops->cursor_key(cursor));
+        kv->ops->cursor_next(cursor);
+    }
+    bool good = kv->ops->cursor_check(cursor, error);
+    kv->ops->cursor_close(cursor);
+    /* Not synced: a trim that is lost is done again. */
+    good = good && (batch.count == 0 || kv->ops->write(kv, &batch, false, error));
+    int64_t removed = batch.count;
+    kv_batch_free(&batch);
+    return good ? removed : -1;
+}

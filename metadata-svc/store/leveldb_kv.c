@@ -1,0 +1,196 @@
+/* kv over LevelDB's C interface.
+ *
+ * paranoid_checks is on: without it LevelDB skips corrupt log records silently. LevelDB itself
+ * refuses every write after a failed log sync until it is opened again, which is what our
+ * interface promises. */
+#include <leveldb/c.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "metadata-svc/store/kv.h"
+
+enum { BLOOM_BITS_PER_KEY = 10 };
+
+struct leveldb_kv {
+    struct kv base;
+    leveldb_t *db;
+    leveldb_options_t *options;
+    leveldb_cache_t *cache;
+    leveldb_filterpolicy_t *bloom;
+    leveldb_readoptions_t *read;
+    leveldb_writeoptions_t *write_synced;
+    leveldb_writeoptions_t *write_unsynced;
+};
+
+struct leveldb_cursor {
+    struct kv_cursor base;
+    leveldb_iterator_t *iterator;
+};
+
+static struct leveldb_kv *self_of(struct kv *kv) {
+    return (struct leveldb_kv *)kv;
+}
+
+static leveldb_iterator_t *iterator_of(const struct kv_cursor *cursor) {
+    return ((const struct leveldb_cursor *)cursor)->iterator;
+}
+
+/* Takes LevelDB's message. */
+static bool fail(struct error *error, const char *what, char *message) {
+    error_set(error, ERROR_INTERNAL, "RECORD_STORE_FAILED", "%s: %s", what, message);
+    leveldb_free(message);
+    return false;
+}
+
+static bool leveldb_kv_get(struct kv *kv, struct bytes key, struct arena *arena, struct bytes *value, bool *found,
+                           struct error *error) {
+    struct leveldb_kv *self = self_of(kv);
+    char *message = NULL;
+    size_t size = 0;
+    char *data = leveldb_get(self->db, self->read, (const char *)key.data, key.size, &size, &message);
+    if (message != NULL) {
+        return fail(error, "reading the record store", message);
+    }
+    *found = data != NULL;
+    if (data != NULL) {
+        *value = arena_copy(arena, bytes_of(data, size));
+        leveldb_free(data);
+    }
+    return true;
+}
+
+static void add_operation(void *context, struct bytes key, const struct bytes *value) {
+    leveldb_writebatch_t *batch = context;
+    if (value != NULL) {
+        leveldb_writebatch_put(batch, (const char *)key.data, key.size, (const char *)value->data, value->size);
+    } else {
+        leveldb_writebatch_delete(batch, (const char *)key.data, key.size);
+    }
+}
+
+static bool leveldb_kv_write(struct kv *kv, const struct kv_batch *operations, bool sync, struct error *error) {
+    struct leveldb_kv *self = self_of(kv);
+    leveldb_writebatch_t *batch = leveldb_writebatch_create();
+    kv_batch_each(operations, add_operation, batch);
+    char *message = NULL;
+    leveldb_write(self->db, sync ? self->write_synced : self->write_unsynced, batch, &message);
+    leveldb_writebatch_destroy(batch);
+    return message == NULL || fail(error, "writing the record store", message);
+}
+
+static struct kv_cursor *leveldb_kv_cursor_open(struct kv *kv) {
+    struct leveldb_kv *self = self_of(kv);
+    struct leveldb_cursor *cursor = malloc(sizeof *cursor);
+    if (cursor == NULL) {
+        abort();
+    }
+    cursor->base.ops = kv->ops;
+    cursor->iterator = leveldb_create_iterator(self->db, self->read);
+    return &cursor->base;
+}
+
+static void leveldb_kv_cursor_seek(struct kv_cursor *cursor, struct bytes key) {
+    leveldb_iter_seek(iterator_of(cursor), (const char *)key.data, key.size);
+}
+
+static void leveldb_kv_cursor_seek_before(struct kv_cursor *cursor, struct bytes key) {
+    leveldb_iterator_t *iterator = iterator_of(cursor);
+    leveldb_iter_seek(iterator, (const char *)key.data, key.size);
+    if (leveldb_iter_valid(iterator)) {
+        leveldb_iter_prev(iterator);
+    } else {
+        leveldb_iter_seek_to_last(iterator);
+    }
+}
+
+static void leveldb_kv_cursor_next(struct kv_cursor *cursor) {
+    leveldb_iter_next(iterator_of(cursor));
+}
+
+static bool leveldb_kv_cursor_valid(const struct kv_cursor *cursor) {
+    return leveldb_iter_valid(iterator_of(cursor)) != 0;
+}
+
+static struct bytes leveldb_kv_cursor_key(const struct kv_cursor *cursor) {
+    size_t size = 0;
+    const char *data = leveldb_iter_key(iterator_of(cursor), &size);
+    return bytes_of(data, size);
+}
+
+static struct bytes leveldb_kv_cursor_value(const struct kv_cursor *cursor) {
+    size_t size = 0;
+    const char *data = leveldb_iter_value(iterator_of(cursor), &size);
+    return bytes_of(data, size);
+}
+
+static bool leveldb_kv_cursor_check(const struct kv_cursor *cursor, struct error *error) {
+    char *message = NULL;
+    leveldb_iter_get_error(iterator_of(cursor), &message);
+    return message == NULL || fail(error, "walking the record store", message);
+}
+
+static void leveldb_kv_cursor_close(struct kv_cursor *cursor) {
+    leveldb_iter_destroy(iterator_of(cursor));
+    free(cursor);
+}
+
+static void leveldb_kv_close(struct kv *kv) {
+    struct leveldb_kv *self = self_of(kv);
+    if (self->db != NULL) {
+        leveldb_close(self->db);
+    }
+    leveldb_options_destroy(self->options);
+    leveldb_cache_destroy(self->cache);
+    leveldb_filterpolicy_destroy(self->bloom);
+    leveldb_readoptions_destroy(self->read);
+    leveldb_writeoptions_destroy(self->write_synced);
+    leveldb_writeoptions_destroy(self->write_unsynced);
+    free(self);
+}
+
+static const struct kv_ops leveldb_kv_ops = {
+    .get = leveldb_kv_get,
+    .write = leveldb_kv_write,
+    .cursor_open = leveldb_kv_cursor_open,
+    .cursor_seek = leveldb_kv_cursor_seek,
+    .cursor_seek_before = leveldb_kv_cursor_seek_before,
+    .cursor_next = leveldb_kv_cursor_next,
+    .cursor_valid = leveldb_kv_cursor_valid,
+    .cursor_key = leveldb_kv_cursor_key,
+    .cursor_value = leveldb_kv_cursor_value,
+    .cursor_check = leveldb_kv_cursor_check,
+    .cursor_close = leveldb_kv_cursor_close,
+    .close = leveldb_kv_close,
+};
+
+struct kv *leveldb_kv_open(const char *directory, const struct leveldb_kv_options *options, struct error *error) {
+    struct leveldb_kv *self = calloc(1, sizeof *self);
+    if (self == NULL) {
+        abort();
+    }
+    self->base.ops = &leveldb_kv_ops;
+    self->cache = leveldb_cache_create_lru(options->cache_bytes);
+    self->bloom = leveldb_filterpolicy_create_bloom(BLOOM_BITS_PER_KEY);
+    self->options = leveldb_options_create();
+    leveldb_options_set_create_if_missing(self->options, 1);
+    leveldb_options_set_paranoid_checks(self->options, 1);
+    leveldb_options_set_cache(self->options, self->cache);
+    leveldb_options_set_filter_policy(self->options, self->bloom);
+    leveldb_options_set_write_buffer_size(self->options, options->write_buffer_bytes);
+    self->read = leveldb_readoptions_create();
+    leveldb_readoptions_set_verify_checksums(self->read, 1);
+    self->write_synced = leveldb_writeoptions_create();
+    leveldb_writeoptions_set_sync(self->write_synced, 1);
+    self->write_unsynced = leveldb_writeoptions_create();
+
+    char *message = NULL;
+    self->db = leveldb_open(self->options, directory, &message);
+    if (message != NULL) {
+        error_set(error, ERROR_INTERNAL, "RECORD_STORE_FAILED", "opening the record store in %s: %s", directory,
+                  message);
+        leveldb_free(message);
+        leveldb_kv_close(&self->base);
+        return NULL;
+    }
+    return &self->base;
+}

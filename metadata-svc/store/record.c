@@ -1,0 +1,48 @@
+#include "metadata-svc/store/record.h"
+
+#include <string.h>
+
+struct record record_make(const char *bucket, const char *key) {
+    return (struct record){
+        .bucket = bucket,
+        .key = key,
+        .content_type = "",
+        .cause = {.actor = "", .reason = ""},
+        .durability = DURABILITY_FLUSHED,
+    };
+}
+
+bool record_state_serves(enum record_state state) {
+    return state == RECORD_COMMITTED || state == RECORD_STAGED || state == RECORD_STORED;
+}
+
+int record_find_location(const struct record *record, enum tier tier, const char *replica) {
+    for (size_t i = 0; i < record->location_count; i++) {
+        if (record->locations[i].tier == tier && strcmp(record->locations[i].replica, replica) == 0) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+bool record_in_tier(const struct record *record, enum tier tier) {
+    for (size_t i = 0; i < record->location_count; i++) {
+        if (record->locations[i].tier == tier) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool bucket_policy_satisfied(const struct bucket *bucket, const struct record *record) {
+    bool cold = record_in_tier(record, TIER_COLD);
+    bool hot = record_in_tier(record, TIER_HOT);
+    switch (bucket->storage_class) {
+    case STORAGE_HOT:
+        return hot;
+    case STORAGE_HOT_AND_COLD:
+    case STORAGE_COLD:
+        return cold || (hot && bucket->cold_after_us > 0);
+    }
+    return false;
+}

@@ -1,0 +1,196 @@
+#include "metadata-svc/store/record_store.h"
+
+#include <string.h>
+
+#include "metadata-svc/store/layout.h"
+#include "metadata-svc/store/record_codec.h"
+
+static bool get_from_kv(void *self, struct bytes key, struct arena *arena, struct bytes *value, bool *found,
+                        struct error *error) {
+    struct kv *kv = self;
+    return kv->ops->get(kv, key, arena, value, found, error);
+}
+
+struct kv_lookup kv_lookup_of(struct kv *kv) {
+    return (struct kv_lookup){get_from_kv, kv};
+}
+
+static bool corrupt(struct error *error, const char *what) {
+    return error_set(error, ERROR_DATA_LOSS, "RECORD_CORRUPT", "a stored %s cannot be decoded", what);
+}
+
+/* Looks a value up and takes the version byte off. */
+static bool get_value(struct kv_lookup lookup, struct bytes key, const char *what, struct arena *arena,
+                      struct bytes *value, bool *found, struct error *error) {
+    if (!lookup.get(lookup.self, key, arena, value, found, error)) {
+        return false;
+    }
+    if (!*found) {
+        return true;
+    }
+    if (value->size < 1 || value->data[0] != LAYOUT_FORMAT) {
+        return corrupt(error, what);
+    }
+    value->data++;
+    value->size--;
+    return true;
+}
+
+/* A value of `head_size` bytes, whose start the caller fills, and a tail. */
+static uint8_t *begin_value(struct arena *arena, size_t head_size, struct bytes tail, struct bytes *value) {
+    uint8_t *out = arena_alloc(arena, 1 + head_size + tail.size);
+    out[0] = LAYOUT_FORMAT;
+    if (tail.size > 0) {
+        memcpy(out + 1 + head_size, tail.data, tail.size);
+    }
+    *value = bytes_of(out, 1 + head_size + tail.size);
+    return out + 1;
+}
+
+bool record_store_get_bucket(struct kv_lookup lookup, const char *name, struct arena *arena, struct bucket *bucket,
+                             struct error *error) {
+    struct bytes value;
+    bool found;
+    if (!get_value(lookup, layout_bucket_key(arena, name), "bucket", arena, &value, &found, error)) {
+        return false;
+    }
+    if (!found) {
+        return error_set(error, ERROR_NOT_FOUND, "BUCKET_NOT_FOUND", "there is no bucket \"%s\"", name);
+    }
+    return bucket_decode(value, arena, bucket, error);
+}
+
+struct bytes record_store_bucket_value(const struct bucket *bucket, struct arena *arena) {
+    struct bytes value;
+    begin_value(arena, 0, bucket_encode(bucket, arena), &value);
+    return value;
+}
+
+/* Head: the key's last revision, then the record. */
+bool record_store_decode_head(struct bytes value, struct arena *arena, struct record_head *head, struct error *error) {
+    if (value.size < 9 || value.data[0] != LAYOUT_FORMAT) {
+        return corrupt(error, "record");
+    }
+    head->last_revision = (int64_t)get_le64(value.data + 1);
+    return record_decode(bytes_of(value.data + 9, value.size - 9), arena, &head->record, error);
+}
+
+bool record_store_get_head(struct kv_lookup lookup, const char *bucket, const char *key, struct arena *arena,
+                           struct record_head *head, bool *found, struct error *error) {
+    struct bytes value;
+    if (!lookup.get(lookup.self, layout_head_key(arena, bucket, key), arena, &value, found, error)) {
+        return false;
+    }
+    return !*found || record_store_decode_head(value, arena, head, error);
+}
+
+struct bytes record_store_head_value(const struct record_head *head, struct arena *arena) {
+    struct bytes value;
+    uint8_t *out = begin_value(arena, 8, record_encode(&head->record, arena), &value);
+    put_le64(out, (uint64_t)head->last_revision);
+    return value;
+}
+
+bool record_store_get_version(struct kv_lookup lookup, const char *bucket, const char *key, int64_t version,
+                              struct arena *arena, struct record *record, bool *found, struct error *error) {
+    struct record_head head;
+    if (!record_store_get_head(lookup, bucket, key, arena, &head, found, error)) {
+        return false;
+    }
+    if (!*found || head.record.version == version) {
+        if (*found) {
+            *record = head.record;
+        }
+        return true;
+    }
+    struct bytes value;
+    if (!get_value(lookup, layout_version_key(arena, bucket, key, version), "record", arena, &value, found, error)) {
+        return false;
+    }
+    if (!*found) {
+        return true;
+    }
+    if (!record_decode(value, arena, record, error)) {
+        return false;
+    }
+    record->serving_version = head.record.serving_version;
+    return true;
+}
+
+struct bytes record_store_version_value(const struct record *record, struct arena *arena) {
+    struct bytes value;
+    begin_value(arena, 0, record_encode(record, arena), &value);
+    return value;
+}
+
+/* Payload: place (1), version (8), size (8), CRC32C (4), bucket NUL, key NUL, inline bytes. */
+enum { PAYLOAD_FIXED_BYTES = 21 };
+
+bool record_store_get_payload(struct kv_lookup lookup, const struct uuid *payload_id, struct arena *arena,
+                              struct payload_entry *entry, bool *found, struct error *error) {
+    struct bytes value;
+    if (!get_value(lookup, layout_payload_key(arena, payload_id), "payload", arena, &value, found, error)) {
+        return false;
+    }
+    if (!*found) {
+        return true;
+    }
+    const uint8_t *end = value.data + value.size;
+    const uint8_t *bucket = value.data + PAYLOAD_FIXED_BYTES;
+    const uint8_t *bucket_end = value.size > PAYLOAD_FIXED_BYTES ? memchr(bucket, 0, (size_t)(end - bucket)) : NULL;
+    const uint8_t *key_end = bucket_end != NULL ? memchr(bucket_end + 1, 0, (size_t)(end - bucket_end - 1)) : NULL;
+    if (key_end == NULL) {
+        return corrupt(error, "payload");
+    }
+    entry->place = value.data[0];
+    entry->version = (int64_t)get_le64(value.data + 1);
+    entry->size = (int64_t)get_le64(value.data + 9);
+    entry->crc32c = get_le32(value.data + 17);
+    entry->bucket = (const char *)bucket;
+    entry->key = (const char *)bucket_end + 1;
+    entry->data = bytes_of(key_end + 1, (size_t)(end - key_end - 1));
+    return true;
+}
+
+struct bytes record_store_payload_value(const struct payload_entry *entry, struct arena *arena) {
+    size_t bucket_size = strlen(entry->bucket) + 1;
+    size_t key_size = strlen(entry->key) + 1;
+    struct bytes value;
+    uint8_t *out = begin_value(arena, PAYLOAD_FIXED_BYTES + bucket_size + key_size, entry->data, &value);
+    out[0] = (uint8_t)entry->place;
+    put_le64(out + 1, (uint64_t)entry->version);
+    put_le64(out + 9, (uint64_t)entry->size);
+    put_le32(out + 17, entry->crc32c);
+    memcpy(out + PAYLOAD_FIXED_BYTES, entry->bucket, bucket_size);
+    memcpy(out + PAYLOAD_FIXED_BYTES + bucket_size, entry->key, key_size);
+    return value;
+}
+
+/* Request: fingerprint (16), commit time (8), answer. */
+enum { REQUEST_FIXED_BYTES = 24 };
+
+bool record_store_get_request(struct kv_lookup lookup, const struct uuid *request_id, struct arena *arena,
+                              struct request_entry *entry, bool *found, struct error *error) {
+    struct bytes value;
+    if (!get_value(lookup, layout_request_key(arena, request_id), "request", arena, &value, found, error)) {
+        return false;
+    }
+    if (!*found) {
+        return true;
+    }
+    if (value.size < REQUEST_FIXED_BYTES) {
+        return corrupt(error, "request");
+    }
+    memcpy(entry->fingerprint.raw, value.data, sizeof entry->fingerprint.raw);
+    entry->commit_us = (int64_t)get_le64(value.data + 16);
+    entry->answer = bytes_of(value.data + REQUEST_FIXED_BYTES, value.size - REQUEST_FIXED_BYTES);
+    return true;
+}
+
+struct bytes record_store_request_value(const struct request_entry *entry, struct arena *arena) {
+    struct bytes value;
+    uint8_t *out = begin_value(arena, REQUEST_FIXED_BYTES, entry->answer, &value);
+    memcpy(out, entry->fingerprint.raw, sizeof entry->fingerprint.raw);
+    put_le64(out + 16, (uint64_t)entry->commit_us);
+    return value;
+}

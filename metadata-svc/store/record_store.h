@@ -1,0 +1,72 @@
+/* What the record store holds, read by name: through anything that can look a key up, be it
+ * the durable store (for readers) or a batch that is being made over it (for the committer).
+ *
+ * Results live in the arena that is handed in. Any thread, as far as the lookup allows. */
+#ifndef WAYBILL_STORE_RECORD_STORE_H
+#define WAYBILL_STORE_RECORD_STORE_H
+
+#include "common/base/arena.h"
+#include "common/base/error.h"
+#include "common/checksum/fingerprint.h"
+#include "metadata-svc/store/kv.h"
+#include "metadata-svc/store/record.h"
+
+/* Looks a key up; false only when the store failed. */
+struct kv_lookup {
+    bool (*get)(void *self, struct bytes key, struct arena *arena, struct bytes *value, bool *found,
+                struct error *error);
+    void *self;
+};
+
+/* The durable store. */
+struct kv_lookup kv_lookup_of(struct kv *kv);
+
+/* NOT_FOUND, reason BUCKET_NOT_FOUND. */
+bool record_store_get_bucket(struct kv_lookup lookup, const char *name, struct arena *arena, struct bucket *bucket,
+                             struct error *error);
+struct bytes record_store_bucket_value(const struct bucket *bucket, struct arena *arena);
+
+/* The latest version of a key, be it a tombstone, and what only the store knows of the key. */
+struct record_head {
+    struct record record;
+    int64_t last_revision; /* of the last change to any version of the key */
+};
+
+/* `found` tells whether the key ever existed. */
+bool record_store_get_head(struct kv_lookup lookup, const char *bucket, const char *key, struct arena *arena,
+                           struct record_head *head, bool *found, struct error *error);
+struct bytes record_store_head_value(const struct record_head *head, struct arena *arena);
+bool record_store_decode_head(struct bytes value, struct arena *arena, struct record_head *head, struct error *error);
+
+/* One version of a key, the latest included; its serving_version is the key's. */
+bool record_store_get_version(struct kv_lookup lookup, const char *bucket, const char *key, int64_t version,
+                              struct arena *arena, struct record *record, bool *found, struct error *error);
+struct bytes record_store_version_value(const struct record *record, struct arena *arena);
+
+/* A payload in flight. */
+struct payload_entry {
+    enum { PAYLOAD_AWAITED = 1, PAYLOAD_SPOOLED = 2, PAYLOAD_INLINE = 3 } place;
+    const char *bucket;
+    const char *key;
+    int64_t version;
+    int64_t size;
+    uint32_t crc32c;
+    struct bytes data; /* of an inline payload */
+};
+
+bool record_store_get_payload(struct kv_lookup lookup, const struct uuid *payload_id, struct arena *arena,
+                              struct payload_entry *entry, bool *found, struct error *error);
+struct bytes record_store_payload_value(const struct payload_entry *entry, struct arena *arena);
+
+/* A request that took effect: the same one again gets `answer`, an encoded Record or Bucket. */
+struct request_entry {
+    struct fingerprint fingerprint;
+    int64_t commit_us;
+    struct bytes answer;
+};
+
+bool record_store_get_request(struct kv_lookup lookup, const struct uuid *request_id, struct arena *arena,
+                              struct request_entry *entry, bool *found, struct error *error);
+struct bytes record_store_request_value(const struct request_entry *entry, struct arena *arena);
+
+#endif
