@@ -1,0 +1,31 @@
+/* The hot store that keeps objects in hot volumes (hot_volume.h) and finds them by the object
+ * index (object_index.h). */
+#ifndef WAYBILL_HOT_VOLUME_STORE_H
+#define WAYBILL_HOT_VOLUME_STORE_H
+
+#include "common/base/clock.h"
+#include "common/base/disk.h"
+#include "object-svc/hot/hot_store.h"
+
+struct volume_store_options {
+    struct disk *disk;           /* whose root holds the volumes; borrowed until close */
+    const char *index_directory; /* of the LevelDB; made where missing. Not below the disk's root
+                                    unless in a directory of its own there */
+    const struct clock *clock;   /* borrowed until close */
+    const char *replica;         /* this replica's name, written into each volume; 1-128 bytes */
+    uint64_t volume_bytes;       /* a volume is sealed at this size; 0: 1 GiB */
+    unsigned max_appenders;      /* 1-64; 0: 4. As many volumes are open for writing */
+    unsigned max_open_files;     /* volumes kept open; 0: 256. Those in use do not count */
+    uint64_t sync_every_bytes;   /* a long stream is flushed this often; 0: 64 MiB */
+    size_t index_cache_bytes;    /* 0: 64 MiB */
+};
+
+/* Opens what the disk holds: reads the tails of unsealed volumes, and all headers where the
+ * index is missing or corrupt (progress is logged). Errors: OBJECT_INDEX_FAILED where the
+ * index cannot be opened for another reason than damage; FAILED_PRECONDITION,
+ * HOT_VOLUME_MISSING where the index knows objects in a volume that is not there (mount it,
+ * or remove the index directory to go on without it); DATA_LOSS, HOT_VOLUME_CORRUPT where a
+ * volume's own header is damaged. */
+struct hot_store *volume_store_open(const struct volume_store_options *options, struct error *error);
+
+#endif
