@@ -1,0 +1,108 @@
+#include "metadata-svc/config.h"
+
+#include <string.h>
+
+#define KIB(n) ((int64_t)(n) << 10)
+#define MIB(n) ((int64_t)(n) << 20)
+#define GIB(n) ((int64_t)(n) << 30)
+#define TIB(n) ((int64_t)(n) << 40)
+#define SECONDS(n) ((int64_t)(n)*1000)
+#define MINUTES(n) (SECONDS(n) * 60)
+#define HOURS(n) (MINUTES(n) * 60)
+
+/* As enum log_level. */
+static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
+
+#define STRING(member_, ...) CONFIG_STRING(struct metadata_config, member_, #member_, __VA_ARGS__)
+#define INT(member_, ...) CONFIG_INT(struct metadata_config, member_, #member_, __VA_ARGS__)
+#define SIZE(member_, ...) CONFIG_SIZE(struct metadata_config, member_, #member_, __VA_ARGS__)
+/* The member says its unit, the key does not need to. */
+#define DURATION(key_, ...) CONFIG_DURATION(struct metadata_config, key_##_ms, #key_, __VA_ARGS__)
+#define ENUM(member_, ...) CONFIG_ENUM(struct metadata_config, member_, #member_, __VA_ARGS__)
+
+static const struct config_entry entries[] = {
+    STRING(shard, .initial = "0", .format = &config_format_token,
+           .help = "Name of the shard; part of the stream's name and of every subject"),
+    STRING(listen, .initial = "127.0.0.1:7070", .format = &config_format_address,
+           .help = "Address of the small-message port"),
+    STRING(bulk_listen, .initial = "127.0.0.1:7071", .format = &config_format_address,
+           .help = "Address of the bulk port, for payloads"),
+    STRING(admin_listen, .initial = "127.0.0.1:9070", .format = &config_format_optional_address,
+           .help = "Address of the admin port: metrics, probes, status page; empty: none"),
+    STRING(data_dir, .initial = "/var/lib/waybill/metadata", .format = &config_format_path,
+           .help = "Directory of the records and the change log"),
+    STRING(spool_dir, .initial = "", .derived = "<data_dir>/spool", .format = &config_format_optional_path,
+           .help = "Directory of the payload spool; in production on a disk of its own"),
+    STRING(nats_url, .initial = "nats://127.0.0.1:4222", .format = &config_format_nats_urls,
+           .help = "NATS servers with JetStream"),
+    ENUM(log_level, .initial = "info", .choices = log_levels, .help = "Least level of the log lines that are written"),
+
+    INT(commit_queue, .initial = "4096", .min = 1, .max = 1000000, .unit = "commits",
+        .help = "Commits that may wait for the committer; more are refused"),
+    INT(commit_batch_records, .initial = "512", .min = 1, .max = 65536, .unit = "records",
+        .help = "Most records that share one flush"),
+    SIZE(commit_batch_bytes, .initial = "4MiB", .min = KIB(64), .max = MIB(256),
+         .help = "Most bytes that share one flush"),
+    DURATION(request_id_retention, .initial = "24h", .min = SECONDS(1), .max = HOURS(720),
+             .help = "How long a request_id is remembered"),
+    INT(read_threads, .initial = "4", .min = 1, .max = 256, .unit = "threads",
+        .help = "Threads for reads that may wait for the disk"),
+    SIZE(max_message_bytes, .initial = "4MiB", .min = KIB(64), .max = MIB(64),
+         .help = "Largest request on the small-message port"),
+    INT(max_watches, .initial = "256", .min = 1, .max = 4096, .unit = "streams",
+        .help = "WatchChanges streams at once; each has a thread"),
+
+    INT(max_streams, .initial = "64", .min = 1, .max = 4096, .unit = "streams",
+        .help = "Uploads and pulls at once on the bulk port; each has a thread"),
+    SIZE(spool_max_bytes, .initial = "8GiB", .min = KIB(64), .max = TIB(1024),
+         .help = "Most bytes of the payload spool; a full spool refuses uploads, not commits"),
+    SIZE(spool_segment_bytes, .initial = "64MiB", .min = KIB(64), .max = GIB(4),
+         .help = "Size of one preallocated spool segment"),
+
+    DURATION(change_log_retention, .initial = "24h", .min = SECONDS(1), .max = HOURS(8760),
+             .help = "How long published changes stay in the change log, for watchers"),
+    SIZE(change_log_max_bytes, .initial = "1GiB", .min = MIB(1), .max = TIB(16),
+         .help = "Most bytes of published changes in the change log"),
+    INT(outbox_max_events, .initial = "10000000", .min = 1, .max = 1000000000, .unit = "events",
+        .help = "Unpublished events that may wait for NATS; then commits are refused"),
+    INT(publish_window, .initial = "512", .min = 1, .max = 65536, .unit = "events",
+        .help = "Events on the way to NATS without an ack"),
+    SIZE(stream_max_bytes, .initial = "8GiB", .min = 0, .max = TIB(1024),
+         .help = "Most bytes that the JetStream stream keeps; 0: no limit"),
+    DURATION(stream_max_age, .initial = "168h", .min = 0, .max = HOURS(87600),
+             .help = "How long the JetStream stream keeps an event; 0: no limit"),
+
+    SIZE(leveldb_cache_bytes, .initial = "64MiB", .min = MIB(1), .max = GIB(256),
+         .help = "LevelDB's cache of blocks that were read"),
+    SIZE(leveldb_write_buffer_bytes, .initial = "16MiB", .min = KIB(64), .max = GIB(1),
+         .help = "LevelDB's memory table before it is written out as a file"),
+    DURATION(drain_grace, .initial = "10s", .min = 0, .max = MINUTES(60),
+             .help = "How long calls may take to finish after SIGTERM"),
+};
+
+static void fill_spool_dir(struct metadata_config *config) {
+    if (*config->spool_dir != '\0') {
+        return;
+    }
+    char path[1024 + sizeof "/spool"];
+    snprintf(path, sizeof path, "%s/spool", config->data_dir);
+    config_set_string(&config->spool_dir, path);
+}
+
+static bool complete(void *values, struct error *error) {
+    struct metadata_config *config = values;
+    fill_spool_dir(config);
+    if (config->spool_segment_bytes > config->spool_max_bytes) {
+        return error_set_field(error, "spool_segment_bytes", "BAD_CONFIG",
+                               "spool_segment_bytes: larger than spool_max_bytes; allowed: at most that");
+    }
+    return true;
+}
+
+const struct config_table metadata_config_table = {
+    .program = "waybill-metadata-svc",
+    .summary = "Commits metadata records, spools payloads and publishes every change.",
+    .entries = entries,
+    .count = sizeof entries / sizeof entries[0],
+    .complete = complete,
+};

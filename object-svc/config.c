@@ -1,0 +1,103 @@
+#include "object-svc/config.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define KIB(n) ((int64_t)(n) << 10)
+#define MIB(n) ((int64_t)(n) << 20)
+#define GIB(n) ((int64_t)(n) << 30)
+#define SECONDS(n) ((int64_t)(n)*1000)
+#define MINUTES(n) (SECONDS(n) * 60)
+
+/* As enum log_level. */
+static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
+/* As enum object_cold_store. */
+static const char *const cold_stores[] = {"directory", NULL};
+
+#define STRING(member_, ...) CONFIG_STRING(struct object_config, member_, #member_, __VA_ARGS__)
+#define INT(member_, ...) CONFIG_INT(struct object_config, member_, #member_, __VA_ARGS__)
+#define SIZE(member_, ...) CONFIG_SIZE(struct object_config, member_, #member_, __VA_ARGS__)
+/* The member says its unit, the key does not need to. */
+#define DURATION(key_, ...) CONFIG_DURATION(struct object_config, key_##_ms, #key_, __VA_ARGS__)
+#define ENUM(member_, ...) CONFIG_ENUM(struct object_config, member_, #member_, __VA_ARGS__)
+
+static const struct config_entry entries[] = {
+    STRING(replica, .initial = "", .derived = "<host name>", .format = &config_format_optional_host_name,
+           .help = "Name of this replica; stays with its data directory, since records say who holds the bytes"),
+    STRING(shard, .initial = "0", .format = &config_format_token, .help = "Name of the shard to serve"),
+    STRING(listen, .initial = "127.0.0.1:7080", .format = &config_format_address,
+           .help = "Address of the gRPC port, for reads"),
+    STRING(admin_listen, .initial = "127.0.0.1:9080", .format = &config_format_optional_address,
+           .help = "Address of the admin port: metrics, probes, status page; empty: none"),
+    STRING(data_dir, .initial = "/var/lib/waybill/object", .format = &config_format_path,
+           .help = "Directory of the hot volumes and the object index"),
+    ENUM(cold_store, .initial = "directory", .choices = cold_stores, .help = "Backend of the cold tier"),
+    STRING(cold_dir, .initial = "", .derived = "<data_dir>/cold", .format = &config_format_optional_path,
+           .help = "Directory of the cold tier, where the backend is a directory; shared by all replicas"),
+    STRING(metadata_target, .initial = "127.0.0.1:7070", .format = &config_format_target,
+           .help = "metadata-svc's small-message port"),
+    STRING(payload_target, .initial = "127.0.0.1:7071", .format = &config_format_target,
+           .help = "metadata-svc's bulk port"),
+    STRING(nats_url, .initial = "nats://127.0.0.1:4222", .format = &config_format_nats_urls,
+           .help = "NATS servers with JetStream"),
+    ENUM(log_level, .initial = "info", .choices = log_levels, .help = "Least level of the log lines that are written"),
+
+    INT(ingest_batch, .initial = "256", .min = 1, .max = 4096, .unit = "payloads",
+        .help = "Most payloads that share one append, flush and report"),
+    SIZE(ingest_batch_bytes, .initial = "64MiB", .min = KIB(64), .max = GIB(1),
+         .help = "Most bytes that share one append, flush and report; a larger payload goes alone"),
+    DURATION(ack_wait, .initial = "30s", .min = SECONDS(1), .max = MINUTES(60),
+             .help = "How long an event may be in work before it is delivered again"),
+    SIZE(volume_bytes, .initial = "1GiB", .min = MIB(1), .max = GIB(64),
+         .help = "Size at which a hot volume is sealed"),
+    DURATION(tier_interval, .initial = "1s", .min = 10, .max = MINUTES(60),
+             .help = "How often the tier mover looks for objects that are due"),
+    DURATION(policy_refresh, .initial = "5s", .min = 10, .max = MINUTES(60),
+             .help = "How often the buckets' policies are read again"),
+    INT(max_streams, .initial = "64", .min = 1, .max = 4096, .unit = "streams",
+        .help = "Reads at once; each has a thread"),
+    SIZE(max_message_bytes, .initial = "4MiB", .min = KIB(64), .max = MIB(64), .help = "Largest request"),
+    DURATION(drain_grace, .initial = "10s", .min = 0, .max = MINUTES(60),
+             .help = "How long calls may take to finish after SIGTERM"),
+};
+
+static bool fill_replica(struct object_config *config, struct error *error) {
+    if (*config->replica != '\0') {
+        return true;
+    }
+    char name[256] = "";
+    if (gethostname(name, sizeof name - 1) != 0) {
+        return error_set_errno(error, errno, "replica: cannot read the host name; set it");
+    }
+    if (!config_format_host_name.matches(name)) {
+        return error_set_field(error, "replica", "BAD_CONFIG",
+                               "replica: the host name \"%.64s\" will not do; set it: %s", name,
+                               config_format_host_name.allowed);
+    }
+    config_set_string(&config->replica, name);
+    return true;
+}
+
+static void fill_cold_dir(struct object_config *config) {
+    if (*config->cold_dir != '\0') {
+        return;
+    }
+    char path[1024 + sizeof "/cold"];
+    snprintf(path, sizeof path, "%s/cold", config->data_dir);
+    config_set_string(&config->cold_dir, path);
+}
+
+static bool complete(void *values, struct error *error) {
+    struct object_config *config = values;
+    fill_cold_dir(config);
+    return fill_replica(config, error);
+}
+
+const struct config_table object_config_table = {
+    .program = "waybill-object-svc",
+    .summary = "Pulls payloads, stores them in the hot and the cold tier, and serves reads.",
+    .entries = entries,
+    .count = sizeof entries / sizeof entries[0],
+    .complete = complete,
+};
