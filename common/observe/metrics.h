@@ -12,7 +12,7 @@
  *
  * Asking for a metric that exists (same name, same labels) returns the one there is. What is
  * a mistake in the program aborts it: a bad name, one name with two types, help texts or sets
- * of label names, the same callback metric twice. */
+ * of label names, the same callback metric twice, a label value that is not UTF-8. */
 #ifndef WAYBILL_OBSERVE_METRICS_H
 #define WAYBILL_OBSERVE_METRICS_H
 
@@ -26,7 +26,7 @@ struct counter;
 struct gauge;
 struct histogram;
 
-enum { METRIC_MAX_LABELS = 6 };
+enum { METRIC_MAX_LABELS = 6, METRIC_MAX_VALUE_BYTES = 256 };
 
 struct metric_label {
     const char *name; /* NULL ends the list */
@@ -92,8 +92,9 @@ struct counter_family *metrics_counter_family(struct metrics *metrics, const cha
 struct histogram_family *metrics_histogram_family(struct metrics *metrics, const char *name, const char *help,
                                                   const char *const *label_names, const struct metric_buckets *buckets,
                                                   size_t max_series);
-/* One value for each label name. Bytes that are not UTF-8 are replaced by '?'. Any thread;
- * the result lives as long as the registry. */
+/* One value for each label name. Values that are not UTF-8, or longer than
+ * METRIC_MAX_VALUE_BYTES, go to the "other" series too. Any thread; the result lives as long
+ * as the registry. */
 struct counter *counter_family_get(struct counter_family *family, const char *const *values);
 struct histogram *histogram_family_get(struct histogram_family *family, const char *const *values);
 /* The same, but NULL where there is no such series yet. */
