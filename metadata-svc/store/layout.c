@@ -12,7 +12,7 @@ static uint8_t *begin(struct arena *arena, char prefix, size_t rest) {
 
 struct bytes layout_bucket_key(struct arena *arena, const char *bucket) {
     size_t size = strlen(bucket);
-    uint8_t *out = begin(arena, 'b', size);
+    uint8_t *out = begin(arena, LAYOUT_BUCKET_PREFIX, size);
     memcpy(out + 1, bucket, size);
     return bytes_of(out, 1 + size);
 }
@@ -20,7 +20,7 @@ struct bytes layout_bucket_key(struct arena *arena, const char *bucket) {
 struct bytes layout_head_key(struct arena *arena, const char *bucket, const char *key) {
     size_t bucket_size = strlen(bucket) + 1;
     size_t key_size = strlen(key);
-    uint8_t *out = begin(arena, 'h', bucket_size + key_size);
+    uint8_t *out = begin(arena, LAYOUT_HEAD_PREFIX, bucket_size + key_size);
     memcpy(out + 1, bucket, bucket_size);
     memcpy(out + 1 + bucket_size, key, key_size);
     return bytes_of(out, 1 + bucket_size + key_size);

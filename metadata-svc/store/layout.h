@@ -30,7 +30,13 @@ struct bytes layout_payload_key(struct arena *arena, const struct uuid *payload_
 struct bytes layout_request_key(struct arena *arena, const struct uuid *request_id);
 struct bytes layout_request_expiry_key(struct arena *arena, int64_t unix_us, const struct uuid *request_id);
 
-enum { LAYOUT_CHANGE_PREFIX = 'l', LAYOUT_REQUEST_EXPIRY_PREFIX = 'x', LAYOUT_PAYLOAD_PREFIX = 'p' };
+enum {
+    LAYOUT_BUCKET_PREFIX = 'b',
+    LAYOUT_HEAD_PREFIX = 'h',
+    LAYOUT_CHANGE_PREFIX = 'l',
+    LAYOUT_REQUEST_EXPIRY_PREFIX = 'x',
+    LAYOUT_PAYLOAD_PREFIX = 'p'
+};
 
 /* The number that follows the prefix byte of a change or an expiry key. */
 int64_t layout_number_of(struct bytes key);

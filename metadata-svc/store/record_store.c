@@ -60,6 +60,13 @@ bool record_store_get_bucket(struct kv_lookup lookup, const char *name, struct a
     return bucket_decode(value, arena, bucket, error);
 }
 
+bool record_store_decode_bucket(struct bytes value, struct arena *arena, struct bucket *bucket, struct error *error) {
+    if (value.size < 1 || value.data[0] != LAYOUT_FORMAT) {
+        return corrupt(error, "bucket");
+    }
+    return bucket_decode(bytes_of(value.data + 1, value.size - 1), arena, bucket, error);
+}
+
 struct bytes record_store_bucket_value(const struct bucket *bucket, struct arena *arena) {
     struct bytes value;
     begin_value(arena, 0, bucket_encode(bucket, arena), &value);

@@ -24,6 +24,8 @@ struct kv_lookup kv_lookup_of(struct kv *kv);
 /* NOT_FOUND, reason BUCKET_NOT_FOUND. */
 bool record_store_get_bucket(struct kv_lookup lookup, const char *name, struct arena *arena, struct bucket *bucket,
                              struct error *error);
+/* A stored value, as a walk over the store finds it. */
+bool record_store_decode_bucket(struct bytes value, struct arena *arena, struct bucket *bucket, struct error *error);
 struct bytes record_store_bucket_value(const struct bucket *bucket, struct arena *arena);
 
 /* The latest version of a key, be it a tombstone, and what only the store knows of the key. */

@@ -1,0 +1,173 @@
+/* CreateBucket, GetBucket, ListBuckets. */
+#include <string.h>
+
+#include "common/base/names.h"
+#include "metadata-svc/api/change_call.h"
+#include "metadata-svc/api/page_token.h"
+#include "metadata-svc/api/request_checks.h"
+#include "metadata-svc/store/layout.h"
+#include "metadata-svc/store/record_codec.h"
+#include "metadata-svc/store/record_store.h"
+#include "waybill/v1/metadata_service.pb-c.h"
+
+enum { INLINE_MAX_BYTES = 64 * 1024 };
+
+#define COLD_AFTER_DEFAULT_US (24LL * 3600 * 1000000)
+/* The longest google.protobuf.Duration: about 10,000 years. */
+#define DURATION_MAX_SECONDS 315576000000LL
+
+static bool take_cold_after(const Google__Protobuf__Duration *duration, struct bucket *bucket, struct error *error) {
+    if (duration == NULL) {
+        bucket->cold_after_us = COLD_AFTER_DEFAULT_US;
+        return true;
+    }
+    if (duration->seconds < 0 || duration->seconds > DURATION_MAX_SECONDS || duration->nanos < 0 ||
+        duration->nanos > 999999999) {
+        return error_set_field(error, "bucket.storage.cold_after", "BAD_DURATION", "cold_after is 0 or more");
+    }
+    bucket->cold_after_us = duration->seconds * 1000000 + duration->nanos / 1000;
+    return true;
+}
+
+static bool take_storage(const Waybill__V1__StoragePolicy *storage, struct bucket *bucket, struct error *error) {
+    bucket->storage_class = STORAGE_HOT_AND_COLD;
+    if (storage == NULL) {
+        return take_cold_after(NULL, bucket, error);
+    }
+    if (storage->storage_class != WAYBILL__V1__STORAGE_CLASS__STORAGE_CLASS_UNSPECIFIED) {
+        bucket->storage_class = (enum storage_class)storage->storage_class;
+    }
+    if (bucket->storage_class < STORAGE_HOT || bucket->storage_class > STORAGE_COLD) {
+        return error_set_field(error, "bucket.storage.storage_class", "BAD_STORAGE_CLASS",
+                               "there is no storage class %d", (int)storage->storage_class);
+    }
+    return take_cold_after(storage->cold_after, bucket, error) &&
+           check_not_served_yet(storage->expire_after != NULL, "bucket.storage.expire_after", error) &&
+           check_not_served_yet(storage->promote_after_reads != 0, "bucket.storage.promote_after_reads", error) &&
+           check_not_served_yet(storage->max_versions != 0, "bucket.storage.max_versions", error);
+}
+
+static bool take_bucket(const Waybill__V1__Bucket *message, struct bucket *bucket, struct error *error) {
+    if (message == NULL) {
+        return error_set_field(error, "bucket", "FIELD_REQUIRED", "bucket is required");
+    }
+    bucket->name = message->name;
+    bucket->inline_max_bytes = message->has_inline_max_bytes_case != 0 ? message->inline_max_bytes : INLINE_MAX_BYTES;
+    if (bucket->inline_max_bytes < 0 || bucket->inline_max_bytes > INLINE_MAX_BYTES) {
+        return error_set_field(error, "bucket.inline_max_bytes", "BAD_INLINE_MAX_BYTES", "inline_max_bytes is 0 to %d",
+                               INLINE_MAX_BYTES);
+    }
+    return name_check_bucket(message->name, "bucket.name", error) && take_storage(message->storage, bucket, error) &&
+           check_not_served_yet(message->write_mode > WAYBILL__V1__WRITE_MODE__WRITE_MODE_DECOUPLED,
+                                "bucket.write_mode", error) &&
+           check_not_served_yet(message->has_decoupled_percent_case != 0 && message->decoupled_percent != 100,
+                                "bucket.decoupled_percent", error) &&
+           check_not_served_yet(message->on_failure > WAYBILL__V1__ON_FAILURE__ON_FAILURE_KEEP_FAILED,
+                                "bucket.on_failure", error) &&
+           check_not_served_yet(message->payload_deadline != NULL, "bucket.payload_deadline", error) &&
+           check_not_served_yet(message->delete_retention != NULL, "bucket.delete_retention", error);
+}
+
+static void answer_create(struct change_call *change) {
+    Waybill__V1__CreateBucketResponse response = WAYBILL__V1__CREATE_BUCKET_RESPONSE__INIT;
+    response.bucket = bucket_to_proto(&change->commit.bucket, change->commit.arena);
+    rpc_call_reply(change->call, &response.base);
+}
+
+static void create_bucket(void *service, struct rpc_call *call) {
+    Waybill__V1__CreateBucketRequest *request =
+        (Waybill__V1__CreateBucketRequest *)rpc_call_decode(call, &waybill__v1__create_bucket_request__descriptor);
+    if (request == NULL) {
+        return;
+    }
+    struct error error = {0};
+    struct change_call *change = change_call_begin(service, call, COMMIT_CREATE_BUCKET, answer_create);
+    if (!take_bucket(request->bucket, &change->commit.bucket, &error) ||
+        !change_call_take_common(change, request->request_id, request->reason, false, 0, request->validate_only,
+                                 &request->base, &error)) {
+        rpc_call_fail(call, &error);
+        return;
+    }
+    change_call_submit(change);
+}
+
+static void get_bucket(void *service, struct rpc_call *call) {
+    struct metadata_api *api = service;
+    struct arena *arena = rpc_call_arena(call);
+    Waybill__V1__GetBucketRequest *request =
+        (Waybill__V1__GetBucketRequest *)rpc_call_decode(call, &waybill__v1__get_bucket_request__descriptor);
+    if (request == NULL) {
+        return;
+    }
+    struct error error = {0};
+    struct bucket bucket;
+    if (!name_check_bucket(request->name, "name", &error) ||
+        !record_store_get_bucket(kv_lookup_of(api->kv), request->name, arena, &bucket, &error)) {
+        rpc_call_fail(call, &error);
+        return;
+    }
+    Waybill__V1__GetBucketResponse response = WAYBILL__V1__GET_BUCKET_RESPONSE__INIT;
+    response.bucket = bucket_to_proto(&bucket, arena);
+    rpc_call_reply(call, &response.base);
+}
+
+static bool at_bucket(const struct kv_cursor *cursor) {
+    if (!cursor->ops->cursor_valid(cursor)) {
+        return false;
+    }
+    struct bytes key = cursor->ops->cursor_key(cursor);
+    return key.size > 0 && key.data[0] == LAYOUT_BUCKET_PREFIX;
+}
+
+/* Fills a page of at most `size` buckets whose names come after `after`. */
+static bool read_buckets(struct metadata_api *api, struct arena *arena, const char *after, int32_t size,
+                         Waybill__V1__ListBucketsResponse *response, struct error *error) {
+    struct kv_cursor *cursor = api->kv->ops->cursor_open(api->kv);
+    bool good = true;
+    response->buckets = arena_alloc(arena, (size_t)size * sizeof *response->buckets);
+    cursor->ops->cursor_seek(cursor, layout_bucket_key(arena, after));
+    for (; good && at_bucket(cursor); cursor->ops->cursor_next(cursor)) {
+        struct bucket bucket;
+        struct bytes value = arena_copy(arena, cursor->ops->cursor_value(cursor));
+        good = record_store_decode_bucket(value, arena, &bucket, error);
+        if (!good || strcmp(bucket.name, after) == 0) {
+            continue;
+        }
+        if (response->n_buckets == (size_t)size) {
+            const char *last = response->buckets[size - 1]->name;
+            response->next_page_token = page_token_make(arena, "buckets", last);
+            break;
+        }
+        response->buckets[response->n_buckets++] = bucket_to_proto(&bucket, arena);
+    }
+    good = good && cursor->ops->cursor_check(cursor, error);
+    cursor->ops->cursor_close(cursor);
+    return good;
+}
+
+static void list_buckets(void *service, struct rpc_call *call) {
+    struct arena *arena = rpc_call_arena(call);
+    Waybill__V1__ListBucketsRequest *request =
+        (Waybill__V1__ListBucketsRequest *)rpc_call_decode(call, &waybill__v1__list_buckets_request__descriptor);
+    if (request == NULL) {
+        return;
+    }
+    struct error error = {0};
+    int32_t size;
+    const char *after = NULL;
+    Waybill__V1__ListBucketsResponse response = WAYBILL__V1__LIST_BUCKETS_RESPONSE__INIT;
+    bool good = check_page_size(request->page_size, &size, &error) &&
+                (after = page_token_read(arena, "buckets", request->page_token, &error)) != NULL &&
+                read_buckets(service, arena, after, size, &response, &error);
+    if (good) {
+        rpc_call_reply(call, &response.base);
+    } else {
+        rpc_call_fail(call, &error);
+    }
+}
+
+void bucket_api_add_to(struct metadata_api *api, struct rpc_server *server) {
+    rpc_server_add_unary(server, "/waybill.v1.MetadataService/CreateBucket", RPC_INLINE, create_bucket, api);
+    rpc_server_add_unary(server, "/waybill.v1.MetadataService/GetBucket", RPC_BLOCKING, get_bucket, api);
+    rpc_server_add_unary(server, "/waybill.v1.MetadataService/ListBuckets", RPC_BLOCKING, list_buckets, api);
+}

@@ -1,0 +1,75 @@
+#include "metadata-svc/api/change_call.h"
+
+#include "common/base/names.h"
+#include "metadata-svc/api/request_checks.h"
+
+static void finish(struct commit_request *commit) {
+    struct change_call *change = commit->context;
+    for (size_t i = 0; i < commit->released_count; i++) {
+        payload_spool_release(change->api->spool, &commit->released[i]);
+    }
+    if (commit->committed) {
+        change->answer(change);
+    } else {
+        rpc_call_fail(change->call, &commit->error);
+    }
+}
+
+struct change_call *change_call_begin(struct metadata_api *api, struct rpc_call *call, enum commit_kind kind,
+                                      void (*answer)(struct change_call *change)) {
+    struct arena *arena = rpc_call_arena(call);
+    struct change_call *change = arena_zalloc(arena, sizeof *change);
+    change->api = api;
+    change->call = call;
+    change->answer = answer;
+    change->commit.kind = kind;
+    change->commit.arena = arena;
+    change->commit.actor = "";
+    change->commit.reason = "";
+    change->commit.replica = "";
+    change->commit.done = finish;
+    change->commit.context = change;
+    return change;
+}
+
+bool change_call_take_common(struct change_call *change, const char *request_id, const char *reason,
+                             bool has_if_version, int64_t if_version, bool validate_only,
+                             const ProtobufCMessage *request, struct error *error) {
+    struct commit_request *commit = &change->commit;
+    if (!name_check_request_id(request_id, "request_id", &commit->request_id, error) || !check_reason(reason, error) ||
+        !check_if_version(has_if_version, if_version, error)) {
+        return false;
+    }
+    commit->reason = reason;
+    commit->has_if_version = has_if_version;
+    commit->if_version = if_version;
+    commit->validate_only = validate_only;
+    commit->new_uid = uuid_make();
+    if (!uuid_is_zero(&commit->request_id)) {
+        size_t size = protobuf_c_message_get_packed_size(request);
+        uint8_t *packed = arena_alloc(commit->arena, size);
+        protobuf_c_message_pack(request, packed);
+        commit->fingerprint = fingerprint_of(bytes_of(packed, size));
+    }
+    return true;
+}
+
+bool change_call_check_outbox(struct metadata_api *api, struct error *error) {
+    int64_t waiting = commit_feed_revision(api->feed) - event_publisher_published_revision(api->publisher);
+    if (waiting < api->outbox_max_events) {
+        return true;
+    }
+    error_set(error, ERROR_RESOURCE_EXHAUSTED, "OUTBOX_FULL",
+              "%lld changes wait to be published; is the event stream down?", (long long)waiting);
+    error->retry_after_ms = 1000;
+    return false;
+}
+
+void change_call_submit(struct change_call *change) {
+    struct error error = {0};
+    /* Reports let payloads go, so they are taken also when the outbox is full. */
+    bool good = change->commit.kind == COMMIT_REPORTS || change_call_check_outbox(change->api, &error);
+    if (!good || !committer_submit(change->api->committer, &change->commit, &error)) {
+        rpc_call_fail(change->call, &error);
+    }
+}

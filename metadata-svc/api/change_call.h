@@ -1,0 +1,29 @@
+/* A unary call that asks for a change: from the handler through the committer to the answer.
+ * Lives in the call's arena. */
+#ifndef WAYBILL_API_CHANGE_CALL_H
+#define WAYBILL_API_CHANGE_CALL_H
+
+#include "metadata-svc/api/metadata_api.h"
+
+struct change_call {
+    struct metadata_api *api;
+    struct rpc_call *call;
+    void (*answer)(struct change_call *change);
+    struct commit_request commit;
+};
+
+/* `answer` replies to the call once the change is durable; errors are answered before it. */
+struct change_call *change_call_begin(struct metadata_api *api, struct rpc_call *call, enum commit_kind kind,
+                                      void (*answer)(struct change_call *change));
+/* Takes the parts that writing requests share. The fingerprint is of the decoded message, so
+ * that the same request encoded in another order is the same. */
+bool change_call_take_common(struct change_call *change, const char *request_id, const char *reason,
+                             bool has_if_version, int64_t if_version, bool validate_only,
+                             const ProtobufCMessage *request, struct error *error);
+/* Hands it to the committer; answers the call when that takes no more. */
+void change_call_submit(struct change_call *change);
+
+/* False, with RESOURCE_EXHAUSTED (OUTBOX_FULL), while too many changes wait to be published. */
+bool change_call_check_outbox(struct metadata_api *api, struct error *error);
+
+#endif

@@ -1,0 +1,25 @@
+#include "metadata-svc/api/metadata_api.h"
+
+#include "waybill/v1/admin_service.pb-c.h"
+#include "waybill/v1/metadata_service.pb-c.h"
+#include "waybill/v1/payload_service.pb-c.h"
+#include "waybill/v1/report_service.pb-c.h"
+#include "waybill/v1/schema_service.pb-c.h"
+
+void metadata_api_add_to(struct metadata_api *api, struct rpc_server *server) {
+    bucket_api_add_to(api, server);
+    record_api_add_to(api, server);
+    watch_api_add_to(api, server);
+    report_api_add_to(api, server);
+    status_api_add_to(api, server);
+    rpc_server_add_service(server, &waybill__v1__metadata_service__descriptor);
+    rpc_server_add_service(server, &waybill__v1__schema_service__descriptor);
+    rpc_server_add_service(server, &waybill__v1__report_service__descriptor);
+    rpc_server_add_service(server, &waybill__v1__admin_service__descriptor);
+}
+
+void metadata_api_add_bulk_to(struct metadata_api *api, struct rpc_server *server) {
+    upload_api_add_to(api, server);
+    fetch_api_add_to(api, server);
+    rpc_server_add_service(server, &waybill__v1__payload_service__descriptor);
+}

@@ -1,0 +1,44 @@
+/* The services of metadata-svc over its rooms: each *_api.c holds the handlers of one concern,
+ * and each handler reads from top to bottom: decode, check, do, answer. */
+#ifndef WAYBILL_API_METADATA_API_H
+#define WAYBILL_API_METADATA_API_H
+
+#include "common/rpc/rpc_server.h"
+#include "metadata-svc/commit/commit_feed.h"
+#include "metadata-svc/commit/committer.h"
+#include "metadata-svc/publish/event_publisher.h"
+#include "metadata-svc/spool/payload_spool.h"
+#include "metadata-svc/store/kv.h"
+
+/* What the handlers work with; all of it outlives the servers. */
+struct metadata_api {
+    const char *shard;
+    struct kv *kv;
+    struct committer *committer;
+    struct commit_feed *feed;
+    struct payload_spool *spool;
+    struct event_publisher *publisher;
+    const struct clock *clock;
+    int64_t start_us;
+    int64_t outbox_max_events;
+    int64_t max_message_bytes;
+    /* Whether the record store refuses writes after a disk error. Any thread. */
+    bool (*read_only)(void *self);
+    void *read_only_self;
+};
+
+/* Adds the handlers of the small-message port. */
+void metadata_api_add_to(struct metadata_api *api, struct rpc_server *server);
+/* Adds the handlers of the bulk port. */
+void metadata_api_add_bulk_to(struct metadata_api *api, struct rpc_server *server);
+
+/* Each adds one concern; used by the two above. */
+void bucket_api_add_to(struct metadata_api *api, struct rpc_server *server);
+void record_api_add_to(struct metadata_api *api, struct rpc_server *server);
+void watch_api_add_to(struct metadata_api *api, struct rpc_server *server);
+void report_api_add_to(struct metadata_api *api, struct rpc_server *server);
+void status_api_add_to(struct metadata_api *api, struct rpc_server *server);
+void upload_api_add_to(struct metadata_api *api, struct rpc_server *server);
+void fetch_api_add_to(struct metadata_api *api, struct rpc_server *server);
+
+#endif

@@ -1,0 +1,540 @@
+// rooms: metadata_commit
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/checksum/crc32c.h"
+#include "metadata-svc/commit/commit_engine.h"
+#include "metadata-svc/store/change_log.h"
+#include "metadata-svc/store/record_store.h"
+#include "waybill/v1/event.pb-c.h"
+
+/* A clock that stands where it is put. */
+static int64_t now_us = 1700000000000000;
+
+static int64_t read_now(void *self) {
+    (void)self;
+    return now_us;
+}
+
+static const struct clock still_clock = {read_now, read_now, NULL};
+
+/* A store whose writes fail on demand, over the real one. */
+struct failing_kv {
+    struct kv base;
+    struct kv *real;
+    bool fail;
+};
+
+static struct failing_kv failing;
+
+static bool failing_get(struct kv *kv, struct bytes key, struct arena *arena, struct bytes *value, bool *found,
+                        struct error *error) {
+    struct kv *real = ((struct failing_kv *)kv)->real;
+    return real->ops->get(real, key, arena, value, found, error);
+}
+
+static bool failing_write(struct kv *kv, const struct kv_batch *batch, bool sync, struct error *error) {
+    struct failing_kv *self = (struct failing_kv *)kv;
+    if (self->fail) {
+        return error_set(error, ERROR_INTERNAL, "RECORD_STORE_FAILED", "injected");
+    }
+    return self->real->ops->write(self->real, batch, sync, error);
+}
+
+static struct kv_cursor *failing_cursor_open(struct kv *kv) {
+    struct kv *real = ((struct failing_kv *)kv)->real;
+    return real->ops->cursor_open(real);
+}
+
+static struct kv_ops failing_ops;
+
+static char directory[64];
+static struct kv *kv;
+static struct commit_engine *engine;
+static struct arena arena;
+
+static void open_engine(void) {
+    struct error error = {0};
+    struct leveldb_kv_options options = {.cache_bytes = 1 << 20, .write_buffer_bytes = 1 << 20};
+    failing.real = leveldb_kv_open(directory, &options, &error);
+    cr_assert_not_null(failing.real, "%s", error.message);
+    failing_ops = *failing.real->ops;
+    failing_ops.get = failing_get;
+    failing_ops.write = failing_write;
+    failing_ops.cursor_open = failing_cursor_open;
+    failing.base.ops = &failing_ops;
+    failing.fail = false;
+    kv = &failing.base;
+    struct commit_engine_options engine_options = {.shard = "0", .request_retention_us = 3600LL * 1000000};
+    engine = commit_engine_new(kv, &still_clock, &engine_options, &error);
+    cr_assert_not_null(engine, "%s", error.message);
+}
+
+static void close_engine(void) {
+    commit_engine_free(engine);
+    failing.real->ops->close(failing.real);
+}
+
+static struct commit_request make(enum commit_kind kind, const char *key) {
+    struct commit_request request = {
+        .kind = kind,
+        .arena = &arena,
+        .actor = "",
+        .reason = "",
+        .replica = "",
+        .new_uid = uuid_make(),
+        .record = record_make("photos", key),
+    };
+    return request;
+}
+
+static bool run(struct commit_request *request) {
+    struct error error = {0};
+    struct commit_request *requests[] = {request};
+    commit_engine_run(engine, requests, 1, &error);
+    return request->committed;
+}
+
+static struct commit_request put_inline(const char *key, const char *text) {
+    struct commit_request request = make(COMMIT_PUT, key);
+    request.payload_source = PAYLOAD_FROM_REQUEST;
+    request.inline_data = bytes_of_string(text);
+    request.record.has_size = true;
+    request.record.size = (int64_t)request.inline_data.size;
+    request.record.has_crc32c = true;
+    request.record.crc32c = crc32c(request.inline_data);
+    request.record.payload_id = uuid_make();
+    return request;
+}
+
+static struct commit_request put_announced(const char *key) {
+    struct commit_request request = make(COMMIT_PUT, key);
+    request.payload_source = PAYLOAD_FROM_PRODUCER;
+    request.record.payload_id = uuid_make();
+    return request;
+}
+
+static struct object_report report_of(const struct record *record, enum object_outcome outcome, enum tier tier) {
+    return (struct object_report){
+        .bucket = record->bucket,
+        .key = record->key,
+        .version = record->version,
+        .payload_id = record->payload_id,
+        .outcome = outcome,
+        .tier = tier,
+        .size = record->size,
+        .crc32c = record->crc32c,
+        .error_reason = "",
+        .error_message = "",
+    };
+}
+
+static struct commit_request reports(const char *replica, struct object_report *list, size_t count) {
+    struct commit_request request = make(COMMIT_REPORTS, "");
+    request.replica = replica;
+    request.reports = list;
+    request.report_count = count;
+    return request;
+}
+
+static struct record get(const char *key, int64_t version) {
+    struct record record;
+    struct record_head head;
+    struct error error = {0};
+    bool found = false;
+    if (version == 0) {
+        cr_assert(record_store_get_head(kv_lookup_of(kv), "photos", key, &arena, &head, &found, &error));
+        record = head.record;
+    } else {
+        cr_assert(record_store_get_version(kv_lookup_of(kv), "photos", key, version, &arena, &record, &found, &error));
+    }
+    cr_assert(found);
+    return record;
+}
+
+static void set_up(void) {
+    arena_init(&arena);
+    snprintf(directory, sizeof directory, "/tmp/waybill-test-XXXXXX");
+    cr_assert_not_null(mkdtemp(directory));
+    open_engine();
+    struct commit_request create = make(COMMIT_CREATE_BUCKET, "");
+    create.bucket = (struct bucket){
+        .name = "photos", .storage_class = STORAGE_COLD, .cold_after_us = 1000000, .inline_max_bytes = 64};
+    cr_assert(run(&create), "%s", create.error.message);
+}
+
+static void tear_down(void) {
+    close_engine();
+    arena_free(&arena);
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf '%s'", directory);
+    cr_assert_eq(system(command), 0);
+}
+
+TestSuite(commit_engine, .init = set_up, .fini = tear_down);
+
+Test(commit_engine, versions_count_up_and_survive_a_delete) {
+    struct commit_request first = make(COMMIT_PUT, "a");
+    struct commit_request second = make(COMMIT_PUT, "a");
+    struct commit_request gone = make(COMMIT_DELETE, "a");
+    struct commit_request again = make(COMMIT_PUT, "a");
+    cr_assert(run(&first) && run(&second) && run(&gone) && run(&again));
+    cr_assert_eq(first.record.version, 1);
+    cr_assert_eq(second.record.version, 2);
+    cr_assert_eq(gone.record.version, 3);
+    cr_assert_eq(gone.record.state, RECORD_DELETED);
+    cr_assert_eq(again.record.version, 4);
+    cr_assert(uuid_equal(&first.record.uid, &second.record.uid));
+    cr_assert(!uuid_equal(&first.record.uid, &again.record.uid));
+    cr_assert_eq(get("a", 2).state, RECORD_COMMITTED);
+}
+
+Test(commit_engine, of_writers_with_one_precondition_in_one_batch_exactly_one_wins) {
+    struct commit_request rivals[8];
+    struct commit_request *batch[8];
+    for (int i = 0; i < 8; i++) {
+        rivals[i] = make(COMMIT_PUT, "contended");
+        rivals[i].has_if_version = true;
+        batch[i] = &rivals[i];
+    }
+    struct error error = {0};
+    cr_assert(commit_engine_run(engine, batch, 8, &error));
+    int winners = 0;
+    for (int i = 0; i < 8; i++) {
+        winners += rivals[i].committed;
+        if (!rivals[i].committed) {
+            cr_assert_eq(rivals[i].error.code, ERROR_ABORTED);
+            cr_assert_str_eq(rivals[i].error.reason, "VERSION_MISMATCH");
+            cr_assert_str_eq(rivals[i].error.detail_value, "1");
+        }
+    }
+    cr_assert_eq(winners, 1);
+}
+
+Test(commit_engine, a_tombstone_counts_as_absent_for_preconditions) {
+    struct commit_request put = make(COMMIT_PUT, "a");
+    struct commit_request gone = make(COMMIT_DELETE, "a");
+    struct commit_request gone_again = make(COMMIT_DELETE, "a");
+    struct commit_request create = make(COMMIT_PUT, "a");
+    create.has_if_version = true;
+    cr_assert(run(&put) && run(&gone));
+    cr_assert_not(run(&gone_again));
+    cr_assert_eq(gone_again.error.code, ERROR_NOT_FOUND);
+    cr_assert(run(&create));
+    cr_assert_eq(create.record.version, 3);
+}
+
+Test(commit_engine, a_request_id_takes_effect_once_even_across_a_restart) {
+    struct uuid id = uuid_make();
+    struct commit_request first = put_inline("a", "one");
+    first.request_id = id;
+    struct commit_request same_batch = put_inline("a", "one");
+    same_batch.request_id = id;
+    struct error error = {0};
+    struct commit_request *batch[] = {&first, &same_batch};
+    cr_assert(commit_engine_run(engine, batch, 2, &error));
+    cr_assert(first.committed && same_batch.committed);
+    cr_assert_eq(same_batch.record.version, 1);
+    cr_assert_eq(same_batch.record.revision, first.record.revision);
+
+    close_engine();
+    open_engine();
+    struct commit_request later = put_inline("a", "one");
+    later.request_id = id;
+    cr_assert(run(&later));
+    cr_assert_eq(later.record.version, 1);
+    cr_assert(uuid_equal(&later.record.payload_id, &first.record.payload_id));
+    cr_assert_eq(get("a", 0).version, 1);
+}
+
+Test(commit_engine, a_request_id_for_another_request_is_refused) {
+    struct commit_request first = make(COMMIT_PUT, "a");
+    first.request_id = uuid_make();
+    struct commit_request other = make(COMMIT_PUT, "b");
+    other.request_id = first.request_id;
+    other.fingerprint.raw[0] = 1;
+    cr_assert(run(&first));
+    cr_assert_not(run(&other));
+    cr_assert_eq(other.error.code, ERROR_INVALID_ARGUMENT);
+    cr_assert_str_eq(other.error.reason, "REQUEST_ID_REUSED");
+    cr_assert_str_eq(other.error.field, "request_id");
+}
+
+Test(commit_engine, a_forgotten_request_id_may_be_used_anew_and_is_not_swept_early) {
+    struct commit_request first = make(COMMIT_PUT, "a");
+    first.request_id = uuid_make();
+    struct commit_request again = make(COMMIT_PUT, "a");
+    again.request_id = first.request_id;
+    again.fingerprint.raw[0] = 1;
+    cr_assert(run(&first));
+    now_us += 3600LL * 1000000 + 1;
+    cr_assert(run(&again));
+    cr_assert_eq(again.record.version, 2);
+    struct error error = {0};
+    cr_assert_eq(commit_engine_forget_requests(kv, now_us, 100, &error), 0);
+    now_us += 3600LL * 1000000 + 1;
+    cr_assert_eq(commit_engine_forget_requests(kv, now_us, 100, &error), 1);
+}
+
+Test(commit_engine, refused_and_validated_requests_change_nothing) {
+    int64_t before = commit_engine_revision(engine);
+    struct commit_request no_bucket = make(COMMIT_PUT, "a");
+    no_bucket.record.bucket = "absent";
+    struct commit_request too_large =
+        put_inline("a", "0123456789012345678901234567890123456789012345678901234567890123456789");
+    struct commit_request only_checked = make(COMMIT_PUT, "a");
+    only_checked.validate_only = true;
+    cr_assert_not(run(&no_bucket));
+    cr_assert_eq(no_bucket.error.code, ERROR_NOT_FOUND);
+    cr_assert_not(run(&too_large));
+    cr_assert_str_eq(too_large.error.field, "inline_payload.data");
+    cr_assert(run(&only_checked));
+    cr_assert_eq(commit_engine_revision(engine), before);
+    int64_t oldest;
+    int64_t newest;
+    struct error error = {0};
+    cr_assert(change_log_bounds(kv, &oldest, &newest, &error));
+    cr_assert_eq(newest, before);
+}
+
+struct seen_change {
+    int64_t revision;
+    int64_t previous_revision;
+    int64_t previous_version;
+    int64_t type; /* no padding: events are compared as bytes */
+    int64_t version;
+};
+
+struct seen_changes {
+    struct seen_change list[32];
+    size_t count;
+};
+
+static bool see_change(void *context, int64_t revision, struct bytes wire) {
+    struct seen_changes *seen = context;
+    Waybill__V1__ChangeEvent *event = waybill__v1__change_event__unpack(arena_protobuf(&arena), wire.size, wire.data);
+    cr_assert_not_null(event);
+    cr_assert_eq(event->revision, revision);
+    seen->list[seen->count++] = (struct seen_change){revision, event->previous_revision, event->previous_version,
+                                                     (int64_t)event->type, event->record ? event->record->version : 0};
+    return true;
+}
+
+Test(commit_engine, each_commit_is_one_event_with_contiguous_revisions) {
+    struct commit_request put = put_inline("a", "text");
+    struct commit_request other = make(COMMIT_PUT, "b");
+    struct commit_request gone = make(COMMIT_DELETE, "a");
+    cr_assert(run(&put) && run(&other) && run(&gone));
+    struct seen_changes seen = {0};
+    struct error error = {0};
+    cr_assert(change_log_read(kv, 1, see_change, &seen, &error));
+    cr_assert_eq(seen.count, 4);
+    const struct seen_change expected[] = {{1, 0, 0, CHANGE_BUCKET_CREATED, 0},
+                                           {2, 0, 0, CHANGE_STAGED, 1},
+                                           {3, 0, 0, CHANGE_COMMITTED, 1},
+                                           {4, 2, 1, CHANGE_DELETED, 2}};
+    for (size_t i = 0; i < 4; i++) {
+        cr_expect_eq(memcmp(&seen.list[i], &expected[i], sizeof expected[i]), 0, "event %zu", i);
+    }
+}
+
+Test(commit_engine, an_inline_payload_is_released_when_the_policy_is_satisfied) {
+    struct commit_request put = put_inline("a", "text");
+    cr_assert(run(&put));
+    cr_assert_eq(put.record.state, RECORD_STAGED);
+    struct payload_entry entry;
+    bool found;
+    struct error error = {0};
+    cr_assert(record_store_get_payload(kv_lookup_of(kv), &put.record.payload_id, &arena, &entry, &found, &error));
+    cr_assert(found && bytes_equal(entry.data, bytes_of_string("text")));
+
+    struct object_report stored = report_of(&put.record, OBJECT_STORED, TIER_HOT);
+    struct commit_request report = reports("replica-1", &stored, 1);
+    cr_assert(run(&report));
+    cr_assert_eq(stored.verdict, REPORT_ACCEPTED);
+    cr_assert_eq(get("a", 0).state, RECORD_STORED);
+    cr_assert(record_store_get_payload(kv_lookup_of(kv), &put.record.payload_id, &arena, &entry, &found, &error));
+    cr_assert_not(found);
+}
+
+Test(commit_engine, a_repeated_report_is_accepted_and_changes_nothing) {
+    struct commit_request put = put_inline("a", "text");
+    cr_assert(run(&put));
+    struct object_report stored = report_of(&put.record, OBJECT_STORED, TIER_HOT);
+    struct commit_request report = reports("replica-1", &stored, 1);
+    cr_assert(run(&report));
+    int64_t before = commit_engine_revision(engine);
+    struct commit_request repeated = reports("replica-1", &stored, 1);
+    cr_assert(run(&repeated));
+    cr_assert_eq(stored.verdict, REPORT_ACCEPTED);
+    struct commit_request elsewhere = reports("replica-2", &stored, 1);
+    cr_assert(run(&elsewhere));
+    cr_assert_eq(stored.verdict, REPORT_OBSOLETE);
+    cr_assert_eq(commit_engine_revision(engine), before);
+}
+
+Test(commit_engine, a_report_with_other_bytes_or_for_an_unknown_version_changes_nothing) {
+    struct commit_request put = put_inline("a", "text");
+    cr_assert(run(&put));
+    int64_t before = commit_engine_revision(engine);
+    struct object_report wrong[3];
+    for (int i = 0; i < 3; i++) {
+        wrong[i] = report_of(&put.record, OBJECT_STORED, TIER_HOT);
+    }
+    wrong[0].crc32c ^= 1;
+    wrong[1].version = 2;
+    wrong[2].payload_id = uuid_make();
+    struct commit_request report = reports("replica-1", wrong, 3);
+    cr_assert(run(&report));
+    cr_assert_eq(wrong[0].verdict, REPORT_REJECTED);
+    cr_assert_eq(wrong[1].verdict, REPORT_OBSOLETE);
+    cr_assert_eq(wrong[2].verdict, REPORT_OBSOLETE);
+    cr_assert_eq(commit_engine_revision(engine), before);
+}
+
+Test(commit_engine, a_move_to_cold_swaps_the_locations_in_one_commit) {
+    struct commit_request put = put_inline("a", "text");
+    cr_assert(run(&put));
+    struct object_report stored = report_of(&put.record, OBJECT_STORED, TIER_HOT);
+    struct commit_request report = reports("replica-1", &stored, 1);
+    cr_assert(run(&report));
+    struct object_report moved = report_of(&put.record, OBJECT_TIERED, TIER_COLD);
+    moved.drop_tier = TIER_HOT;
+    struct commit_request move = reports("replica-1", &moved, 1);
+    cr_assert(run(&move));
+    cr_assert_eq(moved.verdict, REPORT_ACCEPTED);
+    struct record record = get("a", 0);
+    cr_assert_eq(record.location_count, 1);
+    cr_assert_eq(record.locations[0].tier, TIER_COLD);
+    struct object_report last = report_of(&put.record, OBJECT_DROPPED, TIER_COLD);
+    struct commit_request drop = reports("replica-1", &last, 1);
+    cr_assert(run(&drop));
+    cr_assert_eq(last.verdict, REPORT_REJECTED, "the only copy must not go");
+}
+
+Test(commit_engine, an_announced_payload_is_staged_when_its_upload_finishes) {
+    struct commit_request put = put_announced("a");
+    put.record.has_size = true;
+    put.record.size = 4;
+    cr_assert(run(&put));
+    cr_assert_eq(put.record.state, RECORD_AWAITING_PAYLOAD);
+    cr_assert_eq(put.record.serving_version, 0);
+
+    struct commit_request wrong = make(COMMIT_FINISH_UPLOAD, "");
+    wrong.record.payload_id = put.record.payload_id;
+    wrong.record.size = 5;
+    cr_assert_not(run(&wrong));
+    cr_assert_str_eq(wrong.error.reason, "SIZE_MISMATCH");
+
+    struct commit_request finish = make(COMMIT_FINISH_UPLOAD, "");
+    finish.record.payload_id = put.record.payload_id;
+    finish.record.size = 4;
+    finish.record.crc32c = 7;
+    cr_assert(run(&finish), "%s", finish.error.message);
+    struct record record = get("a", 0);
+    cr_assert_eq(record.state, RECORD_STAGED);
+    cr_assert_eq(record.version, 1);
+    cr_assert_eq(record.serving_version, 1);
+    struct commit_request twice = finish;
+    cr_assert_not(run(&twice));
+    cr_assert_eq(twice.error.code, ERROR_FAILED_PRECONDITION);
+}
+
+Test(commit_engine, readers_keep_the_last_serving_version_while_a_new_one_is_awaited_or_failed) {
+    struct commit_request old = put_inline("a", "old");
+    struct commit_request announced = put_announced("a");
+    cr_assert(run(&old) && run(&announced));
+    cr_assert_eq(get("a", 0).serving_version, 1);
+
+    struct commit_request finish = make(COMMIT_FINISH_UPLOAD, "");
+    finish.record.payload_id = announced.record.payload_id;
+    finish.record.size = 1;
+    cr_assert(run(&finish));
+    cr_assert_eq(get("a", 0).serving_version, 2);
+
+    struct object_report failed = report_of(&announced.record, OBJECT_FAILED, TIER_HOT);
+    failed.error_reason = "PAYLOAD_CORRUPT";
+    struct commit_request report = reports("replica-1", &failed, 1);
+    cr_assert(run(&report));
+    struct record latest = get("a", 0);
+    cr_assert_eq(latest.state, RECORD_FAILED);
+    cr_assert_eq(latest.serving_version, 1);
+}
+
+Test(commit_engine, a_report_for_an_older_version_leaves_the_latest_alone) {
+    struct commit_request old = put_inline("a", "old");
+    struct commit_request new = put_inline("a", "new");
+    cr_assert(run(&old) && run(&new));
+    struct object_report stored = report_of(&old.record, OBJECT_STORED, TIER_HOT);
+    struct commit_request report = reports("replica-1", &stored, 1);
+    cr_assert(run(&report));
+    cr_assert_eq(get("a", 1).state, RECORD_STORED);
+    struct record latest = get("a", 0);
+    cr_assert_eq(latest.version, 2);
+    cr_assert_eq(latest.state, RECORD_STAGED);
+    cr_assert_eq(latest.serving_version, 2);
+}
+
+Test(commit_engine, a_spooled_payload_is_released_only_where_policy_wants_it) {
+    struct commit_request create = make(COMMIT_CREATE_BUCKET, "");
+    create.bucket =
+        (struct bucket){.name = "cold-now", .storage_class = STORAGE_COLD, .cold_after_us = 0, .inline_max_bytes = 64};
+    cr_assert(run(&create));
+    struct commit_request put = put_inline("a", "text");
+    put.record.bucket = "cold-now";
+    put.payload_source = PAYLOAD_FROM_SPOOL;
+    cr_assert(run(&put));
+    struct object_report hot = report_of(&put.record, OBJECT_STORED, TIER_HOT);
+    struct commit_request stored = reports("replica-1", &hot, 1);
+    cr_assert(run(&stored));
+    cr_assert_eq(stored.released_count, 0, "hot is not where this bucket wants it");
+    struct object_report cold = report_of(&put.record, OBJECT_TIERED, TIER_COLD);
+    cold.drop_tier = TIER_HOT;
+    struct commit_request tiered = reports("replica-1", &cold, 1);
+    cr_assert(run(&tiered));
+    cr_assert_eq(tiered.released_count, 1);
+    cr_assert(uuid_equal(&tiered.released[0], &put.record.payload_id));
+}
+
+Test(commit_engine, after_a_failed_write_nothing_is_acked_until_a_restart) {
+    int64_t before = commit_engine_revision(engine);
+    struct commit_request put = make(COMMIT_PUT, "a");
+    failing.fail = true;
+    cr_assert_not(run(&put));
+    cr_assert_eq(put.error.code, ERROR_UNAVAILABLE);
+    failing.fail = false;
+    struct commit_request later = make(COMMIT_PUT, "b");
+    cr_assert_not(run(&later));
+    cr_assert_str_eq(later.error.reason, "READ_ONLY");
+    cr_assert_eq(commit_engine_revision(engine), before);
+    close_engine();
+    open_engine();
+    struct commit_request after = make(COMMIT_PUT, "b");
+    cr_assert(run(&after));
+    cr_assert_eq(after.record.revision, before + 1);
+}
+
+Test(commit_engine, trimming_keeps_the_newest_change_and_what_is_not_published) {
+    for (int i = 0; i < 9; i++) {
+        struct commit_request put = make(COMMIT_PUT, "a");
+        cr_assert(run(&put));
+    }
+    struct error error = {0};
+    int64_t oldest;
+    int64_t newest;
+    cr_assert_eq(change_log_trim(kv, 4, now_us + 1, 100, &error), 3);
+    cr_assert(change_log_bounds(kv, &oldest, &newest, &error));
+    cr_assert_eq(oldest, 4);
+    cr_assert_eq(change_log_trim(kv, 1000, now_us, 100, &error), 0, "what is young stays");
+    cr_assert_eq(change_log_trim(kv, 1000, now_us + 1, 2, &error), 2, "bounded steps");
+    cr_assert_eq(change_log_trim(kv, 1000, now_us + 1, 100, &error), 4);
+    cr_assert(change_log_bounds(kv, &oldest, &newest, &error));
+    cr_assert_eq(oldest, 10);
+    cr_assert_eq(newest, 10);
+    struct seen_changes seen = {0};
+    cr_assert_not(change_log_read(kv, 3, see_change, &seen, &error));
+    cr_assert_eq(error.code, ERROR_OUT_OF_RANGE);
+    cr_assert_str_eq(error.detail_value, "10");
+}
