@@ -5,7 +5,8 @@
  *   /readyz   200 while every ready check holds (the paths work), else 503
  *   /         the same on a page for people
  *
- * livez and readyz list every check by name, one a line: "ok <name>" or "fail <name>: <why>".
+ * livez and readyz list every check by name, one a line, "ok <name>" or "fail <name>: <why>",
+ * and end with "all ok" or "not ok".
  * Only GET and HEAD; other methods get 405, other paths 404, a request with a body 413.
  *
  * One thread serves at most ADMIN_HTTP_MAX_CONNECTIONS connections and drops one that is idle
