@@ -11,7 +11,12 @@
 #include "common/base/bytes.h"
 #include "common/base/error.h"
 
-enum { PROTO_MAX_DEPTH = 32 };
+enum {
+    PROTO_MAX_DEPTH = 32,
+    /* Two bytes on the wire can be a nested message of hundreds in memory; the structs of one
+     * request may take so much together. */
+    PROTO_MAX_STRUCT_BYTES = 32 << 20,
+};
 
 /* The message, in the arena; NULL with INVALID_ARGUMENT: reason BAD_UTF8 (field named) or
  * MALFORMED_REQUEST. */

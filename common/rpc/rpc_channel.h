@@ -29,6 +29,7 @@ struct rpc_call_options {
 
 /* `target` is "host:port". Keeps idle connections alive with pings. */
 struct rpc_channel *rpc_channel_new(const char *target, size_t max_message_bytes);
+/* Only when every stream is closed; waits for the started calls under way. */
 void rpc_channel_free(struct rpc_channel *channel);
 
 /* Calls a unary method; the answer is in the arena. Waits between attempts with exponential
@@ -42,7 +43,9 @@ struct rpc_stream *rpc_channel_open_stream(struct rpc_channel *channel, const ch
                                            const struct rpc_call_options *options, struct error *error);
 
 /* An asynchronous unary call, for load generators and pipelines: `done` runs on the channel's
- * one completion thread, started at first use. `response` is valid during the callback. */
+ * one completion thread, started at first use, and must not block; it comes exactly once if
+ * this returned true. No retries. `response` is valid during the callback. */
+enum { RPC_CHANNEL_MAX_STARTED = 65536 }; /* calls under way; one more is RESOURCE_EXHAUSTED */
 typedef void rpc_done(void *context, struct bytes response, const struct error *error_or_null);
 bool rpc_channel_start(struct rpc_channel *channel, const char *path, const struct rpc_call_options *options,
                        const ProtobufCMessage *request, rpc_done *done, void *context, struct error *error);

@@ -27,8 +27,9 @@ void rpc_buffer_free(struct rpc_buffer *buffer);
 
 /* The next message's wire form, valid until the next read on this stream. Blocks. */
 enum rpc_read rpc_stream_read(struct rpc_stream *stream, struct bytes *message, struct error *error);
-/* Sends a message; returns once gRPC has taken it (flow control blocks here). False when the
- * stream is broken; then read or finish tells why. */
+/* Sends a message; returns once gRPC has taken the one before it (flow control blocks here),
+ * so that one is under way while the caller makes the next. False when the stream is broken;
+ * then read or close tells why. */
 bool rpc_stream_write(struct rpc_stream *stream, const ProtobufCMessage *message);
 /* Sends a message whose wire form is `head` followed by the first `size` bytes of the buffer,
  * without copying those. Takes the buffer, also on failure. */
@@ -42,6 +43,12 @@ const char *rpc_stream_header(const struct rpc_stream *stream, const char *name)
 bool rpc_stream_cancelled(const struct rpc_stream *stream);
 /* Whether the server drains: a stream without natural end should finish. */
 bool rpc_stream_draining(const struct rpc_stream *stream);
+/* For a handler that waits for something else than its client: sleeps until rpc_stream_wake
+ * (one that came before counts), the client goes away, the server drains, or the timeout.
+ * False when the stream should end: the client is gone or the server drains. */
+bool rpc_stream_wait(struct rpc_stream *stream, int64_t timeout_ms);
+/* Any thread, as long as the handler has not returned. */
+void rpc_stream_wake(struct rpc_stream *stream);
 /* Ends the call with a status; error NULL is OK. The handler calls it once, last, or not at
  * all, which is INTERNAL. */
 void rpc_stream_finish(struct rpc_stream *stream, const struct error *error);
@@ -52,7 +59,9 @@ void rpc_stream_finish(struct rpc_stream *stream, const struct error *error);
 bool rpc_stream_writes_done(struct rpc_stream *stream);
 /* Any thread: ends the call with CANCELLED; blocked reads and writes return. */
 void rpc_stream_cancel(struct rpc_stream *stream);
-/* Waits for the status, frees the stream. True when it is OK. */
+/* Tells the server that nothing more comes, waits for the status, frees the stream. True when
+ * the status is OK. A message that nobody read cancels the call, so that a stream without
+ * end can be closed at any time. */
 bool rpc_stream_close(struct rpc_stream *stream, struct error *error);
 
 #endif

@@ -1,0 +1,59 @@
+#include "common/rpc/event_queue.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "common/base/log.h"
+#include "common/rpc/sync_annotations.h"
+
+void event_queue_init(struct event_queue *queue) {
+    *queue = (struct event_queue){.core = grpc_completion_queue_create_for_next(NULL)};
+}
+
+static void *run(void *argument) {
+    struct event_queue *queue = argument;
+    for (;;) {
+        grpc_event next = grpc_completion_queue_next(queue->core, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+        if (next.type == GRPC_QUEUE_SHUTDOWN) {
+            return NULL;
+        }
+        if (next.type == GRPC_OP_COMPLETE) {
+            struct queue_event *event = next.tag;
+            handover_acquire(event);
+            event->complete(event, next.success != 0);
+        }
+    }
+}
+
+bool event_queue_start(struct event_queue *queue, unsigned threads, const char *name) {
+    assert(threads >= 1 && threads <= EVENT_QUEUE_MAX_THREADS);
+    for (unsigned i = 0; i < threads; i++) {
+        if (pthread_create(&queue->thread[i], NULL, run, queue) != 0) {
+            return queue->threads > 0;
+        }
+        pthread_setname_np(queue->thread[i], name);
+        queue->threads++;
+    }
+    return true;
+}
+
+void event_queue_stop(struct event_queue *queue) {
+    grpc_completion_queue_shutdown(queue->core);
+    if (queue->threads == 0) {
+        run(queue);
+    }
+    for (unsigned i = 0; i < queue->threads; i++) {
+        pthread_join(queue->thread[i], NULL);
+    }
+    grpc_completion_queue_destroy(queue->core);
+    queue->core = NULL;
+}
+
+void event_start_batch(grpc_call *call, const grpc_op *ops, size_t count, struct queue_event *event) {
+    handover_release(event);
+    grpc_call_error refused = grpc_call_start_batch(call, ops, count, event, NULL);
+    if (refused != GRPC_CALL_OK) {
+        log_error("rpc_batch_refused", LOG_STR("why", grpc_call_error_to_string(refused)));
+        abort();
+    }
+}

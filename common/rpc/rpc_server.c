@@ -1,0 +1,274 @@
+#include "common/rpc/rpc_server.h"
+
+#include <assert.h>
+#include <grpc/grpc_security.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/rpc/server_parts.h"
+#include "common/rpc/sync_annotations.h"
+
+enum {
+    HANDSHAKE_TIMEOUT_MS = 20000,
+    KEEPALIVE_TIME_MS = 60000, /* a client that vanished is noticed after both */
+    KEEPALIVE_TIMEOUT_MS = 20000,
+    CLIENT_PING_INTERVAL_MS = 1000, /* pings closer together count as misuse */
+};
+
+/* ---- before the start ---- */
+
+struct rpc_server *rpc_server_new(const struct rpc_server_options *options) {
+    struct rpc_server *server = calloc(1, sizeof *server);
+    if (server == NULL || (server->listen = strdup(options->listen)) == NULL) {
+        abort();
+    }
+    grpc_init();
+    server->options = *options;
+    snprintf(server->name, sizeof server->name, "%.8s", options->name);
+    server->options.name = server->name;
+    server->options.listen = server->listen;
+    pthread_mutex_init(&server->lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&server->quieter, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    return server;
+}
+
+void rpc_server_observe(struct rpc_server *server, struct rpc_observer observer) {
+    server->observer = observer;
+}
+
+void rpc_server_add_unary(struct rpc_server *server, const char *path, enum rpc_method_kind kind,
+                          rpc_unary_handler *handler, void *service) {
+    assert(!server->started && server->unary_count < SERVER_MAX_METHODS);
+    server->unary[server->unary_count++] = (struct server_unary_method){server, path, kind, handler, service, NULL};
+}
+
+void rpc_server_add_stream(struct rpc_server *server, const char *path, rpc_stream_handler *handler, void *service) {
+    assert(!server->started && server->stream_count < SERVER_MAX_METHODS);
+    server->streams[server->stream_count++] = (struct server_stream_method){path, handler, service};
+}
+
+void rpc_server_add_service(struct rpc_server *server, const struct ProtobufCServiceDescriptor *service) {
+    assert(!server->started && server->service_count < SERVER_MAX_SERVICES);
+    server->services[server->service_count++] = service;
+}
+
+/* ---- start ---- */
+
+static grpc_arg integer_arg(const char *name, int64_t value) {
+    return (grpc_arg){
+        .type = GRPC_ARG_INTEGER, .key = (char *)name, .value.integer = value > INT32_MAX ? INT32_MAX : (int)value};
+}
+
+static grpc_server *make_core(const struct rpc_server_options *options) {
+    /* A message a little too long still comes in and gets our status; a much longer one is
+     * refused by the core with a plain RESOURCE_EXHAUSTED before it takes up memory. */
+    int64_t most_bytes = (int64_t)options->max_message_bytes * 2 + 65536;
+    int64_t most_calls =
+        (int64_t)options->max_unary_in_flight + options->blocking_threads + options->max_waiting + options->max_streams;
+    grpc_arg args[] = {
+        integer_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, most_bytes),
+        integer_arg(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
+        /* A few above our limits, so that clients are told rather than held back. */
+        integer_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS, most_calls + 64),
+        /* A second server on the same port must fail, not share it. */
+        integer_arg(GRPC_ARG_ALLOW_REUSEPORT, 0),
+        integer_arg(GRPC_ARG_KEEPALIVE_TIME_MS, KEEPALIVE_TIME_MS),
+        integer_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KEEPALIVE_TIMEOUT_MS),
+        integer_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
+        integer_arg(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, CLIENT_PING_INTERVAL_MS),
+        integer_arg(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS),
+        /* The core bounds a message before it unpacks it, so a small compressed one could
+         * grow without limit: only plain ones are taken. */
+        integer_arg(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE),
+    };
+    grpc_channel_args all = {sizeof args / sizeof args[0], args};
+    return grpc_server_create(&all, NULL);
+}
+
+/* The one place that knows how connections are secured. */
+static grpc_server_credentials *make_credentials(void) {
+    return grpc_insecure_server_credentials_create();
+}
+
+static bool bind_port(struct rpc_server *server) {
+    grpc_server_credentials *credentials = make_credentials();
+    server->port = grpc_server_add_http2_port(server->core, server->listen, credentials);
+    grpc_server_credentials_release(credentials);
+    return server->port > 0;
+}
+
+static void shutdown_completed(struct queue_event *event, bool ok) {
+    (void)ok;
+    struct rpc_server *server = event_owner(event, struct rpc_server, shutdown);
+    pthread_mutex_lock(&server->lock);
+    server->shut_down = true;
+    pthread_cond_broadcast(&server->quieter);
+    pthread_mutex_unlock(&server->lock);
+}
+
+static void begin_shutdown(struct rpc_server *server) {
+    server->shutdown.complete = shutdown_completed;
+    handover_release(&server->shutdown);
+    grpc_server_shutdown_and_notify(server->core, server->queue.core, &server->shutdown);
+}
+
+/* Undoes a start that failed. */
+static void give_up(struct rpc_server *server) {
+    begin_shutdown(server);
+    event_queue_stop(&server->queue);
+    grpc_server_destroy(server->core);
+    server->core = NULL;
+}
+
+static void ask_for_calls(struct rpc_server *server) {
+    for (unsigned i = 0; i < server->unary_count; i++) {
+        for (unsigned n = 0; n < SERVER_UNARY_READY; n++) {
+            server_call_ask(&server->unary[i]);
+        }
+    }
+    for (unsigned n = 0; n < SERVER_STREAM_READY; n++) {
+        server_stream_ask(server);
+    }
+}
+
+bool rpc_server_start(struct rpc_server *server, struct error *error) {
+    assert(!server->started);
+    char thread_name[16];
+    server->core = make_core(&server->options);
+    event_queue_init(&server->queue);
+    grpc_server_register_completion_queue(server->core, server->queue.core, NULL);
+    for (unsigned i = 0; i < server->unary_count; i++) {
+        struct server_unary_method *method = &server->unary[i];
+        method->registered =
+            grpc_server_register_method(server->core, method->path, NULL, GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER, 0);
+        assert(method->registered != NULL);
+    }
+    if (!bind_port(server)) {
+        give_up(server);
+        error_set(error, ERROR_UNAVAILABLE, "ADDRESS_UNAVAILABLE",
+                  "cannot listen on %s: it is in use or not an address of this machine", server->listen);
+        return false;
+    }
+    snprintf(thread_name, sizeof thread_name, "%s-queue", server->name);
+    unsigned threads = server->options.queue_threads > 0 ? server->options.queue_threads : 1;
+    if (!event_queue_start(&server->queue, threads, thread_name)) {
+        give_up(server);
+        return error_set(error, ERROR_RESOURCE_EXHAUSTED, "NO_THREADS", "the system has no thread for the server");
+    }
+    snprintf(thread_name, sizeof thread_name, "%s-work", server->name);
+    server->blocking = worker_pool_new(thread_name, server->options.blocking_threads, server->options.max_waiting);
+    snprintf(thread_name, sizeof thread_name, "%s-stream", server->name);
+    server->stream_workers = worker_pool_new(thread_name, server->options.max_streams, 0);
+    grpc_server_start(server->core);
+    server->started = true;
+    ask_for_calls(server);
+    return true;
+}
+
+int rpc_server_port(const struct rpc_server *server) {
+    return server->port;
+}
+
+/* ---- the end ---- */
+
+bool rpc_server_draining(const struct rpc_server *server) {
+    return atomic_load(&server->draining);
+}
+
+static bool quiet(const struct rpc_server *server) {
+    return server->calls == 0 && server->shut_down;
+}
+
+static void wait_until_quiet(struct rpc_server *server, int64_t grace_ms) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += grace_ms / 1000;
+    until.tv_nsec += grace_ms % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&server->lock);
+    int waited = 0;
+    while (!quiet(server) && waited == 0) {
+        waited = pthread_cond_timedwait(&server->quieter, &server->lock, &until);
+    }
+    unsigned left = server->calls;
+    bool in_time = quiet(server);
+    pthread_mutex_unlock(&server->lock);
+    if (in_time) {
+        return;
+    }
+    log_warn("rpc_drain_cancels", LOG_STR("server", server->name), LOG_INT("calls", left));
+    grpc_server_cancel_all_calls(server->core);
+    pthread_mutex_lock(&server->lock);
+    while (!quiet(server)) {
+        pthread_cond_wait(&server->quieter, &server->lock);
+    }
+    pthread_mutex_unlock(&server->lock);
+}
+
+void rpc_server_drain(struct rpc_server *server, int64_t grace_ms) {
+    if (!server->started || atomic_exchange(&server->draining, true)) {
+        return;
+    }
+    begin_shutdown(server);
+    server_stream_wake_all(server);
+    wait_until_quiet(server, grace_ms);
+    worker_pool_free(server->stream_workers);
+    worker_pool_free(server->blocking);
+    event_queue_stop(&server->queue);
+    grpc_server_destroy(server->core);
+    server->core = NULL;
+}
+
+void rpc_server_free(struct rpc_server *server) {
+    if (server == NULL) {
+        return;
+    }
+    assert(server->core == NULL);
+    pthread_cond_destroy(&server->quieter);
+    pthread_mutex_destroy(&server->lock);
+    free(server->listen);
+    free(server);
+    /* The plain grpc_shutdown cleans up on a thread that may outlive main. */
+    grpc_shutdown_blocking();
+}
+
+/* ---- what the calls need ---- */
+
+void server_enter(struct rpc_server *server) {
+    pthread_mutex_lock(&server->lock);
+    server->calls++;
+    pthread_mutex_unlock(&server->lock);
+}
+
+void server_leave(struct rpc_server *server) {
+    pthread_mutex_lock(&server->lock);
+    if (--server->calls == 0) {
+        pthread_cond_broadcast(&server->quieter);
+    }
+    pthread_mutex_unlock(&server->lock);
+}
+
+void server_observe(const struct rpc_server *server, const char *method, enum error_code code, int64_t started_us) {
+    if (server->observer.finished != NULL) {
+        server->observer.finished(server->observer.self, method, code, clock_monotonic_us(&system_clock) - started_us);
+    }
+}
+
+int64_t server_time_left_us(gpr_timespec deadline) {
+    if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0) {
+        return INT64_MAX;
+    }
+    gpr_timespec left = gpr_time_sub(deadline, gpr_now(deadline.clock_type));
+    return left.tv_sec * INT64_C(1000000) + left.tv_nsec / 1000;
+}

@@ -1,0 +1,225 @@
+/* A unary call's way: asked for → arrived, with its message → handler → answered, in one
+ * batch → gone. The core hands it over on the queue thread; the answer starts from whichever
+ * thread has it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/rpc/proto_message.h"
+#include "common/rpc/rpc_status.h"
+#include "common/rpc/server_parts.h"
+#include "common/rpc/sync_annotations.h"
+#include "common/rpc/wire_message.h"
+
+struct rpc_call {
+    struct queue_event event; /* arrived, then gone */
+    struct worker_job job;
+    struct server_unary_method *method;
+    bool counted; /* in server->inline_in_flight */
+    int cancelled;
+    int64_t started_us;
+    grpc_call *core;
+    gpr_timespec deadline;
+    grpc_metadata_array headers;
+    grpc_byte_buffer *payload;
+    grpc_slice payload_slice; /* keeps the request when it came in one piece */
+    struct bytes request;
+    /* The status of a failed call, kept until the core has sent it. */
+    grpc_slice status_text;
+    grpc_metadata status_details;
+    struct arena arena;
+};
+
+static void call_free(struct rpc_call *call) {
+    struct rpc_server *server = call->method->server;
+    if (call->core != NULL) {
+        grpc_call_unref(call->core);
+    }
+    if (call->payload != NULL) {
+        grpc_byte_buffer_destroy(call->payload);
+    }
+    grpc_slice_unref(call->payload_slice);
+    grpc_slice_unref(call->status_text);
+    grpc_slice_unref(call->status_details.value);
+    grpc_metadata_array_destroy(&call->headers);
+    arena_free(&call->arena);
+    free(call);
+    server_leave(server);
+}
+
+static void call_arrived(struct queue_event *event, bool ok);
+
+void server_call_ask(struct server_unary_method *method) {
+    struct rpc_server *server = method->server;
+    if (atomic_load(&server->draining)) {
+        return;
+    }
+    struct rpc_call *call = calloc(1, sizeof *call);
+    if (call == NULL) {
+        abort();
+    }
+    call->event.complete = call_arrived;
+    call->method = method;
+    call->payload_slice = grpc_empty_slice();
+    call->status_text = grpc_empty_slice();
+    call->status_details.value = grpc_empty_slice();
+    grpc_metadata_array_init(&call->headers);
+    arena_init(&call->arena);
+    server_enter(server);
+    handover_release(&call->event);
+    if (grpc_server_request_registered_call(server->core, method->registered, &call->core, &call->deadline,
+                                            &call->headers, &call->payload, server->queue.core, server->queue.core,
+                                            &call->event) != GRPC_CALL_OK) {
+        call_free(call); /* the drain overtook us */
+    }
+}
+
+/* Makes the message one piece of bytes. */
+static bool take_request(struct rpc_call *call, struct error *error) {
+    if (call->payload == NULL) {
+        return error_set(error, ERROR_INVALID_ARGUMENT, "MALFORMED_REQUEST", "the call came without a message");
+    }
+    size_t size = grpc_byte_buffer_length(call->payload);
+    if (size > call->method->server->options.max_message_bytes) {
+        error_set(error, ERROR_RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE", "the message of %zu bytes is longer than %zu",
+                  size, call->method->server->options.max_message_bytes);
+        error_set_detail(error, "max_message_bytes", "%zu", call->method->server->options.max_message_bytes);
+        return false;
+    }
+    if (!wire_message_borrow(call->payload, &call->payload_slice, &call->request)) {
+        uint8_t *whole = arena_alloc(&call->arena, size);
+        wire_message_copy(call->payload, whole);
+        call->request = bytes_of(whole, size);
+    }
+    return true;
+}
+
+static void run_blocking(struct worker_job *job) {
+    struct rpc_call *call = event_owner(job, struct rpc_call, job);
+    if (rpc_call_time_left_us(call) <= 0) {
+        struct error late;
+        error_set(&late, ERROR_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the deadline passed before work began");
+        rpc_call_fail(call, &late);
+        return;
+    }
+    call->method->handler(call->method->service, call);
+}
+
+static void fail_full(struct rpc_call *call, const char *reason, const char *what, unsigned limit) {
+    struct error full;
+    error_set(&full, ERROR_RESOURCE_EXHAUSTED, reason, "%s: the limit is %u; try again later", what, limit);
+    full.retry_after_ms = SERVER_RETRY_AFTER_MS;
+    rpc_call_fail(call, &full);
+}
+
+static void dispatch(struct rpc_call *call) {
+    struct rpc_server *server = call->method->server;
+    if (call->method->kind == RPC_BLOCKING) {
+        call->job.run = run_blocking;
+        if (!worker_pool_submit(server->blocking, &call->job)) {
+            fail_full(call, "TOO_MANY_WAITING", "too many calls wait for a worker", server->options.max_waiting);
+        }
+        return;
+    }
+    call->counted = true;
+    if (atomic_fetch_add(&server->inline_in_flight, 1) >= server->options.max_unary_in_flight) {
+        fail_full(call, "TOO_MANY_CALLS", "too many calls in flight", server->options.max_unary_in_flight);
+        return;
+    }
+    call->method->handler(call->method->service, call);
+}
+
+static void call_arrived(struct queue_event *event, bool ok) {
+    struct rpc_call *call = event_owner(event, struct rpc_call, event);
+    if (!ok) {
+        call_free(call);
+        return;
+    }
+    server_call_ask(call->method);
+    call->started_us = clock_monotonic_us(&system_clock);
+    struct error error;
+    if (!take_request(call, &error)) {
+        rpc_call_fail(call, &error);
+        return;
+    }
+    dispatch(call);
+}
+
+/* ---- the answer ---- */
+
+static void call_gone(struct queue_event *event, bool ok) {
+    (void)ok; /* a client that went away has no use for the answer */
+    struct rpc_call *call = event_owner(event, struct rpc_call, event);
+    if (call->counted) {
+        atomic_fetch_sub(&call->method->server->inline_in_flight, 1);
+    }
+    call_free(call);
+}
+
+/* Ends the call in one batch. Takes `message`, which is NULL for an error. */
+static void answer(struct rpc_call *call, grpc_byte_buffer *message, enum error_code code) {
+    server_observe(call->method->server, call->method->path, code, call->started_us);
+    grpc_op ops[4];
+    memset(ops, 0, sizeof ops);
+    ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
+    ops[1].op = GRPC_OP_RECV_CLOSE_ON_SERVER;
+    ops[1].data.recv_close_on_server.cancelled = &call->cancelled;
+    ops[2].op = GRPC_OP_SEND_STATUS_FROM_SERVER;
+    ops[2].data.send_status_from_server.status = (grpc_status_code)code;
+    size_t count = 3;
+    if (message != NULL) {
+        ops[3].op = GRPC_OP_SEND_MESSAGE;
+        ops[3].data.send_message.send_message = message;
+        count = 4;
+    } else {
+        ops[2].data.send_status_from_server.status_details = &call->status_text;
+        ops[2].data.send_status_from_server.trailing_metadata = &call->status_details;
+        ops[2].data.send_status_from_server.trailing_metadata_count = 1;
+    }
+    call->event.complete = call_gone;
+    event_start_batch(call->core, ops, count, &call->event);
+    /* The call may be gone by now. The core took the slices out of the buffer at once. */
+    if (message != NULL) {
+        grpc_byte_buffer_destroy(message);
+    }
+}
+
+void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *response) {
+    answer(call, wire_message_pack(response), ERROR_OK);
+}
+
+void rpc_call_fail(struct rpc_call *call, const struct error *error) {
+    struct bytes details = rpc_status_encode(error, &call->arena);
+    call->status_details.key = grpc_slice_from_static_string("grpc-status-details-bin");
+    call->status_details.value = grpc_slice_from_copied_buffer((const char *)details.data, details.size);
+    call->status_text = grpc_slice_from_copied_string(error->message);
+    answer(call, NULL, error->code);
+}
+
+/* ---- what a handler asks ---- */
+
+struct bytes rpc_call_request(const struct rpc_call *call) {
+    return call->request;
+}
+
+struct arena *rpc_call_arena(struct rpc_call *call) {
+    return &call->arena;
+}
+
+ProtobufCMessage *rpc_call_decode(struct rpc_call *call, const ProtobufCMessageDescriptor *type) {
+    struct error error;
+    ProtobufCMessage *message = proto_decode(type, call->request, &call->arena, &error);
+    if (message == NULL) {
+        rpc_call_fail(call, &error);
+    }
+    return message;
+}
+
+const char *rpc_call_header(const struct rpc_call *call, const char *name) {
+    /* Only the arena changes, which is no part of what the caller sees. */
+    return wire_header(&call->headers, name, &((struct rpc_call *)call)->arena);
+}
+
+int64_t rpc_call_time_left_us(const struct rpc_call *call) {
+    return server_time_left_us(call->deadline);
+}

@@ -1,0 +1,86 @@
+/* What the files of the server share. rpc_server.c has its life, server_call.c the unary
+ * calls, server_stream.c the streaming calls and those that get no handler. */
+#ifndef WAYBILL_RPC_SERVER_PARTS_H
+#define WAYBILL_RPC_SERVER_PARTS_H
+
+#include <grpc/grpc.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "common/rpc/event_queue.h"
+#include "common/rpc/rpc_server.h"
+#include "common/rpc/worker_pool.h"
+
+enum {
+    SERVER_MAX_METHODS = 128,
+    SERVER_MAX_SERVICES = 32,
+    /* Calls that the core may hand over at once for one unary method, and for all streaming
+     * and unknown ones; more wait inside it for the queue thread to ask again. */
+    SERVER_UNARY_READY = 16,
+    SERVER_STREAM_READY = 8,
+    /* What RetryInfo tells a client that met a limit. */
+    SERVER_RETRY_AFTER_MS = 100,
+};
+
+struct server_unary_method {
+    struct rpc_server *server;
+    const char *path;
+    enum rpc_method_kind kind;
+    rpc_unary_handler *handler;
+    void *service;
+    void *registered; /* the core's handle */
+};
+
+struct server_stream_method {
+    const char *path;
+    rpc_stream_handler *handler;
+    void *service;
+};
+
+struct rpc_server {
+    struct rpc_server_options options;
+    char name[9];
+    char *listen;
+    struct rpc_observer observer;
+    struct server_unary_method unary[SERVER_MAX_METHODS];
+    unsigned unary_count;
+    struct server_stream_method streams[SERVER_MAX_METHODS];
+    unsigned stream_count;
+    const struct ProtobufCServiceDescriptor *services[SERVER_MAX_SERVICES];
+    unsigned service_count;
+
+    grpc_server *core;
+    struct event_queue queue;
+    struct worker_pool *blocking;
+    struct worker_pool *stream_workers;
+    int port;
+    bool started;
+    atomic_bool draining;
+    atomic_uint inline_in_flight;
+
+    struct queue_event shutdown; /* the core has let go of every call and connection */
+    pthread_mutex_t lock;
+    pthread_cond_t quieter;
+    /* Under the lock. */
+    unsigned calls; /* asked for or under way */
+    bool shut_down;
+    struct rpc_stream *open_streams; /* those with a handler, to be woken when draining */
+};
+
+/* Counts a call from before it is asked for until it is freed: drain waits for all. */
+void server_enter(struct rpc_server *server);
+void server_leave(struct rpc_server *server);
+/* Tells the observer of a finished call. */
+void server_observe(const struct rpc_server *server, const char *method, enum error_code code, int64_t started_us);
+/* Microseconds from now to a deadline of the core; INT64_MAX for none. */
+int64_t server_time_left_us(gpr_timespec deadline);
+
+/* Asks the core for the next call of the method; nothing while draining. */
+void server_call_ask(struct server_unary_method *method);
+/* Asks for the next streaming or unknown call. */
+void server_stream_ask(struct rpc_server *server);
+/* Wakes the handlers of all open streams, so that they see the drain. */
+void server_stream_wake_all(struct rpc_server *server);
+
+#endif

@@ -1,0 +1,280 @@
+/* The server's side of streaming calls. Every call that is not a known unary one arrives
+ * here: those with a handler get a thread, the others a status that says why not. */
+#include <protobuf-c/protobuf-c.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/base/clock.h"
+#include "common/rpc/rpc_status.h"
+#include "common/rpc/server_parts.h"
+#include "common/rpc/stream_parts.h"
+#include "common/rpc/sync_annotations.h"
+#include "common/rpc/wire_message.h"
+
+static void free_stream(struct rpc_stream *stream) {
+    struct rpc_server *server = stream->server.server;
+    grpc_slice_unref(stream->server.status_text);
+    grpc_slice_unref(stream->server.status_details.value);
+    grpc_call_details_destroy(&stream->server.details);
+    stream_destroy(stream);
+    free(stream);
+    server_leave(server);
+}
+
+static void stream_arrived(struct queue_event *event, bool ok);
+
+void server_stream_ask(struct rpc_server *server) {
+    if (atomic_load(&server->draining)) {
+        return;
+    }
+    struct rpc_stream *stream = calloc(1, sizeof *stream);
+    if (stream == NULL) {
+        abort();
+    }
+    stream_init(stream, free_stream);
+    stream->is_server = true;
+    stream->max_message_bytes = server->options.max_message_bytes;
+    stream->server.server = server;
+    stream->server.arrived.complete = stream_arrived;
+    stream->server.status_text = grpc_empty_slice();
+    stream->server.status_details.value = grpc_empty_slice();
+    grpc_call_details_init(&stream->server.details);
+    server_enter(server);
+    handover_release(&stream->server.arrived);
+    if (grpc_server_request_call(server->core, &stream->core, &stream->server.details, &stream->headers,
+                                 server->queue.core, server->queue.core, &stream->server.arrived) != GRPC_CALL_OK) {
+        stream_release(stream); /* the drain overtook us */
+    }
+}
+
+/* ---- arrival ---- */
+
+static const struct server_stream_method *find_method(const struct rpc_stream *stream) {
+    const struct rpc_server *server = stream->server.server;
+    for (unsigned i = 0; i < server->stream_count; i++) {
+        if (grpc_slice_str_cmp(stream->server.details.method, server->streams[i].path) == 0) {
+            return &server->streams[i];
+        }
+    }
+    return NULL;
+}
+
+/* Whether the contract has the method "/package.Service/Method". */
+static bool is_in_contract(const struct rpc_server *server, const char *path) {
+    const char *slash = path[0] == '/' ? strchr(path + 1, '/') : NULL;
+    if (slash == NULL) {
+        return false;
+    }
+    size_t length = (size_t)(slash - path) - 1;
+    for (unsigned i = 0; i < server->service_count; i++) {
+        const ProtobufCServiceDescriptor *service = server->services[i];
+        if (strlen(service->name) == length && memcmp(service->name, path + 1, length) == 0) {
+            return protobuf_c_service_descriptor_get_method_by_name(service, slash + 1) != NULL;
+        }
+    }
+    return false;
+}
+
+/* The batch that ends a call. `ops` has room for three. */
+static size_t final_ops(struct rpc_stream *stream, const struct error *error, grpc_op *ops) {
+    memset(ops, 0, 3 * sizeof *ops);
+    ops[0].op = GRPC_OP_SEND_STATUS_FROM_SERVER;
+    if (error != NULL) {
+        struct bytes details = rpc_status_encode(error, &stream->arena);
+        grpc_metadata *metadata = &stream->server.status_details;
+        metadata->key = grpc_slice_from_static_string("grpc-status-details-bin");
+        metadata->value = grpc_slice_from_copied_buffer((const char *)details.data, details.size);
+        stream->server.status_text = grpc_slice_from_copied_string(error->message);
+        ops[0].data.send_status_from_server.status = (grpc_status_code)error->code;
+        ops[0].data.send_status_from_server.status_details = &stream->server.status_text;
+        ops[0].data.send_status_from_server.trailing_metadata = metadata;
+        ops[0].data.send_status_from_server.trailing_metadata_count = 1;
+    }
+    if (stream->headers_sent) {
+        return 1;
+    }
+    ops[1].op = GRPC_OP_SEND_INITIAL_METADATA;
+    stream->headers_sent = true;
+    return 2;
+}
+
+/* Ends a call that gets no handler, without waiting; takes the user's reference. */
+static void refuse(struct rpc_stream *stream, const char *method, const struct error *error) {
+    server_observe(stream->server.server, method, error->code, stream->server.started_us);
+    grpc_op ops[3];
+    size_t count = final_ops(stream, error, ops);
+    ops[count].op = GRPC_OP_RECV_CLOSE_ON_SERVER;
+    ops[count].data.recv_close_on_server.cancelled = &stream->close_cancelled;
+    stream_op_start(&stream->start, ops, count + 1);
+    stream_release(stream);
+}
+
+static void refuse_unknown(struct rpc_stream *stream) {
+    struct error error;
+    grpc_slice name = stream->server.details.method;
+    char *path = arena_alloc(&stream->arena, GRPC_SLICE_LENGTH(name) + 1);
+    memcpy(path, GRPC_SLICE_START_PTR(name), GRPC_SLICE_LENGTH(name));
+    path[GRPC_SLICE_LENGTH(name)] = '\0';
+    if (is_in_contract(stream->server.server, path)) {
+        error_set(&error, ERROR_UNIMPLEMENTED, "NOT_SERVED_YET", "%s is in the contract but not served here yet", path);
+    } else {
+        error_set(&error, ERROR_UNIMPLEMENTED, "UNKNOWN_METHOD", "there is no method %s here", path);
+    }
+    refuse(stream, "unknown", &error);
+}
+
+static void refuse_full(struct rpc_stream *stream) {
+    struct error error;
+    error_set(&error, ERROR_RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS",
+              "too many streams: the limit is %u; try again later", stream->server.server->options.max_streams);
+    error.retry_after_ms = SERVER_RETRY_AFTER_MS;
+    refuse(stream, stream->server.method->path, &error);
+}
+
+static void run_stream(struct worker_job *job);
+static void close_received(struct queue_event *event, bool ok);
+
+static void stream_arrived(struct queue_event *event, bool ok) {
+    struct rpc_stream *stream = event_owner(event, struct rpc_stream, server.arrived);
+    if (!ok) {
+        stream_release(stream);
+        return;
+    }
+    server_stream_ask(stream->server.server);
+    stream->server.started_us = clock_monotonic_us(&system_clock);
+    stream->server.method = find_method(stream);
+    if (stream->server.method == NULL) {
+        refuse_unknown(stream);
+        return;
+    }
+    stream->server.job.run = run_stream;
+    if (!worker_pool_submit(stream->server.server->stream_workers, &stream->server.job)) {
+        refuse_full(stream);
+    }
+}
+
+/* ---- the handler's thread ---- */
+
+static void link_stream(struct rpc_stream *stream) {
+    struct rpc_server *server = stream->server.server;
+    pthread_mutex_lock(&server->lock);
+    stream->server.next = server->open_streams;
+    if (server->open_streams != NULL) {
+        server->open_streams->server.previous = stream;
+    }
+    server->open_streams = stream;
+    pthread_mutex_unlock(&server->lock);
+}
+
+static void unlink_stream(struct rpc_stream *stream) {
+    struct rpc_server *server = stream->server.server;
+    pthread_mutex_lock(&server->lock);
+    if (stream->server.previous != NULL) {
+        stream->server.previous->server.next = stream->server.next;
+    } else {
+        server->open_streams = stream->server.next;
+    }
+    if (stream->server.next != NULL) {
+        stream->server.next->server.previous = stream->server.previous;
+    }
+    pthread_mutex_unlock(&server->lock);
+}
+
+static void run_stream(struct worker_job *job) {
+    struct rpc_stream *stream = event_owner(job, struct rpc_stream, server.job);
+    grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER, .data.recv_close_on_server.cancelled = &stream->close_cancelled};
+    stream->close.event.complete = close_received;
+    stream_op_start(&stream->close, &op, 1);
+    link_stream(stream);
+    stream->server.method->handler(stream->server.method->service, stream);
+    if (!stream->server.finished) {
+        struct error error;
+        error_set(&error, ERROR_INTERNAL, "NO_STATUS", "the handler ended without a status");
+        rpc_stream_finish(stream, &error);
+    }
+    unlink_stream(stream);
+    stream_release(stream);
+}
+
+/* The client took note of the status, or is gone. */
+static void close_received(struct queue_event *event, bool ok) {
+    struct rpc_stream *stream = event_owner(event, struct rpc_stream, close.event);
+    if (stream->close_cancelled != 0) {
+        atomic_store(&stream->cancelled, true);
+    }
+    stream_op_complete(event, ok);
+}
+
+void rpc_stream_finish(struct rpc_stream *stream, const struct error *error) {
+    stream->server.finished = true;
+    server_observe(stream->server.server, stream->server.method->path, error != NULL ? error->code : ERROR_OK,
+                   stream->server.started_us);
+    stream_op_wait(&stream->write);
+    grpc_op ops[3];
+    size_t count = final_ops(stream, error, ops);
+    stream_op_start(&stream->start, ops, count);
+}
+
+enum rpc_read server_stream_read_ended(struct rpc_stream *stream, bool failed, struct error *error) {
+    if (!failed && !atomic_load(&stream->cancelled) && !grpc_call_failed_before_recv_message(stream->core)) {
+        return RPC_READ_END;
+    }
+    if (server_time_left_us(stream->server.details.deadline) <= 0) {
+        error_set(error, ERROR_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the call's deadline passed");
+    } else if (rpc_stream_draining(stream)) {
+        error_set(error, ERROR_UNAVAILABLE, "DRAINING", "the server is shutting down");
+    } else {
+        error_set(error, ERROR_CANCELLED, "CANCELLED", "the client cancelled the call or went away");
+    }
+    return RPC_READ_ERROR;
+}
+
+const char *rpc_stream_header(const struct rpc_stream *stream, const char *name) {
+    return wire_header(&stream->headers, name, &((struct rpc_stream *)stream)->arena);
+}
+
+bool rpc_stream_cancelled(const struct rpc_stream *stream) {
+    return atomic_load(&stream->cancelled);
+}
+
+bool rpc_stream_draining(const struct rpc_stream *stream) {
+    return stream->is_server && rpc_server_draining(stream->server.server);
+}
+
+/* ---- waiting for what is not the network ---- */
+
+void rpc_stream_wake(struct rpc_stream *stream) {
+    pthread_mutex_lock(&stream->lock);
+    stream->woken = true;
+    pthread_cond_broadcast(&stream->changed);
+    pthread_mutex_unlock(&stream->lock);
+}
+
+void server_stream_wake_all(struct rpc_server *server) {
+    pthread_mutex_lock(&server->lock);
+    for (struct rpc_stream *stream = server->open_streams; stream != NULL; stream = stream->server.next) {
+        rpc_stream_wake(stream);
+    }
+    pthread_mutex_unlock(&server->lock);
+}
+
+bool rpc_stream_wait(struct rpc_stream *stream, int64_t timeout_ms) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += timeout_ms / 1000;
+    until.tv_nsec += timeout_ms % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&stream->lock);
+    int waited = 0;
+    while (!stream->woken && !atomic_load(&stream->cancelled) && !rpc_stream_draining(stream) && waited == 0) {
+        waited = pthread_cond_timedwait(&stream->changed, &stream->lock, &until);
+    }
+    stream->woken = false;
+    bool go_on = !atomic_load(&stream->cancelled) && !rpc_stream_draining(stream);
+    pthread_mutex_unlock(&stream->lock);
+    return go_on;
+}
