@@ -2,44 +2,20 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "common/base/log.h"
+#include "common/base/stop_signal.h"
 #include "metadata-svc/commit/commit_engine.h"
 #include "metadata-svc/store/change_log.h"
 
-enum { HOUSEKEEPER_PAUSE_SECONDS = 5, HOUSEKEEPER_STEP_ENTRIES = 1000 };
+enum { HOUSEKEEPER_PAUSE_MS = 5000, HOUSEKEEPER_STEP_ENTRIES = 1000 };
 
 struct housekeeper {
     struct kv *kv;
     struct housekeeper_options options;
     pthread_t thread;
-    pthread_mutex_t lock; /* stopping */
-    pthread_cond_t changed;
-    bool stopping;
+    struct stop_signal stop;
 };
-
-static bool is_stopping(struct housekeeper *housekeeper) {
-    pthread_mutex_lock(&housekeeper->lock);
-    bool stopping = housekeeper->stopping;
-    pthread_mutex_unlock(&housekeeper->lock);
-    return stopping;
-}
-
-/* Returns whether it is time to stop. */
-static bool pause_or_stop(struct housekeeper *housekeeper) {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += HOUSEKEEPER_PAUSE_SECONDS;
-    pthread_mutex_lock(&housekeeper->lock);
-    int timed_out = 0;
-    while (!housekeeper->stopping && timed_out == 0) {
-        timed_out = pthread_cond_timedwait(&housekeeper->changed, &housekeeper->lock, &until);
-    }
-    bool stopping = housekeeper->stopping;
-    pthread_mutex_unlock(&housekeeper->lock);
-    return stopping;
-}
 
 static void tidy(struct housekeeper *housekeeper) {
     const struct housekeeper_options *options = &housekeeper->options;
@@ -56,12 +32,12 @@ static void tidy(struct housekeeper *housekeeper) {
             return;
         }
         steps = trimmed + forgotten;
-    } while (steps > 0 && !is_stopping(housekeeper));
+    } while (steps > 0 && !stop_signal_raised(&housekeeper->stop));
 }
 
 static void *housekeeper_loop(void *argument) {
     struct housekeeper *housekeeper = argument;
-    while (!pause_or_stop(housekeeper)) {
+    while (!stop_signal_pause(&housekeeper->stop, HOUSEKEEPER_PAUSE_MS)) {
         tidy(housekeeper);
     }
     return NULL;
@@ -74,12 +50,7 @@ struct housekeeper *housekeeper_start(struct kv *kv, const struct housekeeper_op
     }
     housekeeper->kv = kv;
     housekeeper->options = *options;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_mutex_init(&housekeeper->lock, NULL);
-    pthread_cond_init(&housekeeper->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    stop_signal_init(&housekeeper->stop);
     if (pthread_create(&housekeeper->thread, NULL, housekeeper_loop, housekeeper) != 0) {
         abort();
     }
@@ -91,12 +62,8 @@ void housekeeper_stop(struct housekeeper *housekeeper) {
     if (housekeeper == NULL) {
         return;
     }
-    pthread_mutex_lock(&housekeeper->lock);
-    housekeeper->stopping = true;
-    pthread_cond_signal(&housekeeper->changed);
-    pthread_mutex_unlock(&housekeeper->lock);
+    stop_signal_raise(&housekeeper->stop);
     pthread_join(housekeeper->thread, NULL);
-    pthread_cond_destroy(&housekeeper->changed);
-    pthread_mutex_destroy(&housekeeper->lock);
+    stop_signal_destroy(&housekeeper->stop);
     free(housekeeper);
 }

@@ -1,0 +1,54 @@
+/* What becomes of a batch of staged payloads: pull ▸ append ▸ flush ▸ report.
+ *
+ * The core does no network I/O of its own and reads no clock but the one handed to it: it
+ * pulls through a payload source, stores in a hot store and reports to a report sink, so
+ * that a simulator can drive the same code. Everything is idempotent by payload id: what the
+ * hot store has already is only reported once more.
+ *
+ * One thread per core. */
+#ifndef WAYBILL_INGEST_INGEST_CORE_H
+#define WAYBILL_INGEST_INGEST_CORE_H
+
+#include "common/base/clock.h"
+#include "common/base/error.h"
+#include "object-svc/hot/hot_store.h"
+#include "object-svc/upstream/object_report.h"
+#include "object-svc/upstream/payload_source.h"
+
+/* At most as many as one pull and one report take. */
+enum { INGEST_BATCH_MAX = 1000 };
+
+/* What the delivery of an item should be answered with. */
+enum ingest_outcome {
+    INGEST_STORED,   /* durable here and committed as such: done */
+    INGEST_OBSOLETE, /* nobody wants these bytes (any more): done */
+    INGEST_RETRY,    /* something was in the way; `error` says what: deliver again later */
+};
+
+struct ingest_item {
+    /* What the change event says; borrowed until the batch is over. */
+    struct provenance provenance;
+    enum ingest_outcome outcome;
+    struct error error; /* for RETRY */
+};
+
+struct ingest_ports {
+    struct hot_store *hot;
+    struct payload_source source;
+    struct report_sink sink;
+    const struct clock *clock;
+    /* Called now and then while a batch takes long, to keep its deliveries alive. */
+    void (*progress)(void *self);
+    void *progress_self;
+};
+
+struct ingest_core;
+
+/* Opens an appender of the hot store. */
+struct ingest_core *ingest_core_new(const struct ingest_ports *ports, struct error *error);
+void ingest_core_free(struct ingest_core *core);
+
+/* Fills every item's outcome. */
+void ingest_core_run(struct ingest_core *core, struct ingest_item *items, size_t count);
+
+#endif

@@ -1,0 +1,253 @@
+/* ReadObject and StatObject.
+ *
+ * The record decides which version is served and what its bytes must be; it is read from
+ * metadata-svc for every call, so that a writer reads its own write at once. */
+#include "object-svc/read/read_api.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/checksum/crc32c.h"
+#include "common/rpc/bulk_field.h"
+#include "common/rpc/proto_message.h"
+#include "common/rpc/rpc_stream.h"
+#include "waybill/v1/object_service.pb-c.h"
+
+enum {
+    READ_CHUNK_BYTES = 1024 * 1024,
+    READ_RESPONSE_DATA_FIELD = 3,
+    /* The record may change between reading it and opening what it describes. */
+    READ_OPEN_ATTEMPTS = 5,
+};
+
+/* One version to read: by the caller's words, then as found. */
+struct wanted {
+    const char *bucket;
+    const char *key;
+    int64_t version; /* 0: the serving one */
+    bool has_if_version;
+    int64_t if_version;
+    Waybill__V1__Record *record;
+    struct object_reader *reader;
+};
+
+static bool check_wanted(const struct wanted *wanted, struct error *error) {
+    if (!name_check_bucket(wanted->bucket, "bucket", error) || !name_check_key(wanted->key, "key", error)) {
+        return false;
+    }
+    if (wanted->version < 0) {
+        return error_set_field(error, "version", "BAD_VERSION", "a version is 1 or more, or 0 for the serving one");
+    }
+    return true;
+}
+
+static bool check_if_version(const struct wanted *wanted, int64_t latest, struct error *error) {
+    if (!wanted->has_if_version || wanted->if_version == latest) {
+        return true;
+    }
+    error_set(error, ERROR_ABORTED, "VERSION_MISMATCH", "if_version_match is %lld, but the record is at version %lld",
+              (long long)wanted->if_version, (long long)latest);
+    error_set_detail(error, "current_version", "%lld", (long long)latest);
+    return false;
+}
+
+/* Finds the record of the version to serve. */
+static bool find_record(struct read_api *api, struct wanted *wanted, struct arena *arena, struct error *error) {
+    Waybill__V1__Record *latest = NULL;
+    bool needs_latest = wanted->version == 0 || wanted->has_if_version;
+    if (needs_latest &&
+        (!metadata_client_get_record(api->metadata, wanted->bucket, wanted->key, 0, arena, &latest, error) ||
+         !check_if_version(wanted, latest->version, error))) {
+        return false;
+    }
+    int64_t version = wanted->version != 0 ? wanted->version : latest->serving_version;
+    if (version == 0) {
+        return error_set(error, ERROR_FAILED_PRECONDITION, "PAYLOAD_NOT_STORED",
+                         "no version of the record can be read yet: the latest is %lld", (long long)latest->version);
+    }
+    wanted->record = latest;
+    if (latest == NULL || latest->version != version) {
+        return metadata_client_get_record(api->metadata, wanted->bucket, wanted->key, version, arena, &wanted->record,
+                                          error);
+    }
+    return true;
+}
+
+static bool check_readable(const Waybill__V1__Record *record, struct error *error) {
+    switch (record->state) {
+    case WAYBILL__V1__RECORD_STATE__RECORD_STATE_STAGED:
+    case WAYBILL__V1__RECORD_STATE__RECORD_STATE_STORED:
+        return true;
+    case WAYBILL__V1__RECORD_STATE__RECORD_STATE_COMMITTED:
+        return error_set(error, ERROR_FAILED_PRECONDITION, "NO_PAYLOAD", "version %lld has no payload",
+                         (long long)record->version);
+    default:
+        return error_set(error, ERROR_FAILED_PRECONDITION, "PAYLOAD_NOT_STORED",
+                         "the payload of version %lld is neither spooled nor stored", (long long)record->version);
+    }
+}
+
+/* Finds the record and opens a copy; on failure the reader is NULL. */
+static bool open_wanted(struct read_api *api, struct wanted *wanted, struct arena *arena, struct error *error) {
+    for (int attempt = 0; attempt < READ_OPEN_ATTEMPTS; attempt++) {
+        *error = (struct error){0};
+        if (!find_record(api, wanted, arena, error) || !check_readable(wanted->record, error)) {
+            return false;
+        }
+        wanted->reader = object_reader_open(&api->ports, wanted->record, error);
+        if (wanted->reader != NULL) {
+            return true;
+        }
+        if (error->code != ERROR_NOT_FOUND) {
+            return false;
+        }
+    }
+    return error_set(error, ERROR_UNAVAILABLE, "OBJECT_MOVING", "the object is being moved; try again");
+}
+
+/* ---- ReadObject ---- */
+
+struct span {
+    uint64_t offset;
+    uint64_t end;
+};
+
+static bool resolve_span(const Waybill__V1__ReadObjectRequest *request, uint64_t size, struct span *span,
+                         struct error *error) {
+    if (request->read_limit < 0) {
+        return error_set_field(error, "read_limit", "BAD_RANGE", "a limit is 0 or more");
+    }
+    if (request->read_offset < 0) {
+        uint64_t back = (uint64_t)0 - (uint64_t)request->read_offset;
+        span->offset = back < size ? size - back : 0;
+    } else {
+        span->offset = (uint64_t)request->read_offset;
+    }
+    if (span->offset > size) {
+        error_set(error, ERROR_OUT_OF_RANGE, "READ_PAST_END", "the object has %llu bytes", (unsigned long long)size);
+        error_set_detail(error, "size", "%llu", (unsigned long long)size);
+        return false;
+    }
+    uint64_t limit = (uint64_t)request->read_limit;
+    span->end = limit == 0 || limit > size - span->offset ? size : span->offset + limit;
+    return true;
+}
+
+/* Sends one message: the response's other fields, then the bytes, which are not copied. */
+static bool send_chunk(struct rpc_stream *stream, Waybill__V1__ReadObjectResponse *response, struct rpc_buffer *body,
+                       size_t size, struct error *error) {
+    struct buffer head = {0};
+    response->has_crc32c_case = WAYBILL__V1__READ_OBJECT_RESPONSE__HAS_CRC32C_CRC32C;
+    response->crc32c = crc32c(bytes_of(rpc_buffer_data(body), size));
+    bulk_head_append(&head, &response->base);
+    bulk_field_append(&head, READ_RESPONSE_DATA_FIELD, size);
+    bool good = rpc_stream_write_bulk(stream, buffer_bytes(&head), body, size);
+    buffer_free(&head);
+    return good || error_set(error, ERROR_CANCELLED, "READ_CANCELLED", "the client went away");
+}
+
+static bool send_object(struct read_api *api, struct rpc_stream *stream, struct wanted *wanted, const struct span *span,
+                        struct error *error) {
+    bool first = true;
+    uint32_t crc = 0;
+    uint64_t offset = span->offset;
+    do {
+        uint64_t left = span->end - offset;
+        size_t size = left < READ_CHUNK_BYTES ? (size_t)left : READ_CHUNK_BYTES;
+        struct rpc_buffer *body = rpc_buffer_new(size);
+        int64_t got = object_reader_read(wanted->reader, offset, rpc_buffer_data(body), size, error);
+        if (got < 0) {
+            rpc_buffer_free(body);
+            return false;
+        }
+        enum read_source source = object_reader_source(wanted->reader);
+        crc = crc32c_extend(crc, bytes_of(rpc_buffer_data(body), (size_t)got));
+        offset += (uint64_t)got;
+        if (span->offset == 0 && offset == (uint64_t)wanted->record->size && crc != wanted->record->crc32c) {
+            rpc_buffer_free(body);
+            return error_set(error, ERROR_DATA_LOSS, "OBJECT_CORRUPT", "the object's CRC32C is %08x, not %08x", crc,
+                             wanted->record->crc32c);
+        }
+        Waybill__V1__ReadObjectResponse response = WAYBILL__V1__READ_OBJECT_RESPONSE__INIT;
+        if (first) {
+            response.record = wanted->record;
+            response.source = (Waybill__V1__ReadSource)source;
+        }
+        if (!send_chunk(stream, &response, body, (size_t)got, error)) {
+            return false;
+        }
+        counter_add(api->read_bytes[source], (uint64_t)got);
+        first = false;
+    } while (offset < span->end);
+    return true;
+}
+
+static bool serve_read(struct read_api *api, struct rpc_stream *stream, const Waybill__V1__ReadObjectRequest *request,
+                       struct arena *arena, struct error *error) {
+    struct wanted wanted = {
+        .bucket = request->bucket,
+        .key = request->key,
+        .version = request->version,
+        .has_if_version = request->has_if_version_match_case != 0,
+        .if_version = request->has_if_version_match_case != 0 ? request->if_version_match : 0,
+    };
+    struct span span;
+    if (!check_wanted(&wanted, error) || !open_wanted(api, &wanted, arena, error)) {
+        return false;
+    }
+    bool good = resolve_span(request, (uint64_t)wanted.record->size, &span, error) &&
+                send_object(api, stream, &wanted, &span, error);
+    object_reader_close(wanted.reader);
+    return good;
+}
+
+static void read_object(void *service, struct rpc_stream *stream) {
+    struct error error = {0};
+    struct arena arena;
+    struct bytes wire;
+    bool good = false;
+    arena_init(&arena);
+    if (rpc_stream_read(stream, &wire, &error) == RPC_READ_MESSAGE) {
+        Waybill__V1__ReadObjectRequest *request = (Waybill__V1__ReadObjectRequest *)proto_decode(
+            &waybill__v1__read_object_request__descriptor, wire, &arena, &error);
+        good = request != NULL && serve_read(service, stream, request, &arena, &error);
+    } else if (error.code == ERROR_OK) {
+        error_set(&error, ERROR_INVALID_ARGUMENT, "REQUEST_MISSING", "the stream held no request");
+    }
+    rpc_stream_finish(stream, good ? NULL : &error);
+    arena_free(&arena);
+}
+
+/* ---- StatObject ---- */
+
+static void stat_object(void *service, struct rpc_call *call) {
+    struct read_api *api = service;
+    Waybill__V1__StatObjectRequest *request =
+        (Waybill__V1__StatObjectRequest *)rpc_call_decode(call, &waybill__v1__stat_object_request__descriptor);
+    if (request == NULL) {
+        return;
+    }
+    struct error error = {0};
+    struct wanted wanted = {.bucket = request->bucket, .key = request->key, .version = request->version};
+    if (!check_wanted(&wanted, &error) || !open_wanted(api, &wanted, rpc_call_arena(call), &error)) {
+        rpc_call_fail(call, &error);
+        return;
+    }
+    Waybill__V1__StatObjectResponse response = WAYBILL__V1__STAT_OBJECT_RESPONSE__INIT;
+    response.record = wanted.record;
+    response.source = (Waybill__V1__ReadSource)object_reader_source(wanted.reader);
+    object_reader_close(wanted.reader);
+    rpc_call_reply(call, &response.base);
+}
+
+void read_api_add_to(struct read_api *api, struct metrics *metrics, struct rpc_server *server) {
+    static const char *const tiers[] = {NULL, "hot", "peer", "cold", "spool"};
+    for (int source = READ_FROM_HOT; source <= READ_FROM_SPOOL; source++) {
+        api->read_bytes[source] =
+            metrics_counter(metrics, "waybill_object_bytes_total", "Object bytes by tier and direction.",
+                            METRIC_LABELS({"tier", tiers[source]}, {"direction", "read"}));
+    }
+    rpc_server_add_stream(server, "/waybill.v1.ObjectService/ReadObject", read_object, api);
+    rpc_server_add_unary(server, "/waybill.v1.ObjectService/StatObject", RPC_BLOCKING, stat_object, api);
+    rpc_server_add_service(server, &waybill__v1__object_service__descriptor);
+}

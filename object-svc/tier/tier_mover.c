@@ -1,0 +1,85 @@
+#include "object-svc/tier/tier_mover.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "common/base/log.h"
+#include "common/base/stop_signal.h"
+
+struct tier_mover {
+    struct tier_mover_options options;
+    pthread_t thread;
+    struct bucket_policy *policies; /* the thread's */
+    size_t policy_count;
+    int64_t policies_us; /* when they were read; 0: never */
+    struct stop_signal stop;
+};
+
+/* Old policies are better than none, so a failure keeps them. */
+static void refresh_policies(struct tier_mover *mover) {
+    int64_t now_us = clock_monotonic_us(mover->options.ports.clock);
+    if (mover->policies_us != 0 && now_us - mover->policies_us < mover->options.policy_refresh_ms * 1000) {
+        return;
+    }
+    struct bucket_policy *policies;
+    size_t count;
+    struct error error = {0};
+    if (!metadata_client_list_policies(mover->options.metadata, &policies, &count, &error)) {
+        log_warn("policies_not_read", LOG_ERROR(&error), LOG_STR("hint", "is metadata-svc up? it is asked again"));
+        return;
+    }
+    free(mover->policies);
+    mover->policies = policies;
+    mover->policy_count = count;
+    mover->policies_us = now_us;
+}
+
+static bool run_round(struct tier_mover *mover) {
+    struct tier_round round = {0};
+    bool more = false;
+    for (size_t i = 0; i < mover->policy_count; i++) {
+        more |= tier_core_run(&mover->options.ports, &mover->policies[i], &round);
+        if (stop_signal_raised(&mover->stop)) {
+            break;
+        }
+    }
+    if (mover->options.round_done != NULL && (round.moved_objects > 0 || round.failed_objects > 0)) {
+        mover->options.round_done(mover->options.self, &round);
+    }
+    return more;
+}
+
+static void *tier_mover_loop(void *argument) {
+    struct tier_mover *mover = argument;
+    bool more = false;
+    while (!stop_signal_pause(&mover->stop, more ? 0 : mover->options.interval_ms)) {
+        refresh_policies(mover);
+        more = run_round(mover);
+    }
+    return NULL;
+}
+
+struct tier_mover *tier_mover_start(const struct tier_mover_options *options) {
+    struct tier_mover *mover = calloc(1, sizeof *mover);
+    if (mover == NULL) {
+        abort();
+    }
+    mover->options = *options;
+    stop_signal_init(&mover->stop);
+    if (pthread_create(&mover->thread, NULL, tier_mover_loop, mover) != 0) {
+        abort();
+    }
+    pthread_setname_np(mover->thread, "tier-mover");
+    return mover;
+}
+
+void tier_mover_stop(struct tier_mover *mover) {
+    if (mover == NULL) {
+        return;
+    }
+    stop_signal_raise(&mover->stop);
+    pthread_join(mover->thread, NULL);
+    stop_signal_destroy(&mover->stop);
+    free(mover->policies);
+    free(mover);
+}

@@ -1,0 +1,24 @@
+/* The thread that runs the storage policy: every interval it goes through the buckets, whose
+ * policies it asks metadata-svc for from time to time. */
+#ifndef WAYBILL_TIER_TIER_MOVER_H
+#define WAYBILL_TIER_TIER_MOVER_H
+
+#include "object-svc/tier/tier_core.h"
+
+struct tier_mover;
+
+struct tier_mover_options {
+    struct tier_ports ports;
+    struct metadata_client *metadata;
+    int64_t interval_ms;       /* between rounds */
+    int64_t policy_refresh_ms; /* how old the policies may be */
+    /* After each round that did something; for metrics. May be NULL. */
+    void (*round_done)(void *self, const struct tier_round *round);
+    void *self;
+};
+
+struct tier_mover *tier_mover_start(const struct tier_mover_options *options);
+/* Lets the object in hand finish. */
+void tier_mover_stop(struct tier_mover *mover);
+
+#endif

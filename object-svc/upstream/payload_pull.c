@@ -1,0 +1,127 @@
+/* Pulling payloads over FetchPayloads: all requests go out first (they are small and at most
+ * PAYLOAD_PULL_MAX), then the answers come in their order. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/checksum/crc32c.h"
+#include "object-svc/upstream/metadata_client_parts.h"
+#include "waybill/v1/payload_service.pb-c.h"
+
+struct payload_pull {
+    struct rpc_stream *stream;
+    struct arena arena; /* the message in hand */
+    size_t count;
+    size_t index; /* the payload whose answer comes now */
+    struct uuid payload_ids[];
+};
+
+static bool send_requests(struct payload_pull *pull, const struct payload_range *ranges) {
+    for (size_t i = 0; i < pull->count; i++) {
+        char id[UUID_TEXT_BYTES];
+        uuid_print(&ranges[i].payload_id, id);
+        Waybill__V1__FetchPayloadsRequest request = WAYBILL__V1__FETCH_PAYLOADS_REQUEST__INIT;
+        request.payload_id = id;
+        request.read_offset = (int64_t)ranges[i].offset;
+        request.read_limit = (int64_t)ranges[i].limit;
+        if (!rpc_stream_write(pull->stream, &request.base)) {
+            return false;
+        }
+        pull->payload_ids[i] = ranges[i].payload_id;
+    }
+    return rpc_stream_writes_done(pull->stream);
+}
+
+static struct payload_pull *open_pull(void *self, const struct payload_range *ranges, size_t count,
+                                      struct error *error) {
+    struct metadata_client *client = self;
+    struct rpc_stream *stream =
+        rpc_channel_open_stream(client->payloads, "/waybill.v1.PayloadService/FetchPayloads", NULL, error);
+    if (stream == NULL) {
+        return NULL;
+    }
+    struct payload_pull *pull = calloc(1, sizeof *pull + count * sizeof pull->payload_ids[0]);
+    if (pull == NULL) {
+        abort();
+    }
+    pull->stream = stream;
+    pull->count = count;
+    arena_init(&pull->arena);
+    if (send_requests(pull, ranges)) {
+        return pull;
+    }
+    if (rpc_stream_close(stream, error)) {
+        error_set(error, ERROR_UNAVAILABLE, "PULL_BROKEN", "metadata-svc ended the pull early");
+    }
+    free(pull);
+    return NULL;
+}
+
+static void close_pull(struct payload_pull *pull) {
+    struct error ignored = {0};
+    rpc_stream_cancel(pull->stream);
+    rpc_stream_close(pull->stream, &ignored);
+    arena_free(&pull->arena);
+    free(pull);
+}
+
+static enum pull_step broken(struct pull_event *event, const char *what) {
+    error_set(&event->error, ERROR_UNAVAILABLE, "PULL_BROKEN", "pulling payloads: %s", what);
+    return PULL_BROKEN;
+}
+
+static enum pull_step take_chunk(const Waybill__V1__PayloadChunk *chunk, struct pull_event *event) {
+    event->data = bytes_of(chunk->data.data, chunk->data.len);
+    if (chunk->has_crc32c_case == 0 || crc32c(event->data) != chunk->crc32c) {
+        return broken(event, "a chunk arrived damaged");
+    }
+    return PULL_CHUNK;
+}
+
+static enum pull_step take_message(struct payload_pull *pull, const Waybill__V1__FetchPayloadsResponse *message,
+                                   struct pull_event *event) {
+    struct uuid id;
+    if (pull->index >= pull->count || !uuid_parse_text(message->payload_id, &id) ||
+        !uuid_equal(&id, &pull->payload_ids[pull->index])) {
+        return broken(event, "an answer came out of order");
+    }
+    event->index = pull->index;
+    switch (message->message_case) {
+    case WAYBILL__V1__FETCH_PAYLOADS_RESPONSE__MESSAGE_HEADER:
+        event->size_bytes = (uint64_t)message->header->size;
+        event->crc32c = message->header->crc32c;
+        return PULL_BEGIN;
+    case WAYBILL__V1__FETCH_PAYLOADS_RESPONSE__MESSAGE_CHUNK:
+        return take_chunk(message->chunk, event);
+    case WAYBILL__V1__FETCH_PAYLOADS_RESPONSE__MESSAGE_END:
+        pull->index++;
+        return PULL_END;
+    case WAYBILL__V1__FETCH_PAYLOADS_RESPONSE__MESSAGE_ERROR:
+        pull->index++;
+        error_set(&event->error, (enum error_code)message->error->code, "PAYLOAD_REFUSED", "%s",
+                  message->error->message);
+        return PULL_REFUSED;
+    default:
+        return broken(event, "an answer of an unknown kind");
+    }
+}
+
+static enum pull_step next_step(struct payload_pull *pull, struct pull_event *event) {
+    struct bytes wire;
+    *event = (struct pull_event){.index = pull->index};
+    arena_free(&pull->arena);
+    switch (rpc_stream_read(pull->stream, &wire, &event->error)) {
+    case RPC_READ_MESSAGE:
+        break;
+    case RPC_READ_END:
+        return pull->index == pull->count ? PULL_DONE : broken(event, "the stream ended early");
+    case RPC_READ_ERROR:
+        return PULL_BROKEN;
+    }
+    Waybill__V1__FetchPayloadsResponse *message =
+        waybill__v1__fetch_payloads_response__unpack(arena_protobuf(&pull->arena), wire.size, wire.data);
+    return message != NULL ? take_message(pull, message, event) : broken(event, "an answer cannot be decoded");
+}
+
+struct payload_source metadata_client_payload_source(struct metadata_client *client) {
+    return (struct payload_source){open_pull, next_step, close_pull, client};
+}
