@@ -178,13 +178,14 @@ struct admin_http *admin_http_start(const struct admin_http_options *options, st
         admin_free(admin);
         return NULL;
     }
-    admin->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle, admin,
-        /* first, so that it sees the problems of the other options */
-        MHD_OPTION_EXTERNAL_LOGGER, log_problem, NULL, MHD_OPTION_LISTEN_SOCKET, socket_fd, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)ADMIN_HTTP_MAX_CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS_PER_ADDRESS,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)ADMIN_HTTP_IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_END);
+    unsigned idle_seconds = options->idle_seconds != 0 ? options->idle_seconds : (unsigned)ADMIN_HTTP_IDLE_SECONDS;
+    admin->daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle, admin,
+                                     /* first, so that it sees the problems of the other options */
+                                     MHD_OPTION_EXTERNAL_LOGGER, log_problem, NULL, MHD_OPTION_LISTEN_SOCKET, socket_fd,
+                                     MHD_OPTION_CONNECTION_LIMIT, (unsigned)ADMIN_HTTP_MAX_CONNECTIONS,
+                                     MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS_PER_ADDRESS,
+                                     MHD_OPTION_CONNECTION_TIMEOUT, idle_seconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                                     (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_END);
     if (admin->daemon == NULL) {
         error_set_errno(error, errno, "cannot start the admin server on %s", options->listen);
         close(socket_fd);

@@ -9,9 +9,9 @@
  * and end with "all ok" or "not ok".
  * Only GET and HEAD; other methods get 405, other paths 404, a request with a body 413.
  *
- * One thread serves at most ADMIN_HTTP_MAX_CONNECTIONS connections and drops one that is idle
- * for ADMIN_HTTP_IDLE_SECONDS. All callbacks run on that thread, one at a time; they must not
- * block, since whoever waits for livez takes a late answer for a dead process. */
+ * One thread serves at most ADMIN_HTTP_MAX_CONNECTIONS connections, half of them from one
+ * address, and drops one that is idle for ADMIN_HTTP_IDLE_SECONDS. All callbacks run on that thread, one at a time;
+ * they must not block, since whoever waits for livez takes a late answer for a dead process. */
 #ifndef WAYBILL_OBSERVE_ADMIN_HTTP_H
 #define WAYBILL_OBSERVE_ADMIN_HTTP_H
 
@@ -43,6 +43,7 @@ struct admin_http_options {
     size_t live_count;
     const struct admin_check *ready; /* copied, except names */
     size_t ready_count;
+    unsigned idle_seconds; /* 0: ADMIN_HTTP_IDLE_SECONDS */
 };
 
 /* A write_metrics whose self is a struct metrics. */

@@ -37,6 +37,10 @@ static void print_double(double value, char text[NUMBER_BYTES]) {
         strcpy(text, value > 0 ? "+Inf" : "-Inf");
         return;
     }
+    if (fabs(value) < 1e15 && value == floor(value)) {
+        snprintf(text, NUMBER_BYTES, "%.0f", value); /* 10, where %g would say 1e+01 */
+        return;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(text, NUMBER_BYTES, "%.*g", digits, value);
         if (strtod(text, NULL) == value) {

@@ -428,7 +428,7 @@ Test(config, what_is_no_flat_yaml_is_refused_with_its_line) {
         {"derived: *x\n", ":1: derived: found a list or an alias"},
         {"name: \"a\\0b\"\n", ":1: name: anchors and NUL"},
         {"a: {b: {c: {d: {e: {f: {g: {h: {i: 1}}}}}}}}\n", ":1: nested too deeply"},
-        {"name: a\nthreads: b: 3\n", ":2: not YAML: "},
+        {"name: a\n}: 3\n", ":2: not YAML: "},
         {"name: \"a\n", "not YAML: "},
         {"name: a\n\x01", "not YAML: "},
         {"name: a\nt\xff: 1\n", "not YAML: "},
