@@ -178,8 +178,10 @@ struct admin_http *admin_http_start(const struct admin_http_options *options, st
         admin_free(admin);
         return NULL;
     }
+    /* poll, not epoll: with epoll, libmicrohttpd 0.9.75 now and then misses that a client which sent
+     * nonsense has hung up, and keeps the connection for the idle time. */
     unsigned idle_seconds = options->idle_seconds != 0 ? options->idle_seconds : (unsigned)ADMIN_HTTP_IDLE_SECONDS;
-    admin->daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle, admin,
+    admin->daemon = MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle, admin,
                                      /* first, so that it sees the problems of the other options */
                                      MHD_OPTION_EXTERNAL_LOGGER, log_problem, NULL, MHD_OPTION_LISTEN_SOCKET, socket_fd,
                                      MHD_OPTION_CONNECTION_LIMIT, (unsigned)ADMIN_HTTP_MAX_CONNECTIONS,

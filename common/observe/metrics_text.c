@@ -37,7 +37,7 @@ static void print_double(double value, char text[NUMBER_BYTES]) {
         strcpy(text, value > 0 ? "+Inf" : "-Inf");
         return;
     }
-    if (fabs(value) < 1e15 && value == floor(value)) {
+    if (fabs(value) < 1e15 && value == (double)(int64_t)value) {
         snprintf(text, NUMBER_BYTES, "%.0f", value); /* 10, where %g would say 1e+01 */
         return;
     }
