@@ -9,6 +9,7 @@
 
 #include "common/base/clock.h"
 #include "common/rpc/channel_parts.h"
+#include "common/rpc/core_library.h"
 #include "common/rpc/proto_message.h"
 #include "common/rpc/rpc_status.h"
 #include "common/rpc/wire_message.h"
@@ -65,7 +66,7 @@ struct rpc_channel *rpc_channel_new(const char *target, size_t max_message_bytes
     if (channel == NULL) {
         abort();
     }
-    grpc_init();
+    core_library_begin();
     channel->max_message_bytes = max_message_bytes;
     channel->core = make_core(target, max_message_bytes);
     pthread_mutex_init(&channel->lock, NULL);
@@ -82,8 +83,7 @@ void rpc_channel_free(struct rpc_channel *channel) {
     grpc_channel_destroy(channel->core);
     pthread_mutex_destroy(&channel->lock);
     free(channel);
-    /* The plain grpc_shutdown cleans up on a thread that may outlive main. */
-    grpc_shutdown_blocking();
+    core_library_end();
 }
 
 grpc_completion_queue *channel_queue(struct rpc_channel *channel, struct error *error) {

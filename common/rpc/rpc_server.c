@@ -9,6 +9,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/rpc/core_library.h"
 #include "common/rpc/server_parts.h"
 #include "common/rpc/sync_annotations.h"
 
@@ -26,7 +27,7 @@ struct rpc_server *rpc_server_new(const struct rpc_server_options *options) {
     if (server == NULL || (server->listen = strdup(options->listen)) == NULL) {
         abort();
     }
-    grpc_init();
+    core_library_begin();
     server->options = *options;
     snprintf(server->name, sizeof server->name, "%.8s", options->name);
     server->options.name = server->name;
@@ -239,8 +240,7 @@ void rpc_server_free(struct rpc_server *server) {
     pthread_mutex_destroy(&server->lock);
     free(server->listen);
     free(server);
-    /* The plain grpc_shutdown cleans up on a thread that may outlive main. */
-    grpc_shutdown_blocking();
+    core_library_end();
 }
 
 /* ---- what the calls need ---- */

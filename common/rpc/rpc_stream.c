@@ -132,13 +132,30 @@ static bool take_message(struct rpc_stream *stream, struct bytes *message, struc
     return fits;
 }
 
+/* Waits for the read under way; false when it should not be waited for any longer, as the
+ * server drains. */
+static bool wait_for_read(struct rpc_stream *stream, enum stream_op_state *state) {
+    pthread_mutex_lock(&stream->lock);
+    while (stream->read.state == STREAM_OP_RUNNING && !(stream->server.ends_on_drain && rpc_stream_draining(stream))) {
+        pthread_cond_wait(&stream->changed, &stream->lock);
+    }
+    *state = stream->read.state;
+    pthread_mutex_unlock(&stream->lock);
+    return *state != STREAM_OP_RUNNING;
+}
+
 enum rpc_read rpc_stream_read(struct rpc_stream *stream, struct bytes *message, struct error *error) {
     grpc_slice_unref(stream->message_slice);
     stream->message_slice = grpc_empty_slice();
     bool failed = false;
     if (!stream->read_ended) {
         stream_read_ahead(stream);
-        failed = stream_op_wait(&stream->read) == STREAM_OP_FAILED;
+        enum stream_op_state state;
+        if (!wait_for_read(stream, &state)) {
+            error_set(error, ERROR_UNAVAILABLE, "DRAINING", "the server is shutting down");
+            return RPC_READ_ERROR;
+        }
+        failed = state == STREAM_OP_FAILED;
         if (!failed && stream->received != NULL) {
             stream->read.state = STREAM_OP_IDLE;
             if (!take_message(stream, message, error)) {

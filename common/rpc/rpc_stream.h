@@ -49,6 +49,10 @@ bool rpc_stream_draining(const struct rpc_stream *stream);
 bool rpc_stream_wait(struct rpc_stream *stream, int64_t timeout_ms);
 /* Any thread, as long as the handler has not returned. */
 void rpc_stream_wake(struct rpc_stream *stream);
+/* For a stream without natural end that waits in reads: from now on a read that finds no
+ * message returns RPC_READ_ERROR (UNAVAILABLE, DRAINING) once the server drains. Without this
+ * a drain waits for the client's end, up to its grace. */
+void rpc_stream_end_reads_on_drain(struct rpc_stream *stream);
 /* Ends the call with a status; error NULL is OK. The handler calls it once, last, or not at
  * all, which is INTERNAL. */
 void rpc_stream_finish(struct rpc_stream *stream, const struct error *error);

@@ -242,6 +242,10 @@ bool rpc_stream_draining(const struct rpc_stream *stream) {
     return stream->is_server && rpc_server_draining(stream->server.server);
 }
 
+void rpc_stream_end_reads_on_drain(struct rpc_stream *stream) {
+    stream->server.ends_on_drain = true;
+}
+
 /* ---- waiting for what is not the network ---- */
 
 void rpc_stream_wake(struct rpc_stream *stream) {

@@ -1,0 +1,22 @@
+#include "common/rpc/core_library.h"
+
+#include <grpc/grpc.h>
+#include <grpc/support/log.h>
+
+#include "common/base/log.h"
+
+/* What the core calls an error is often one client's broken connection: a warning here. */
+static void write_log(gpr_log_func_args *args) {
+    enum log_level level = args->severity == GPR_LOG_SEVERITY_ERROR ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG;
+    log_event(level, "grpc", LOG_FIELDS(LOG_STR("message", args->message), LOG_STR("file", args->file)));
+}
+
+void core_library_begin(void) {
+    gpr_set_log_function(write_log);
+    grpc_init();
+}
+
+void core_library_end(void) {
+    /* The plain grpc_shutdown cleans up on a thread that may outlive main. */
+    grpc_shutdown_blocking();
+}
