@@ -29,8 +29,9 @@ static struct rpc_stream *watch(struct rpc_channel *channel, const char *service
     struct rpc_stream *stream = rpc_channel_open_stream(channel, "/grpc.health.v1.Health/Watch", NULL, &error);
     Grpc__Health__V1__HealthCheckRequest request = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
     request.service = (char *)service;
-    cr_assert(rpc_stream_write(stream, &request.base));
-    cr_assert(rpc_stream_writes_done(stream));
+    /* A server that is full may have ended the call already: the read says so. */
+    rpc_stream_write(stream, &request.base);
+    rpc_stream_writes_done(stream);
     return stream;
 }
 

@@ -421,7 +421,9 @@ Test(stream, a_wake_is_not_lost) {
     for (int i = 0; i < 1000; i++) {
         rpc_stream_wake(watcher.stream);
     }
+    pthread_mutex_lock(&watcher.lock);
     cr_assert_not(watcher.ended);
+    pthread_mutex_unlock(&watcher.lock);
     rpc_stream_cancel(stream);
     cr_assert_not(rpc_stream_close(stream, &error));
     fixture_stop(server, channel);

@@ -267,7 +267,8 @@ Test(unary, a_passed_deadline_ends_the_call) {
     cr_assert_null(fixture_call(channel, "/test.Keep/Keep", &options, "", &arena, &error));
     cr_assert_eq(error.code, ERROR_DEADLINE_EXCEEDED);
     wait_until_kept(&keeper, 1);
-    cr_assert_leq(rpc_call_time_left_us(keeper.kept[0]), 0);
+    /* The deadline travels rounded up, so the server's ends a little later. */
+    cr_assert_lt(rpc_call_time_left_us(keeper.kept[0]), 50000);
     let_go(&keeper);
     arena_free(&arena);
     fixture_stop(server, channel);
@@ -365,14 +366,14 @@ Test(unary, only_what_may_pass_is_tried_again) {
     cr_assert_not_null(fixture_call(channel, "/test.Flaky/Flaky", &options, "", &arena, &error));
     cr_assert_eq(atomic_load(&flaky.calls), 3);
 
-    atomic_store(&flaky.calls, 0);
     error_set(&flaky.error, ERROR_RESOURCE_EXHAUSTED, "FULL", "later");
     flaky.error.retry_after_ms = 5;
+    atomic_store(&flaky.calls, 0);
     cr_assert_not_null(fixture_call(channel, "/test.Flaky/Flaky", &options, "", &arena, &error));
     cr_assert_eq(atomic_load(&flaky.calls), 3);
 
-    atomic_store(&flaky.calls, 0);
     flaky.error.retry_after_ms = 0;
+    atomic_store(&flaky.calls, 0);
     cr_assert_null(fixture_call(channel, "/test.Flaky/Flaky", &options, "", &arena, &error));
     cr_assert_eq(atomic_load(&flaky.calls), 1);
     arena_free(&arena);
@@ -425,15 +426,19 @@ Test(unary, nobody_there_is_unavailable_within_the_deadline) {
 
 struct observed {
     atomic_uint finished;
-    enum error_code code;
-    char method[64];
+    struct {
+        enum error_code code;
+        char method[64];
+    } calls[2];
 };
 
 static void observe(void *self, const char *method, enum error_code code, int64_t duration_us) {
     struct observed *observed = self;
     cr_assert_geq(duration_us, 0);
-    observed->code = code;
-    snprintf(observed->method, sizeof observed->method, "%s", method);
+    unsigned number = atomic_load(&observed->finished);
+    cr_assert_lt(number, 2);
+    observed->calls[number].code = code;
+    snprintf(observed->calls[number].method, sizeof observed->calls[number].method, "%s", method);
     atomic_fetch_add(&observed->finished, 1);
 }
 
@@ -449,12 +454,12 @@ Test(unary, the_observer_has_seen_a_call_before_its_client_has_the_answer) {
     struct error error = {0};
     fixture_call(channel, "/test.Echo/Inline", NULL, "", &arena, &error);
     cr_assert_eq(atomic_load(&observed.finished), 1);
-    cr_assert_str_eq(observed.method, "/test.Echo/Inline");
-    cr_assert_eq(observed.code, ERROR_OK);
+    cr_assert_str_eq(observed.calls[0].method, "/test.Echo/Inline");
+    cr_assert_eq(observed.calls[0].code, ERROR_OK);
     fixture_call(channel, "/test.Echo/Unknown", NULL, "", &arena, &error);
     cr_assert_eq(atomic_load(&observed.finished), 2);
-    cr_assert_str_eq(observed.method, "unknown");
-    cr_assert_eq(observed.code, ERROR_UNIMPLEMENTED);
+    cr_assert_str_eq(observed.calls[1].method, "unknown");
+    cr_assert_eq(observed.calls[1].code, ERROR_UNIMPLEMENTED);
     arena_free(&arena);
     fixture_stop(server, channel);
 }
