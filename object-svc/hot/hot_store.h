@@ -13,9 +13,11 @@
  * until it is closed, even if the object is removed meanwhile.
  *
  * Errors, besides those named below: IO_ERROR, DISK_FULL (RESOURCE_EXHAUSTED) and
- * OBJECT_INDEX_FAILED. After a failed flush an appender's uncommitted objects are lost and
- * the appender goes on in another volume; a store whose index cannot be written refuses all
- * further commits (UNAVAILABLE, HOT_STORE_READ_ONLY) until it is opened again. */
+ * OBJECT_INDEX_FAILED. After a failed write the appender's whole batch is lost: every call
+ * fails until commit, which fails too and empties the batch; then the appender can go on.
+ * After a failed flush, or with an index that cannot be written, the store refuses to commit
+ * and to remove (UNAVAILABLE, HOT_STORE_READ_ONLY) until it is opened again; reads go on.
+ */
 #ifndef WAYBILL_HOT_HOT_STORE_H
 #define WAYBILL_HOT_HOT_STORE_H
 

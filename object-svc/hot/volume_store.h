@@ -20,12 +20,12 @@ struct volume_store_options {
     size_t index_cache_bytes;    /* 0: 64 MiB */
 };
 
-/* Opens what the disk holds: reads the tails of unsealed volumes, and all headers where the
- * index is missing or corrupt (progress is logged). Errors: OBJECT_INDEX_FAILED where the
- * index cannot be opened for another reason than damage; FAILED_PRECONDITION,
- * HOT_VOLUME_MISSING where the index knows objects in a volume that is not there (mount it,
- * or remove the index directory to go on without it); DATA_LOSS, HOT_VOLUME_CORRUPT where a
- * volume's own header is damaged. */
+/* Opens what the disk holds: reads the tails of unsealed volumes, and the headers of all
+ * needles where the index is missing or damaged (progress is logged; the damaged index is kept
+ * beside it as `<index_directory>.corrupt`). Errors: OBJECT_INDEX_FAILED where the index cannot be
+ * opened for another reason than damage; FAILED_PRECONDITION, HOT_VOLUME_MISSING where the index
+ * knows objects in a volume that is not there (mount it, or remove the index directory to go
+ * on without it). */
 struct hot_store *volume_store_open(const struct volume_store_options *options, struct error *error);
 
 #endif

@@ -1,0 +1,61 @@
+/* What the parts of the volume store share; for volume_*.c and index_change.c only.
+ *
+ * Locks, in the order in which they are taken: index_lock (one thread changes the index),
+ * volumes.lock (the table of volumes, their pins and figures). */
+#ifndef WAYBILL_HOT_VOLUME_STORE_PARTS_H
+#define WAYBILL_HOT_VOLUME_STORE_PARTS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "object-svc/hot/object_index.h"
+#include "object-svc/hot/volume_set.h"
+#include "object-svc/hot/volume_store.h"
+
+struct volume_store {
+    struct hot_store base;
+    struct disk *disk;
+    const struct clock *clock;
+    char replica[VOLUME_REPLICA_MAX_BYTES + 1];
+    uint64_t volume_bytes;
+    uint64_t sync_every_bytes;
+    unsigned max_appenders;
+
+    struct object_index *index;
+    pthread_mutex_t index_lock;
+    struct volume_set volumes;
+    uint64_t objects;      /* guarded as the figures of a volume are */
+    uint64_t object_bytes; /* likewise */
+    unsigned appenders;    /* under volumes.lock */
+    atomic_bool read_only; /* after a failed flush or index write */
+};
+
+static inline struct volume_store *volume_store_of(struct hot_store *store) {
+    return (struct volume_store *)store;
+}
+
+/* volume_recovery.c: fills the set of volumes from the disk and brings the index up to it.
+ * `rebuild`: the index was damaged and begun anew. */
+bool volume_store_recover(struct volume_store *store, bool rebuild, struct error *error);
+
+/* volume_store.c: deletes volumes that hold nothing but garbage. */
+void volume_store_reap(struct volume_store *store);
+/* UNAVAILABLE, HOT_STORE_READ_ONLY after a failure; else true. */
+bool volume_store_check_writable(struct volume_store *store, struct error *error);
+
+/* volume_appender.c */
+struct hot_appender *volume_appender_open(struct hot_store *store, struct error *error);
+bool volume_appender_begin(struct hot_appender *appender, const struct provenance *provenance, struct error *error);
+bool volume_appender_append(struct hot_appender *appender, struct bytes data, struct error *error);
+bool volume_appender_finish(struct hot_appender *appender, struct error *error);
+void volume_appender_abort(struct hot_appender *appender);
+bool volume_appender_commit(struct hot_appender *appender, struct error *error);
+void volume_appender_close(struct hot_appender *appender);
+
+/* volume_reader.c */
+struct hot_reader *volume_reader_open(struct hot_store *store, const struct uuid *payload_id, struct error *error);
+const struct provenance *volume_reader_provenance(const struct hot_reader *reader);
+int64_t volume_reader_read(struct hot_reader *reader, uint64_t offset, void *out, size_t size, struct error *error);
+void volume_reader_close(struct hot_reader *reader);
+
+#endif
