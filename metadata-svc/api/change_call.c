@@ -8,6 +8,8 @@ static void finish(struct commit_request *commit) {
     for (size_t i = 0; i < commit->released_count; i++) {
         payload_spool_release(change->api->spool, &commit->released[i]);
     }
+    struct metadata_api *api = change->api;
+    histogram_observe_us(api->commit_seconds, clock_monotonic_us(api->clock) - change->start_us);
     if (commit->committed) {
         change->answer(change);
     } else {
@@ -22,6 +24,7 @@ struct change_call *change_call_begin(struct metadata_api *api, struct rpc_call 
     change->api = api;
     change->call = call;
     change->answer = answer;
+    change->start_us = clock_monotonic_us(api->clock);
     change->commit.kind = kind;
     change->commit.arena = arena;
     change->commit.actor = "";

@@ -9,6 +9,7 @@ struct change_call {
     struct metadata_api *api;
     struct rpc_call *call;
     void (*answer)(struct change_call *change);
+    int64_t start_us; /* monotonic */
     struct commit_request commit;
 };
 

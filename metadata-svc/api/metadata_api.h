@@ -3,6 +3,7 @@
 #ifndef WAYBILL_API_METADATA_API_H
 #define WAYBILL_API_METADATA_API_H
 
+#include "common/observe/metrics.h"
 #include "common/rpc/rpc_server.h"
 #include "metadata-svc/commit/commit_feed.h"
 #include "metadata-svc/commit/committer.h"
@@ -21,7 +22,8 @@ struct metadata_api {
     const struct clock *clock;
     int64_t start_us;
     int64_t outbox_max_events;
-    int64_t max_message_bytes;
+    struct histogram *commit_seconds;
+    struct histogram *upload_seconds;
     /* Whether the record store refuses writes after a disk error. Any thread. */
     bool (*read_only)(void *self);
     void *read_only_self;

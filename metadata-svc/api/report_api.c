@@ -7,6 +7,10 @@
 
 enum { REPORTS_MAX = 1000, REPLICA_MAX_BYTES = 253 };
 
+static bool is_tier(int tier) {
+    return tier == TIER_HOT || tier == TIER_COLD;
+}
+
 static bool take_report(const Waybill__V1__ObjectReport *message, struct object_report *report, struct error *error) {
     if (!name_check_bucket(message->bucket, "reports.bucket", error) ||
         !name_check_key(message->key, "reports.key", error)) {
@@ -18,26 +22,24 @@ static bool take_report(const Waybill__V1__ObjectReport *message, struct object_
     if (message->version < 1) {
         return error_set_field(error, "reports.version", "BAD_VERSION", "a version is 1 or more");
     }
-    if (message->outcome < OBJECT_STORED || message->outcome > OBJECT_DROPPED) {
-        return error_set_field(error, "reports.outcome", "BAD_OUTCOME", "there is no outcome %d",
-                               (int)message->outcome);
+    int outcome = (int)message->outcome;
+    int tier = (int)message->tier;
+    int drop_tier = (int)message->drop_tier;
+    if (outcome < OBJECT_STORED || outcome > OBJECT_DROPPED) {
+        return error_set_field(error, "reports.outcome", "BAD_OUTCOME", "there is no outcome %d", outcome);
     }
-    bool needs_tier = message->outcome != OBJECT_FAILED;
-    if (needs_tier && message->tier != TIER_HOT && message->tier != TIER_COLD) {
-        return error_set_field(error, "reports.tier", "BAD_TIER", "there is no tier %d", (int)message->tier);
+    if (outcome != OBJECT_FAILED && !is_tier(tier)) {
+        return error_set_field(error, "reports.tier", "BAD_TIER", "there is no tier %d", tier);
     }
-    if (message->drop_tier != 0 && message->drop_tier != TIER_HOT && message->drop_tier != TIER_COLD) {
-        return error_set_field(error, "reports.drop_tier", "BAD_TIER", "there is no tier %d", (int)message->drop_tier);
-    }
-    if (message->drop_tier != 0 && message->drop_tier == message->tier) {
-        return error_set_field(error, "reports.drop_tier", "BAD_TIER", "drop_tier is not tier");
+    if (drop_tier != 0 && (!is_tier(drop_tier) || drop_tier == tier)) {
+        return error_set_field(error, "reports.drop_tier", "BAD_TIER", "drop_tier is another tier than tier");
     }
     report->bucket = message->bucket;
     report->key = message->key;
     report->version = message->version;
-    report->outcome = (enum object_outcome)message->outcome;
-    report->tier = (enum tier)message->tier;
-    report->drop_tier = (int)message->drop_tier;
+    report->outcome = (enum object_outcome)outcome;
+    report->tier = (enum tier)tier;
+    report->drop_tier = drop_tier;
     report->size = message->size;
     report->crc32c = message->crc32c;
     report->error_reason = message->error_reason;

@@ -1,0 +1,292 @@
+/* UploadPayload: chunks go into the spool, the finish makes them durable, and only then the
+ * record is committed; one answer tells of both. */
+#include <string.h>
+
+#include "common/base/names.h"
+#include "common/checksum/crc32c.h"
+#include "common/rpc/proto_message.h"
+#include "common/rpc/rpc_stream.h"
+#include "metadata-svc/api/change_call.h"
+#include "metadata-svc/api/request_checks.h"
+#include "metadata-svc/store/record_codec.h"
+#include "metadata-svc/store/record_store.h"
+#include "waybill/v1/payload_service.pb-c.h"
+
+enum { UPLOAD_CHUNK_MAX_BYTES = 1024 * 1024 };
+
+/* One upload stream. */
+struct upload {
+    struct metadata_api *api;
+    struct rpc_stream *stream;
+    struct arena *arena; /* of the whole stream */
+    struct commit_request commit;
+    struct payload_upload *spooled; /* NULL before the start and after the end */
+    bool has_size;                  /* the length that the caller told */
+    uint64_t size;
+    uint64_t received;
+};
+
+/* ---- start ---- */
+
+static bool take_new_record(struct upload *upload, const Waybill__V1__NewRecordUpload *start, struct error *error) {
+    struct commit_request *commit = &upload->commit;
+    struct arena *arena = upload->arena;
+    commit->kind = COMMIT_PUT;
+    commit->record = record_make(start->bucket, start->key);
+    commit->payload_source = PAYLOAD_FROM_SPOOL;
+    struct attribute_view *views = arena_alloc(arena, start->n_attributes * sizeof *views);
+    for (size_t i = 0; i < start->n_attributes; i++) {
+        views[i] = (struct attribute_view){start->attributes[i]->key, start->attributes[i]->value};
+    }
+    if (!name_check_bucket(start->bucket, "new_record.bucket", error) ||
+        !name_check_key(start->key, "new_record.key", error) ||
+        !check_descriptor(start->content_type, views, start->n_attributes, arena, &commit->record, error) ||
+        !check_not_served_yet(start->schema_id[0] != '\0' || start->schema_version != 0, "schema_id", error) ||
+        !check_not_served_yet(start->expire_time != NULL, "expire_time", error) ||
+        !check_not_served_yet(start->payload_deadline != NULL, "payload_deadline", error) ||
+        !check_sha256(bytes_of(start->sha256.data, start->sha256.len), "new_record.sha256", error) ||
+        !name_check_request_id(start->request_id, "new_record.request_id", &commit->request_id, error) ||
+        !check_reason(start->reason, error) ||
+        !check_if_version(start->has_if_version_match_case != 0, start->if_version_match, error)) {
+        return false;
+    }
+    if (start->has_size_case != 0 && start->size < 0) {
+        return error_set_field(error, "new_record.size", "BAD_SIZE", "a size is 0 or more");
+    }
+    upload->has_size = start->has_size_case != 0;
+    upload->size = upload->has_size ? (uint64_t)start->size : 0;
+    commit->record.sha256 = bytes_of(start->sha256.data, start->sha256.len);
+    commit->record.payload_id = uuid_make();
+    commit->reason = start->reason;
+    commit->has_if_version = start->has_if_version_match_case != 0;
+    commit->if_version = commit->has_if_version ? start->if_version_match : 0;
+    commit->new_uid = uuid_make();
+    size_t size = waybill__v1__new_record_upload__get_packed_size(start);
+    uint8_t *packed = arena_alloc(arena, size);
+    waybill__v1__new_record_upload__pack(start, packed);
+    commit->fingerprint = fingerprint_of(bytes_of(packed, size));
+    return true;
+}
+
+/* What will be refused in the end is better refused before the bytes are sent. The commit
+ * checks again, and decides. */
+static bool check_early(struct upload *upload, struct error *error) {
+    const struct commit_request *commit = &upload->commit;
+    struct kv_lookup lookup = kv_lookup_of(upload->api->kv);
+    struct bucket bucket;
+    struct record_head head;
+    bool found;
+    if (!record_store_get_bucket(lookup, commit->record.bucket, upload->arena, &bucket, error)) {
+        return false;
+    }
+    if (!commit->has_if_version || !uuid_is_zero(&commit->request_id)) {
+        return true; /* a request that took effect already gets its answer whatever the version is now */
+    }
+    if (!record_store_get_head(lookup, commit->record.bucket, commit->record.key, upload->arena, &head, &found,
+                               error)) {
+        return false;
+    }
+    int64_t current = found && head.record.state != RECORD_DELETED ? head.record.version : 0;
+    if (current != commit->if_version) {
+        error_set(error, ERROR_ABORTED, "VERSION_MISMATCH",
+                  "if_version_match is %lld, but the record is at version %lld", (long long)commit->if_version,
+                  (long long)current);
+        error_set_detail(error, "current_version", "%lld", (long long)current);
+        return false;
+    }
+    return true;
+}
+
+static bool take_announced(struct upload *upload, const Waybill__V1__AnnouncedUpload *start, struct error *error) {
+    struct commit_request *commit = &upload->commit;
+    struct kv_lookup lookup = kv_lookup_of(upload->api->kv);
+    struct payload_entry entry;
+    bool found;
+    if (!uuid_parse_text(start->upload_id, &commit->record.payload_id)) {
+        return error_set_field(error, "announced.upload_id", "BAD_UPLOAD_ID", "an upload id is a UUID");
+    }
+    if (!record_store_get_payload(lookup, &commit->record.payload_id, upload->arena, &entry, &found, error)) {
+        return false;
+    }
+    if (!found) {
+        return error_set(error, ERROR_NOT_FOUND, "UPLOAD_NOT_FOUND", "no upload of that id is awaited");
+    }
+    if (entry.place != PAYLOAD_AWAITED) {
+        return error_set(error, ERROR_FAILED_PRECONDITION, "PAYLOAD_NOT_AWAITED", "the payload was uploaded already");
+    }
+    if (start->write_offset != 0) {
+        /* An upload that broke off is sent again from its start. */
+        error_set_field(error, "announced.write_offset", "WRONG_WRITE_OFFSET", "the upload goes on at offset 0");
+        error->code = ERROR_OUT_OF_RANGE;
+        error_set_detail(error, "write_offset", "0");
+        return false;
+    }
+    commit->kind = COMMIT_FINISH_UPLOAD;
+    struct uuid id = commit->record.payload_id;
+    commit->record = record_make(entry.bucket, entry.key);
+    commit->record.payload_id = id;
+    return true;
+}
+
+static bool begin(struct upload *upload, const Waybill__V1__UploadPayloadRequest *message, struct error *error) {
+    bool good = false;
+    if (message->message_case == WAYBILL__V1__UPLOAD_PAYLOAD_REQUEST__MESSAGE_NEW_RECORD) {
+        good = take_new_record(upload, message->new_record, error) && check_early(upload, error);
+    } else if (message->message_case == WAYBILL__V1__UPLOAD_PAYLOAD_REQUEST__MESSAGE_ANNOUNCED) {
+        good = take_announced(upload, message->announced, error);
+    } else {
+        error_set_field(error, "message", "UPLOAD_NOT_STARTED", "an upload begins with new_record or announced");
+    }
+    if (!good || !change_call_check_outbox(upload->api, error)) {
+        return false;
+    }
+    const struct record *record = &upload->commit.record;
+    upload->spooled = payload_upload_begin(upload->api->spool, &record->payload_id, record->bucket, record->key, error);
+    return upload->spooled != NULL;
+}
+
+/* ---- chunks ---- */
+
+static bool take_chunk(struct upload *upload, const Waybill__V1__PayloadChunk *chunk, struct error *error) {
+    struct bytes data = bytes_of(chunk->data.data, chunk->data.len);
+    if (data.size > UPLOAD_CHUNK_MAX_BYTES) {
+        return error_set_field(error, "chunk.data", "CHUNK_TOO_LARGE", "a chunk has at most %d bytes, this one %zu",
+                               UPLOAD_CHUNK_MAX_BYTES, data.size);
+    }
+    if (chunk->has_crc32c_case != 0 && crc32c(data) != chunk->crc32c) {
+        return error_set_field(error, "chunk.crc32c", "CHECKSUM_MISMATCH",
+                               "the chunk at offset %llu does not have CRC32C %08x",
+                               (unsigned long long)upload->received, chunk->crc32c);
+    }
+    if (upload->has_size && data.size > upload->size - upload->received) {
+        return error_set_field(error, "chunk.data", "SIZE_MISMATCH", "more than the %llu bytes that were announced",
+                               (unsigned long long)upload->size);
+    }
+    upload->received += data.size;
+    return payload_upload_append(upload->spooled, data, error);
+}
+
+/* ---- finish ---- */
+
+/* Makes the payload durable; from then on it is complete in the spool. */
+static bool seal(struct upload *upload, const Waybill__V1__FinishUpload *finish, struct error *error) {
+    struct record *record = &upload->commit.record;
+    if (upload->has_size && upload->received != upload->size) {
+        return error_set_field(error, "new_record.size", "SIZE_MISMATCH", "%llu bytes were announced, %llu came",
+                               (unsigned long long)upload->size, (unsigned long long)upload->received);
+    }
+    uint32_t crc = payload_upload_crc32c(upload->spooled);
+    if (finish->has_crc32c_case != 0 && finish->crc32c != crc) {
+        return error_set_field(error, "finish.crc32c", "CHECKSUM_MISMATCH",
+                               "the payload's CRC32C is %08x, the request says %08x", crc, finish->crc32c);
+    }
+    struct payload_upload *spooled = upload->spooled;
+    upload->spooled = NULL;
+    record->has_size = true;
+    record->size = (int64_t)upload->received;
+    record->has_crc32c = true;
+    record->crc32c = crc;
+    return payload_upload_finish(spooled, error);
+}
+
+/* The bytes are part of the request that its id stands for. */
+static void fingerprint_bytes(struct commit_request *commit) {
+    struct buffer all = {0};
+    buffer_append(&all, commit->fingerprint.raw, sizeof commit->fingerprint.raw);
+    buffer_append_le64(&all, (uint64_t)commit->record.size);
+    buffer_append_le32(&all, commit->record.crc32c);
+    commit->fingerprint = fingerprint_of(buffer_bytes(&all));
+    buffer_free(&all);
+}
+
+static bool finish_upload(struct upload *upload, const Waybill__V1__FinishUpload *finish, struct error *error) {
+    struct commit_request *commit = &upload->commit;
+    struct uuid payload_id = commit->record.payload_id;
+    if (!seal(upload, finish, error)) {
+        return false;
+    }
+    fingerprint_bytes(commit);
+    bool committed = committer_commit(upload->api->committer, commit, error);
+    /* Refused, or a repeated request whose bytes are there under the first one's id. After a
+     * disk error it is not known what was committed: then the bytes stay. */
+    bool unknown = !committed && error->code == ERROR_UNAVAILABLE;
+    if (!unknown && (!committed || !uuid_equal(&commit->record.payload_id, &payload_id))) {
+        payload_spool_release(upload->api->spool, &payload_id);
+    }
+    return committed;
+}
+
+/* ---- the stream ---- */
+
+enum upload_step { UPLOAD_GOES_ON, UPLOAD_DONE, UPLOAD_FAILED };
+
+static enum upload_step take_message(struct upload *upload, struct bytes wire, struct error *error) {
+    bool started = upload->spooled != NULL;
+    struct arena message_arena;
+    arena_init(&message_arena);
+    /* What the start says is needed until the end; a chunk only until it is spooled. */
+    struct arena *arena = started ? &message_arena : upload->arena;
+    enum upload_step step = UPLOAD_FAILED;
+    Waybill__V1__UploadPayloadRequest *message = (Waybill__V1__UploadPayloadRequest *)proto_decode(
+        &waybill__v1__upload_payload_request__descriptor, wire, arena, error);
+    if (message == NULL) {
+        step = UPLOAD_FAILED;
+    } else if (!started) {
+        step = begin(upload, message, error) ? UPLOAD_GOES_ON : UPLOAD_FAILED;
+    } else if (message->message_case == WAYBILL__V1__UPLOAD_PAYLOAD_REQUEST__MESSAGE_CHUNK) {
+        step = take_chunk(upload, message->chunk, error) ? UPLOAD_GOES_ON : UPLOAD_FAILED;
+    } else if (message->message_case == WAYBILL__V1__UPLOAD_PAYLOAD_REQUEST__MESSAGE_FINISH) {
+        step = finish_upload(upload, message->finish, error) ? UPLOAD_DONE : UPLOAD_FAILED;
+    } else {
+        error_set_field(error, "message", "UPLOAD_STARTED_TWICE", "after the start come chunks and a finish");
+    }
+    arena_free(&message_arena);
+    return step;
+}
+
+static bool run_upload(struct upload *upload, struct error *error) {
+    for (;;) {
+        struct bytes wire;
+        switch (rpc_stream_read(upload->stream, &wire, error)) {
+        case RPC_READ_END:
+            return error_set(error, ERROR_CANCELLED, "UPLOAD_ABORTED", "the stream ended without a finish");
+        case RPC_READ_ERROR:
+            return false;
+        case RPC_READ_MESSAGE:
+            break;
+        }
+        enum upload_step step = take_message(upload, wire, error);
+        if (step != UPLOAD_GOES_ON) {
+            return step == UPLOAD_DONE;
+        }
+    }
+}
+
+static void upload_payload(void *service, struct rpc_stream *stream) {
+    struct metadata_api *api = service;
+    struct error error = {0};
+    struct arena arena;
+    arena_init(&arena);
+    struct upload upload = {.api = api, .stream = stream, .arena = &arena};
+    upload.commit.arena = &arena;
+    upload.commit.actor = "";
+    upload.commit.reason = "";
+    upload.commit.replica = "";
+    int64_t start_us = clock_monotonic_us(api->clock);
+    bool good = run_upload(&upload, &error);
+    if (upload.spooled != NULL) {
+        payload_upload_abort(upload.spooled);
+    }
+    if (good) {
+        Waybill__V1__UploadPayloadResponse response = WAYBILL__V1__UPLOAD_PAYLOAD_RESPONSE__INIT;
+        response.record = record_to_proto(&upload.commit.record, &arena);
+        rpc_stream_write(stream, &response.base);
+        histogram_observe_us(api->upload_seconds, clock_monotonic_us(api->clock) - start_us);
+    }
+    rpc_stream_finish(stream, good ? NULL : &error);
+    arena_free(&arena);
+}
+
+void upload_api_add_to(struct metadata_api *api, struct rpc_server *server) {
+    rpc_server_add_stream(server, "/waybill.v1.PayloadService/UploadPayload", upload_payload, api);
+}

@@ -1,0 +1,335 @@
+/* metadata-svc: builds its rooms in the order in which data flows, hands each what it needs,
+ * starts them, waits for a signal and stops them in the opposite order. */
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/disk.h"
+#include "common/base/log.h"
+#include "common/base/signals.h"
+#include "common/observe/admin_http.h"
+#include "common/observe/rpc_metrics.h"
+#include "common/rpc/health.h"
+#include "common/rpc/reflection.h"
+#include "metadata-svc/api/metadata_api.h"
+#include "metadata-svc/config.h"
+#include "metadata-svc/lifecycle/housekeeper.h"
+#include "metadata-svc/publish/change_log_reader.h"
+#include "metadata-svc/service_metrics.h"
+#include "metadata-svc/spool/spool_reconcile.h"
+
+enum {
+    INLINE_CALLS_MAX = 8192, /* unary calls in flight on the small-message port */
+    READS_WAITING_MAX = 1024,
+    SMALL_STREAMS_SPARE = 16, /* beside the watches: health watches, reflection */
+    BULK_MESSAGE_MAX_BYTES = 2 * 1024 * 1024,
+};
+
+struct service {
+    struct metadata_config config;
+    struct metrics *metrics;
+    struct rpc_metrics *rpc_metrics;
+    struct service_metrics figures;
+
+    struct disk *data_disk;
+    struct disk *spool_disk;
+    struct kv *kv;
+    struct commit_engine *engine;
+    struct payload_spool *spool;
+    struct commit_feed *feed;
+    struct change_reader change_reader;
+    struct event_publisher *publisher;
+    struct committer *committer;
+    struct housekeeper *housekeeper;
+    struct metadata_api api;
+
+    struct health *health;
+    struct reflection *reflection;
+    struct rpc_server *small;
+    struct rpc_server *bulk;
+    struct admin_http *admin;
+    atomic_bool read_only;
+};
+
+/* ---- what the rooms tell each other ---- */
+
+static void on_durable(void *self, int64_t revision) {
+    struct service *service = self;
+    commit_feed_advance(service->feed, revision);
+    event_publisher_notify(service->publisher);
+}
+
+static void on_batch(void *self, size_t records, int64_t flush_us) {
+    struct service *service = self;
+    service_metrics_batch(&service->figures, records, flush_us);
+}
+
+static void on_store_failed(void *self, const struct error *error) {
+    struct service *service = self;
+    (void)error;
+    atomic_store(&service->read_only, true);
+    health_set(service->health, "metadata.write", false);
+}
+
+static void on_events_state(void *self, bool publishing) {
+    struct service *service = self;
+    health_set(service->health, "events", publishing);
+}
+
+static bool is_read_only(void *self) {
+    struct service *service = self;
+    return atomic_load(&service->read_only);
+}
+
+static int64_t published_revision(void *self) {
+    struct service *service = self;
+    return event_publisher_published_revision(service->publisher);
+}
+
+/* ---- stores ---- */
+
+static bool open_stores(struct service *service, struct error *error) {
+    const struct metadata_config *config = &service->config;
+    char records[4200];
+    snprintf(records, sizeof records, "%s/records", config->data_dir);
+    struct leveldb_kv_options kv_options = {
+        .cache_bytes = (size_t)config->leveldb_cache_bytes,
+        .write_buffer_bytes = (size_t)config->leveldb_write_buffer_bytes,
+    };
+    struct commit_engine_options engine_options = {
+        .shard = config->shard,
+        .request_retention_us = config->request_id_retention_ms * 1000,
+    };
+    struct payload_spool_options spool_options = {
+        .segment_bytes = (uint64_t)config->spool_segment_bytes,
+        .max_bytes = (uint64_t)config->spool_max_bytes,
+        .clock = &system_clock,
+    };
+    return (service->data_disk = posix_disk_new(config->data_dir, error)) != NULL &&
+           (service->spool_disk = posix_disk_new(config->spool_dir, error)) != NULL &&
+           (service->kv = leveldb_kv_open(records, &kv_options, error)) != NULL &&
+           (service->engine = commit_engine_new(service->kv, &system_clock, &engine_options, error)) != NULL &&
+           (service->spool = payload_spool_open(service->spool_disk, &spool_options, error)) != NULL &&
+           spool_reconcile(service->spool, service->kv, error);
+}
+
+/* ---- the fast path ---- */
+
+static bool start_commits(struct service *service, struct error *error) {
+    const struct metadata_config *config = &service->config;
+    service->feed = commit_feed_new(commit_engine_revision(service->engine));
+    service->change_reader = change_log_reader(service->kv);
+    struct event_publisher_options publisher_options = {
+        .shard = config->shard,
+        .nats_url = config->nats_url,
+        .window = (unsigned)config->publish_window,
+        .stream_max_bytes = config->stream_max_bytes,
+        .stream_max_age_ms = config->stream_max_age_ms,
+        .clock = &system_clock,
+        .on_state = on_events_state,
+        .self = service,
+    };
+    service->publisher = event_publisher_start(&service->change_reader, &publisher_options, error);
+    if (service->publisher == NULL) {
+        return false;
+    }
+    struct committer_options committer_options = {
+        .max_waiting = (unsigned)config->commit_queue,
+        .max_batch = (unsigned)config->commit_batch_records,
+        .max_batch_bytes = (size_t)config->commit_batch_bytes,
+        .clock = &system_clock,
+    };
+    struct committer_observer observer = {on_durable, on_batch, on_store_failed, service};
+    service->api = (struct metadata_api){
+        .shard = config->shard,
+        .kv = service->kv,
+        .feed = service->feed,
+        .spool = service->spool,
+        .publisher = service->publisher,
+        .clock = &system_clock,
+        .start_us = clock_unix_us(&system_clock),
+        .outbox_max_events = config->outbox_max_events,
+        .read_only = is_read_only,
+        .read_only_self = service,
+    };
+    service_metrics_register(&service->figures, service->metrics, &service->api);
+    service->committer = committer_start(service->engine, &committer_options, observer);
+    service->api.committer = service->committer;
+    struct housekeeper_options housekeeper_options = {
+        .change_log_retention_us = config->change_log_retention_ms * 1000,
+        .clock = &system_clock,
+        .published_revision = published_revision,
+        .self = service,
+    };
+    service->housekeeper = housekeeper_start(service->kv, &housekeeper_options);
+    return true;
+}
+
+/* ---- ports ---- */
+
+static const char *const small_services[] = {
+    "waybill.v1.MetadataService",
+    "waybill.v1.SchemaService",
+    "waybill.v1.PayloadService",
+    "waybill.v1.ReportService",
+    "waybill.v1.AdminService",
+    "grpc.health.v1.Health",
+    NULL,
+};
+
+static struct rpc_server *make_server(struct service *service, const struct rpc_server_options *options) {
+    struct rpc_server *server = rpc_server_new(options);
+    rpc_server_observe(server, (struct rpc_observer){rpc_metrics_finished, service->rpc_metrics});
+    health_add_to(service->health, server);
+    reflection_add_to(service->reflection, server);
+    return server;
+}
+
+static bool start_servers(struct service *service, struct error *error) {
+    const struct metadata_config *config = &service->config;
+    struct rpc_server_options small = {
+        .name = "small",
+        .listen = config->listen,
+        .queue_threads = 1,
+        .blocking_threads = (unsigned)config->read_threads,
+        .max_waiting = READS_WAITING_MAX,
+        .max_unary_in_flight = INLINE_CALLS_MAX,
+        .max_streams = (unsigned)config->max_watches + SMALL_STREAMS_SPARE,
+        .max_message_bytes = (size_t)config->max_message_bytes,
+    };
+    struct rpc_server_options bulk = {
+        .name = "bulk",
+        .listen = config->bulk_listen,
+        .queue_threads = 1,
+        .blocking_threads = 1,
+        .max_waiting = READS_WAITING_MAX,
+        .max_unary_in_flight = INLINE_CALLS_MAX,
+        .max_streams = (unsigned)config->max_streams,
+        .max_message_bytes = BULK_MESSAGE_MAX_BYTES,
+    };
+    service->reflection = reflection_new(small_services);
+    service->small = make_server(service, &small);
+    service->bulk = make_server(service, &bulk);
+    metadata_api_add_to(&service->api, service->small);
+    metadata_api_add_bulk_to(&service->api, service->bulk);
+    if (!rpc_server_start(service->small, error) || !rpc_server_start(service->bulk, error)) {
+        return false;
+    }
+    health_set(service->health, "metadata.read", true);
+    health_set(service->health, "metadata.write", true);
+    return true;
+}
+
+static bool path_serves(struct health *health, const char *name, struct error *error) {
+    return health_serving(health, name) ||
+           error_set(error, ERROR_UNAVAILABLE, "NOT_SERVING", "%s does not serve", name);
+}
+
+static bool ready_to_write(void *self, struct error *error) {
+    return path_serves(self, "metadata.write", error);
+}
+
+static bool ready_to_read(void *self, struct error *error) {
+    return path_serves(self, "metadata.read", error);
+}
+
+/* Answering at all is the proof. */
+static bool is_alive(void *self, struct error *error) {
+    (void)self;
+    (void)error;
+    return true;
+}
+
+static bool start_admin(struct service *service, struct error *error) {
+    if (service->config.admin_listen[0] == '\0') {
+        return true;
+    }
+    struct admin_check live[] = {{"process", is_alive, NULL}};
+    /* Without the event stream commits go on, so it is no reason to take traffic away. */
+    struct admin_check ready[] = {{"metadata.write", ready_to_write, service->health},
+                                  {"metadata.read", ready_to_read, service->health}};
+    struct admin_http_options options = {
+        .listen = service->config.admin_listen,
+        .service = "metadata-svc",
+        .write_metrics = admin_http_registry,
+        .metrics_self = service->metrics,
+        .live = live,
+        .live_count = 1,
+        .ready = ready,
+        .ready_count = 2,
+    };
+    service->admin = admin_http_start(&options, error);
+    return service->admin != NULL;
+}
+
+/* ---- life ---- */
+
+static bool start(struct service *service, struct error *error) {
+    service->metrics = metrics_new();
+    service->rpc_metrics = rpc_metrics_new(service->metrics);
+    service->health = health_new();
+    health_set(service->health, "events", false);
+    return open_stores(service, error) && start_commits(service, error) && start_servers(service, error) &&
+           start_admin(service, error);
+}
+
+static void drain_server(struct rpc_server *server, int64_t grace_ms) {
+    if (server != NULL) {
+        rpc_server_drain(server, grace_ms);
+        rpc_server_free(server);
+    }
+}
+
+/* Also after a start that failed half way. */
+static void stop(struct service *service) {
+    health_shut_down(service->health);
+    drain_server(service->bulk, service->config.drain_grace_ms);
+    drain_server(service->small, service->config.drain_grace_ms);
+    admin_http_stop(service->admin);
+    housekeeper_stop(service->housekeeper);
+    committer_stop(service->committer);
+    event_publisher_stop(service->publisher);
+    commit_engine_free(service->engine);
+    commit_feed_free(service->feed);
+    payload_spool_close(service->spool);
+    if (service->kv != NULL) {
+        service->kv->ops->close(service->kv);
+    }
+    if (service->spool_disk != NULL) {
+        service->spool_disk->ops->free(service->spool_disk);
+    }
+    if (service->data_disk != NULL) {
+        service->data_disk->ops->free(service->data_disk);
+    }
+    reflection_free(service->reflection);
+    health_free(service->health);
+    rpc_metrics_free(service->rpc_metrics);
+    metrics_free(service->metrics);
+}
+
+int main(int argc, char **argv) {
+    static struct service service;
+    int status = EXIT_FAILURE;
+    signals_prepare();
+    if (!config_start(&metadata_config_table, argc, argv, &service.config, &status)) {
+        return status;
+    }
+    log_setup("metadata-svc", service.config.log_level);
+    struct error error = {0};
+    bool good = start(&service, &error);
+    if (good) {
+        log_info("listening", LOG_INT("port", rpc_server_port(service.small)),
+                 LOG_INT("bulk_port", rpc_server_port(service.bulk)),
+                 LOG_INT("admin_port", service.admin != NULL ? admin_http_port(service.admin) : 0),
+                 LOG_INT("revision", commit_feed_revision(service.feed)));
+        int number = signals_wait();
+        log_info("draining", LOG_INT("signal", number));
+    } else {
+        log_error("start_failed", LOG_ERROR(&error), LOG_STR("hint", "mend the cause and start the service again"));
+    }
+    stop(&service);
+    log_info("stopped");
+    config_free(&metadata_config_table, &service.config);
+    return good ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,48 @@
+#include "metadata-svc/service_metrics.h"
+
+static double outbox_depth(void *self) {
+    struct metadata_api *api = self;
+    return (double)(commit_feed_revision(api->feed) - event_publisher_published_revision(api->publisher));
+}
+
+static double published_revision(void *self) {
+    struct metadata_api *api = self;
+    return (double)event_publisher_published_revision(api->publisher);
+}
+
+static double committed_revision(void *self) {
+    struct metadata_api *api = self;
+    return (double)commit_feed_revision(api->feed);
+}
+
+static double commits_waiting(void *self) {
+    struct metadata_api *api = self;
+    return committer_waiting(api->committer);
+}
+
+void service_metrics_register(struct service_metrics *self, struct metrics *metrics, struct metadata_api *api) {
+    self->flush_seconds =
+        metrics_histogram(metrics, "waybill_metadata_flush_seconds", "Time to make one batch of commits durable.", NULL,
+                          &metric_buckets_seconds);
+    self->batch_records = metrics_histogram(metrics, "waybill_metadata_batch_records", "Changes that shared one flush.",
+                                            NULL, &metric_buckets_count);
+    api->commit_seconds =
+        metrics_histogram(metrics, "waybill_metadata_commit_seconds", "Time from taking a change to its being durable.",
+                          METRIC_LABELS({"write_mode", "decoupled"}), &metric_buckets_seconds);
+    api->upload_seconds =
+        metrics_histogram(metrics, "waybill_payload_upload_seconds", "Time from the start of an upload to its ack.",
+                          METRIC_LABELS({"write_mode", "decoupled"}), &metric_buckets_seconds);
+    metrics_gauge_callback(metrics, "waybill_outbox_depth", "Commits that are not published yet.", NULL, outbox_depth,
+                           api);
+    metrics_gauge_callback(metrics, "waybill_published_revision", "Newest revision that the event stream has.", NULL,
+                           published_revision, api);
+    metrics_gauge_callback(metrics, "waybill_committed_revision", "Newest durable revision.", NULL, committed_revision,
+                           api);
+    metrics_gauge_callback(metrics, "waybill_commits_waiting", "Changes that wait for the committer.", NULL,
+                           commits_waiting, api);
+}
+
+void service_metrics_batch(struct service_metrics *self, size_t records, int64_t flush_us) {
+    histogram_observe(self->batch_records, (double)records);
+    histogram_observe_us(self->flush_seconds, flush_us);
+}
