@@ -290,6 +290,10 @@ static bool call_once(struct rpc_channel *channel, const char *path, gpr_timespe
         ok = decode_response(attempt.response, response_type, arena, response, error);
     } else {
         channel_status_error(attempt.status, attempt.text, &attempt.trailers, error);
+        if (error->code == ERROR_CANCELLED) {
+            /* We do not cancel such calls: the server dropped it in its last moments. */
+            error->code = ERROR_UNAVAILABLE;
+        }
     }
     end_attempt(&attempt);
     return ok;

@@ -184,46 +184,56 @@ bool rpc_server_draining(const struct rpc_server *server) {
     return atomic_load(&server->draining);
 }
 
+static bool idle(const struct rpc_server *server) {
+    return server->admitted == 0;
+}
+
 static bool quiet(const struct rpc_server *server) {
     return server->calls == 0 && server->shut_down;
 }
 
-static void wait_until_quiet(struct rpc_server *server, int64_t grace_ms) {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += grace_ms / 1000;
-    until.tv_nsec += grace_ms % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+/* Waits for the condition, which is one under the lock; false when the time came first. */
+static bool wait_until(struct rpc_server *server, bool (*condition)(const struct rpc_server *server),
+                       const struct timespec *until) {
     pthread_mutex_lock(&server->lock);
     int waited = 0;
-    while (!quiet(server) && waited == 0) {
-        waited = pthread_cond_timedwait(&server->quieter, &server->lock, &until);
+    while (!condition(server) && waited == 0) {
+        waited = until != NULL ? pthread_cond_timedwait(&server->quieter, &server->lock, until)
+                               : pthread_cond_wait(&server->quieter, &server->lock);
     }
-    unsigned left = server->calls;
-    bool in_time = quiet(server);
+    bool met = condition(server);
     pthread_mutex_unlock(&server->lock);
-    if (in_time) {
-        return;
-    }
-    log_warn("rpc_drain_cancels", LOG_STR("server", server->name), LOG_INT("calls", left));
-    grpc_server_cancel_all_calls(server->core);
-    pthread_mutex_lock(&server->lock);
-    while (!quiet(server)) {
-        pthread_cond_wait(&server->quieter, &server->lock);
-    }
-    pthread_mutex_unlock(&server->lock);
+    return met;
 }
 
+static struct timespec time_from_now(int64_t ms) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    time.tv_sec += ms / 1000;
+    time.tv_nsec += ms % 1000 * 1000000;
+    if (time.tv_nsec >= 1000000000) {
+        time.tv_sec++;
+        time.tv_nsec -= 1000000000;
+    }
+    return time;
+}
+
+/* The core answers calls that come while it shuts down with CANCELLED, which no client tries
+ * again. So it stays open, and new calls get our UNAVAILABLE, until those under way are done. */
 void rpc_server_drain(struct rpc_server *server, int64_t grace_ms) {
     if (!server->started || atomic_exchange(&server->draining, true)) {
         return;
     }
-    begin_shutdown(server);
+    struct timespec until = time_from_now(grace_ms);
     server_stream_wake_all(server);
-    wait_until_quiet(server, grace_ms);
+    bool in_time = wait_until(server, idle, &until);
+    atomic_store(&server->closing, true);
+    begin_shutdown(server);
+    if (!in_time || !wait_until(server, quiet, &until)) {
+        log_warn("rpc_drain_cancels", LOG_STR("server", server->name));
+        grpc_server_cancel_all_calls(server->core);
+        wait_until(server, quiet, NULL);
+    }
     worker_pool_free(server->stream_workers);
     worker_pool_free(server->blocking);
     event_queue_stop(&server->queue);
@@ -251,12 +261,22 @@ void server_enter(struct rpc_server *server) {
     pthread_mutex_unlock(&server->lock);
 }
 
-void server_leave(struct rpc_server *server) {
+void server_leave(struct rpc_server *server, bool admitted) {
     pthread_mutex_lock(&server->lock);
-    if (--server->calls == 0) {
+    server->calls--;
+    server->admitted -= admitted;
+    if (server->calls == 0 || server->admitted == 0) {
         pthread_cond_broadcast(&server->quieter);
     }
     pthread_mutex_unlock(&server->lock);
+}
+
+bool server_admit(struct rpc_server *server, struct error *error) {
+    pthread_mutex_lock(&server->lock);
+    bool draining = atomic_load(&server->draining);
+    server->admitted += !draining;
+    pthread_mutex_unlock(&server->lock);
+    return !draining || error_set(error, ERROR_UNAVAILABLE, "DRAINING", "the server is shutting down; try again");
 }
 
 void server_observe(const struct rpc_server *server, const char *method, enum error_code code, int64_t started_us) {

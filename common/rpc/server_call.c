@@ -15,7 +15,8 @@ struct rpc_call {
     struct queue_event event; /* arrived, then gone */
     struct worker_job job;
     struct server_unary_method *method;
-    bool counted; /* in server->inline_in_flight */
+    bool admitted; /* in server->admitted */
+    bool counted;  /* in server->inline_in_flight */
     int cancelled;
     int64_t started_us;
     grpc_call *core;
@@ -32,6 +33,7 @@ struct rpc_call {
 
 static void call_free(struct rpc_call *call) {
     struct rpc_server *server = call->method->server;
+    bool admitted = call->admitted;
     if (call->core != NULL) {
         grpc_call_unref(call->core);
     }
@@ -44,14 +46,14 @@ static void call_free(struct rpc_call *call) {
     grpc_metadata_array_destroy(&call->headers);
     arena_free(&call->arena);
     free(call);
-    server_leave(server);
+    server_leave(server, admitted);
 }
 
 static void call_arrived(struct queue_event *event, bool ok);
 
 void server_call_ask(struct server_unary_method *method) {
     struct rpc_server *server = method->server;
-    if (atomic_load(&server->draining)) {
+    if (atomic_load(&server->closing)) {
         return;
     }
     struct rpc_call *call = calloc(1, sizeof *call);
@@ -138,7 +140,8 @@ static void call_arrived(struct queue_event *event, bool ok) {
     server_call_ask(call->method);
     call->started_us = clock_monotonic_us(&system_clock);
     struct error error;
-    if (!take_request(call, &error)) {
+    call->admitted = server_admit(call->method->server, &error);
+    if (!call->admitted || !take_request(call, &error)) {
         rpc_call_fail(call, &error);
         return;
     }

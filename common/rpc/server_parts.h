@@ -56,27 +56,31 @@ struct rpc_server {
     struct worker_pool *stream_workers;
     int port;
     bool started;
-    atomic_bool draining;
+    atomic_bool draining; /* new calls are refused */
+    atomic_bool closing;  /* the core is shutting down: no more calls are asked for */
     atomic_uint inline_in_flight;
 
     struct queue_event shutdown; /* the core has let go of every call and connection */
     pthread_mutex_t lock;
     pthread_cond_t quieter;
     /* Under the lock. */
-    unsigned calls; /* asked for or under way */
+    unsigned calls;    /* asked for or under way */
+    unsigned admitted; /* of these, the ones that a handler has or had */
     bool shut_down;
     struct rpc_stream *open_streams; /* those with a handler, to be woken when draining */
 };
 
 /* Counts a call from before it is asked for until it is freed: drain waits for all. */
 void server_enter(struct rpc_server *server);
-void server_leave(struct rpc_server *server);
+void server_leave(struct rpc_server *server, bool admitted);
+/* Whether a call that came may go to its handler; UNAVAILABLE (DRAINING) when not. */
+bool server_admit(struct rpc_server *server, struct error *error);
 /* Tells the observer of a finished call. */
 void server_observe(const struct rpc_server *server, const char *method, enum error_code code, int64_t started_us);
 /* Microseconds from now to a deadline of the core; INT64_MAX for none. */
 int64_t server_time_left_us(gpr_timespec deadline);
 
-/* Asks the core for the next call of the method; nothing while draining. */
+/* Asks the core for the next call of the method; nothing while closing. */
 void server_call_ask(struct server_unary_method *method);
 /* Asks for the next streaming or unknown call. */
 void server_stream_ask(struct rpc_server *server);

@@ -14,18 +14,19 @@
 
 static void free_stream(struct rpc_stream *stream) {
     struct rpc_server *server = stream->server.server;
+    bool admitted = stream->server.admitted;
     grpc_slice_unref(stream->server.status_text);
     grpc_slice_unref(stream->server.status_details.value);
     grpc_call_details_destroy(&stream->server.details);
     stream_destroy(stream);
     free(stream);
-    server_leave(server);
+    server_leave(server, admitted);
 }
 
 static void stream_arrived(struct queue_event *event, bool ok);
 
 void server_stream_ask(struct rpc_server *server) {
-    if (atomic_load(&server->draining)) {
+    if (atomic_load(&server->closing)) {
         return;
     }
     struct rpc_stream *stream = calloc(1, sizeof *stream);
@@ -146,6 +147,12 @@ static void stream_arrived(struct queue_event *event, bool ok) {
     stream->server.method = find_method(stream);
     if (stream->server.method == NULL) {
         refuse_unknown(stream);
+        return;
+    }
+    struct error error;
+    stream->server.admitted = server_admit(stream->server.server, &error);
+    if (!stream->server.admitted) {
+        refuse(stream, stream->server.method->path, &error);
         return;
     }
     stream->server.job.run = run_stream;

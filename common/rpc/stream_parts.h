@@ -38,6 +38,7 @@ struct stream_server_side {
     grpc_call_details details;
     struct rpc_stream *previous, *next; /* in server->open_streams, under its lock */
     int64_t started_us;
+    bool admitted; /* in server->admitted */
     bool ends_on_drain;
     bool finished; /* rpc_stream_finish was called */
     grpc_slice status_text;

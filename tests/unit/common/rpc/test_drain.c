@@ -98,6 +98,40 @@ Test(drain, finishes_calls_under_way_and_takes_no_new_ones) {
     rpc_server_free(server);
 }
 
+static void *call_until_refused(void *argument) {
+    struct caller *caller = argument;
+    do {
+        call_it(caller);
+    } while (caller->ok);
+    return NULL;
+}
+
+Test(drain, under_load_is_never_anything_but_unavailable) {
+    enum { CALLERS = 4 };
+    struct rpc_server *server = rpc_server_new(&fixture_options);
+    rpc_server_add_unary(server, "/test.Echo/Inline", RPC_INLINE, fixture_echo, NULL);
+    rpc_server_add_unary(server, "/test.Echo/Blocking", RPC_BLOCKING, fixture_echo, NULL);
+    fixture_start(server);
+    struct caller callers[CALLERS] = {0};
+    pthread_t threads[CALLERS];
+    for (int i = 0; i < CALLERS; i++) {
+        callers[i].channel = fixture_connect(rpc_server_port(server));
+        callers[i].path = i % 2 == 0 ? "/test.Echo/Inline" : "/test.Echo/Blocking";
+        call_it(&callers[i]);
+        cr_assert(callers[i].ok);
+    }
+    for (int i = 0; i < CALLERS; i++) {
+        pthread_create(&threads[i], NULL, call_until_refused, &callers[i]);
+    }
+    rpc_server_drain(server, 10000);
+    rpc_server_free(server);
+    for (int i = 0; i < CALLERS; i++) {
+        pthread_join(threads[i], NULL);
+        cr_assert_eq(callers[i].error.code, ERROR_UNAVAILABLE, "%s", callers[i].error.message);
+        rpc_channel_free(callers[i].channel);
+    }
+}
+
 static void read_for_ever(void *service, struct rpc_stream *stream) {
     struct gate *gate = service;
     gate_set(gate, &gate->began);
