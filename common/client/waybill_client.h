@@ -1,0 +1,321 @@
+/* The C client library: records, buckets and objects of a Waybill.
+ *
+ *   struct waybill_client *client = waybill_client_new(NULL);
+ *   struct waybill_put put = {.bucket = "photos", .key = "a.jpg", .content_type = "image/jpeg"};
+ *   struct arena arena;
+ *   arena_init(&arena);
+ *   Waybill__V1__Record *record;
+ *   struct error error;
+ *   if (!waybill_put_file(client, &put, "a.jpg", NULL, &arena, &record, &error)) {
+ *       fprintf(stderr, "%s %s: %s\n", error_code_name(error.code), error.reason, error.message);
+ *   }
+ *   arena_free(&arena);
+ *   waybill_client_free(client);
+ *
+ * Ownership. What a call takes is borrowed until it returns. What it answers are the messages
+ * of the contract (proto/waybill/v1), in the arena that the caller hands in and valid as long
+ * as that; what a callback sees is valid until the callback returns.
+ *
+ * Threads. Any number of threads may use one client at the same time; an arena belongs to one.
+ * Callbacks run on the calling thread, which must not free the client in them. Before
+ * fork() no client may exist in the process: gRPC has threads.
+ *
+ * Errors. Functions return false and fill `error` with the server's code, reason and message
+ * (docs/errors.md), or with one of these of the library's own:
+ *   CANCELLED   CLIENT_CANCELLED   waybill_client_cancel was called
+ *   DATA_LOSS   CHECKSUM_MISMATCH, SIZE_MISMATCH   an object's bytes are not what its record says
+ *   INVALID_ARGUMENT   BAD_...   what is wrong before anything is sent
+ *   FAILED_PRECONDITION   PAYLOAD_FAILED   the version waited for became FAILED
+ *   DEADLINE_EXCEEDED   WAIT_TIMEOUT   a wait took too long
+ *   INTERNAL   MALFORMED_RESPONSE   the answer cannot be read
+ * and with the errno of a file that cannot be read.
+ *
+ * Retries. UNAVAILABLE, and RESOURCE_EXHAUSTED that comes with a delay, are tried again up to
+ * max_attempts. Each write carries a request id, made here where the caller gives none, so
+ * that a retry takes effect once. An upload begins again where the source can go back; a read
+ * goes on where it broke off, at the same version. */
+#ifndef WAYBILL_CLIENT_WAYBILL_CLIENT_H
+#define WAYBILL_CLIENT_WAYBILL_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/arena.h"
+#include "common/base/bytes.h"
+#include "common/base/error.h"
+#include "waybill/v1/admin_service.pb-c.h"
+#include "waybill/v1/metadata_service.pb-c.h"
+#include "waybill/v1/object_service.pb-c.h"
+#include "waybill/v1/payload_service.pb-c.h"
+
+#define WAYBILL_DEFAULT_METADATA "127.0.0.1:7070"
+#define WAYBILL_DEFAULT_BULK "127.0.0.1:7071"
+#define WAYBILL_DEFAULT_OBJECT "127.0.0.1:7080"
+
+enum {
+    /* Payloads up to this length travel inside PutRecord, unless the bucket takes less. */
+    WAYBILL_INLINE_MAX_BYTES = 64 * 1024,
+    WAYBILL_DEFAULT_TIMEOUT_MS = 30000,
+    WAYBILL_DEFAULT_ATTEMPTS = 5,
+};
+
+struct waybill_client;
+
+/* ---- life ---- */
+
+/* Zero and NULL mean the default. */
+struct waybill_client_options {
+    const char *metadata;  /* host:port of metadata-svc, small messages */
+    const char *bulk;      /* host:port of metadata-svc, payloads */
+    const char *object;    /* host:port of object-svc */
+    int64_t timeout_ms;    /* of one call, over its attempts; streams have no deadline, but one
+                              whose server is gone ends within 30 s */
+    unsigned max_attempts; /* 1: no retries */
+};
+
+/* Connects when first needed. `options` may be NULL; it is copied. */
+struct waybill_client *waybill_client_new(const struct waybill_client_options *options);
+/* Only when no call is under way. NULL is fine. */
+void waybill_client_free(struct waybill_client *client);
+/* Ends uploads, reads, watches and waits under way with CANCELLED, and all that begin later;
+ * short calls under way finish by themselves. Returns whether anything was there to end. Any
+ * thread, not a signal handler. */
+bool waybill_client_cancel(struct waybill_client *client);
+
+/* ---- buckets ---- */
+
+struct waybill_bucket {
+    const char *name;
+    Waybill__V1__StorageClass storage_class; /* 0: the server's default */
+    int64_t cold_after_ms;                   /* -1: the server's default */
+    int64_t expire_after_ms;                 /* 0: never */
+    int64_t delete_retention_ms;             /* -1: the server's default */
+    int64_t payload_deadline_ms;             /* -1: the server's default */
+    int64_t inline_max_bytes;                /* -1: the server's default */
+    int32_t max_versions;                    /* 0: all */
+    int32_t promote_after_reads;             /* 0: never */
+    const char *request_id;                  /* NULL: one is made */
+    const char *reason;                      /* NULL: none */
+};
+/* All defaults. */
+#define WAYBILL_BUCKET_INIT                                                                                            \
+    { .cold_after_ms = -1, .delete_retention_ms = -1, .payload_deadline_ms = -1, .inline_max_bytes = -1 }
+
+bool waybill_create_bucket(struct waybill_client *client, const struct waybill_bucket *bucket, struct arena *arena,
+                           Waybill__V1__Bucket **created, struct error *error);
+bool waybill_get_bucket(struct waybill_client *client, const char *name, struct arena *arena,
+                        Waybill__V1__Bucket **bucket, struct error *error);
+
+/* Called per page; false ends the listing, with success. */
+typedef bool waybill_bucket_page(void *context, const Waybill__V1__ListBucketsResponse *page);
+/* page_size 0: the server's default. */
+bool waybill_list_buckets(struct waybill_client *client, int32_t page_size, waybill_bucket_page *visit, void *context,
+                          struct error *error);
+
+/* ---- writing ---- */
+
+enum waybill_attribute_kind {
+    WAYBILL_ATTRIBUTE_STRING,
+    WAYBILL_ATTRIBUTE_INT,
+    WAYBILL_ATTRIBUTE_DOUBLE,
+    WAYBILL_ATTRIBUTE_BOOL,
+    WAYBILL_ATTRIBUTE_TIME,
+    WAYBILL_ATTRIBUTE_BYTES,
+};
+
+struct waybill_attribute {
+    const char *name;
+    enum waybill_attribute_kind kind;
+    union {
+        const char *text;
+        int64_t number;
+        double real;
+        bool truth;
+        struct {
+            int64_t seconds; /* since 1970, UTC */
+            int32_t nanos;
+        } time;
+        struct bytes raw;
+    };
+};
+
+/* What a write says of its record. Zero and NULL: not said. */
+struct waybill_put {
+    const char *bucket;
+    const char *key;
+    const char *content_type;
+    const struct waybill_attribute *attributes;
+    size_t attribute_count;
+    bool has_if_version_match;
+    int64_t if_version_match; /* 0: the key must not exist */
+    const char *request_id;   /* NULL: one is made */
+    const char *reason;
+    int64_t payload_deadline_ms; /* 0: by the bucket's policy */
+};
+
+/* Told of how far bytes are; often, so it should be quick. `total` is -1 while not known. */
+struct waybill_progress {
+    void (*advance)(void *self, int64_t done, int64_t total);
+    void *self;
+};
+
+/* Where an upload's bytes come from. */
+struct waybill_source {
+    /* Up to `size` bytes, fewer only at the end (0: it was reached); -1 and the error on failure. */
+    int64_t (*read)(void *self, void *out, size_t size, struct error *error);
+    /* Goes to an offset from the first byte of the payload, so that an upload can begin again;
+     * NULL where the source cannot. */
+    bool (*seek)(void *self, int64_t offset, struct error *error);
+    int64_t size; /* -1: not known */
+    void *self;
+};
+
+/* Puts a record without payload. */
+bool waybill_put_record(struct waybill_client *client, const struct waybill_put *put, struct arena *arena,
+                        Waybill__V1__Record **record, struct error *error);
+/* Puts bytes: inline where they are short enough, else streamed. `progress` may be NULL, here
+ * and below. */
+bool waybill_put_bytes(struct waybill_client *client, const struct waybill_put *put, struct bytes data,
+                       const struct waybill_progress *progress, struct arena *arena, Waybill__V1__Record **record,
+                       struct error *error);
+/* Puts a file; a file that changes its length meanwhile is ABORTED, reason SOURCE_CHANGED. */
+bool waybill_put_file(struct waybill_client *client, const struct waybill_put *put, const char *path,
+                      const struct waybill_progress *progress, struct arena *arena, Waybill__V1__Record **record,
+                      struct error *error);
+/* Puts what can be read from the descriptor up to its end; streamed, whatever its length, if
+ * it is no regular file. */
+bool waybill_put_fd(struct waybill_client *client, const struct waybill_put *put, int fd,
+                    const struct waybill_progress *progress, struct arena *arena, Waybill__V1__Record **record,
+                    struct error *error);
+/* Streams a source of any kind. */
+bool waybill_put_source(struct waybill_client *client, const struct waybill_put *put,
+                        const struct waybill_source *source, const struct waybill_progress *progress,
+                        struct arena *arena, Waybill__V1__Record **record, struct error *error);
+
+/* What is known of a payload that comes later. */
+struct waybill_announcement {
+    int64_t size; /* -1: not known */
+    bool has_crc32c;
+    uint32_t crc32c;
+};
+/* Puts a record and announces its payload; the answer has the upload id. */
+bool waybill_announce(struct waybill_client *client, const struct waybill_put *put,
+                      const struct waybill_announcement *announcement, struct arena *arena,
+                      Waybill__V1__PutRecordResponse **response, struct error *error);
+bool waybill_query_upload(struct waybill_client *client, const char *upload_id, struct arena *arena,
+                          Waybill__V1__QueryUploadResponse **response, struct error *error);
+/* Uploads an announced payload, from where an earlier upload of it broke off. The source has
+ * the whole payload: what has arrived before is read as well, for the checksum, but not sent. */
+bool waybill_upload_source(struct waybill_client *client, const char *upload_id, const struct waybill_source *source,
+                           const struct waybill_progress *progress, struct arena *arena, Waybill__V1__Record **record,
+                           struct error *error);
+bool waybill_upload_fd(struct waybill_client *client, const char *upload_id, int fd,
+                       const struct waybill_progress *progress, struct arena *arena, Waybill__V1__Record **record,
+                       struct error *error);
+
+struct waybill_delete {
+    const char *bucket;
+    const char *key;
+    bool has_if_version_match;
+    int64_t if_version_match;
+    const char *request_id; /* NULL: one is made */
+    const char *reason;
+};
+/* Commits a tombstone, which `record` is. */
+bool waybill_delete(struct waybill_client *client, const struct waybill_delete *what, struct arena *arena,
+                    Waybill__V1__Record **record, struct error *error);
+
+/* ---- records ---- */
+
+/* version 0: the latest. A tombstone is NOT_FOUND unless show_deleted. */
+bool waybill_get_record(struct waybill_client *client, const char *bucket, const char *key, int64_t version,
+                        bool show_deleted, struct arena *arena, Waybill__V1__Record **record, struct error *error);
+
+/* Waits until a version has come to a state. FAILED and DELETED end the wait: FAILED_PRECONDITION. */
+enum waybill_wait { WAYBILL_WAIT_STAGED, WAYBILL_WAIT_STORED };
+/* timeout_ms 0: no end. On success `record` is the version as it then was. A version without
+ * payload (COMMITTED) is there at once. */
+bool waybill_wait(struct waybill_client *client, const char *bucket, const char *key, int64_t version,
+                  enum waybill_wait until, int64_t timeout_ms, struct arena *arena, Waybill__V1__Record **record,
+                  struct error *error);
+
+struct waybill_list {
+    const char *bucket;
+    const char *prefix;    /* NULL: all */
+    const char *delimiter; /* NULL: none */
+    int32_t page_size;     /* 0: the server's default */
+    bool show_deleted;
+    const char *page_token; /* where to go on; NULL: at the start */
+};
+/* Called per page; false ends the listing, with success. */
+typedef bool waybill_record_page(void *context, const Waybill__V1__ListRecordsResponse *page);
+bool waybill_list_records(struct waybill_client *client, const struct waybill_list *list, waybill_record_page *visit,
+                          void *context, struct error *error);
+
+/* ---- reading ---- */
+
+struct waybill_read {
+    const char *bucket;
+    const char *key;
+    int64_t version; /* 0: the serving one */
+    int64_t offset;  /* negative: that many bytes from the end */
+    int64_t limit;   /* 0: to the end */
+    bool has_if_version_match;
+    int64_t if_version_match;
+};
+
+/* Where the bytes go, in order. False ends the read with the error that the sink filled. */
+struct waybill_sink {
+    /* The record, once, before the bytes; may be NULL. `first` and `length`: the bytes to come. */
+    bool (*begin)(void *self, const Waybill__V1__Record *record, int64_t first, int64_t length, struct error *error);
+    bool (*write)(void *self, struct bytes data, struct error *error);
+    void *self;
+};
+
+/* What was read. */
+struct waybill_read_result {
+    Waybill__V1__Record *record; /* in the arena */
+    Waybill__V1__ReadSource source;
+    int64_t bytes;
+    bool checked; /* the whole object was read and matches the record's CRC32C */
+};
+
+/* Reads an object. Every piece is checked against its CRC32C before the sink sees it, a whole
+ * object at its end also against the record's. */
+bool waybill_read_object(struct waybill_client *client, const struct waybill_read *read,
+                         const struct waybill_sink *sink, struct arena *arena, struct waybill_read_result *result,
+                         struct error *error);
+
+/* ---- watching ---- */
+
+struct waybill_watch {
+    const char *bucket;                   /* NULL: all */
+    const char *key_prefix;               /* NULL: all */
+    int64_t start_revision;               /* 0: only what is committed from now on */
+    const Waybill__V1__ChangeType *types; /* NULL: all */
+    size_t type_count;
+};
+
+struct waybill_watcher {
+    /* False ends the watch, with success. */
+    bool (*change)(void *self, const Waybill__V1__ChangeEvent *event);
+    /* The server is gone and will be called again; may be NULL. */
+    void (*interrupted)(void *self, const struct error *why);
+    void *self;
+};
+
+/* Follows the changes until the watcher or waybill_client_cancel ends it. When the server goes
+ * away it calls again, after the last revision seen, for as long as it takes; it gives up
+ * when max_attempts did not get through even once, or on an error that no retry can mend
+ * (OUT_OF_RANGE: the revision was trimmed). */
+bool waybill_watch(struct waybill_client *client, const struct waybill_watch *watch,
+                   const struct waybill_watcher *watcher, struct error *error);
+
+/* ---- status ---- */
+
+enum waybill_service { WAYBILL_SERVICE_METADATA, WAYBILL_SERVICE_OBJECT };
+bool waybill_get_status(struct waybill_client *client, enum waybill_service service, struct arena *arena,
+                        Waybill__V1__GetStatusResponse **status, struct error *error);
+
+#endif
