@@ -3,7 +3,8 @@
  * cannot do: all that is said of an object is known when its writing begins, bytes are written
  * in order, an object appears at once and whole, ranges are read.
  *
- * Any thread may use the store; a writer or reader belongs to one thread at a time.
+ * Any thread may use the store; a writer or reader belongs to one thread at a time. One
+ * object must not be written and removed at the same time.
  *
  * Errors, besides those named below: IO_ERROR, DISK_FULL (RESOURCE_EXHAUSTED), and
  * UNAVAILABLE, COLD_STORE_UNAVAILABLE where a remote store does not answer. */

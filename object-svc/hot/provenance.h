@@ -26,7 +26,7 @@ struct provenance {
     const char *content_type; /* "" for none; NULL counts as "" */
     /* Attributes, schema and what else the record needs, in the writer's encoding; the tiers
      * give back the same bytes and do not look inside. A compact JSON object (jansson's
-     * JSON_COMPACT) is what a cold store can show to people; anything else is shown in base64. */
+     * JSON_COMPACT) is what a cold store can show to people; anything else is shown in hexadecimal. */
     struct bytes descriptor;
     uint64_t size_bytes;
     uint32_t crc32c; /* of all the bytes */

@@ -1,0 +1,193 @@
+#include "object-svc/cold/cold_directory.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "object-svc/cold/cold_directory_parts.h"
+
+bool cold_object_not_found(struct error *error, const struct cold_name *name) {
+    return error_set(error, ERROR_NOT_FOUND, "OBJECT_NOT_FOUND",
+                     "the cold store has no version %" PRId64 " in bucket %s of key %s", name->version, name->bucket,
+                     name->key);
+}
+
+bool cold_object_corrupt(struct error *error, const struct cold_name *name, const char *how) {
+    error_set(error, ERROR_DATA_LOSS, "OBJECT_CORRUPT", "%s in the cold store: bucket %s, version %" PRId64 ", key %s",
+              how, name->bucket, name->version, name->key);
+    error_set_detail(error, "object", "%s@%" PRId64 "/%s", name->bucket, name->version, name->key);
+    return false;
+}
+
+bool cold_object_path(const struct cold_name *name, char path[COLD_PATH_MAX_BYTES], struct error *error) {
+    return cold_path_object(name, path) || error_set(error, ERROR_INVALID_ARGUMENT, "BAD_OBJECT_NAME",
+                                                     "bucket, key or version cannot be an object's name");
+}
+
+void cold_sidecar_path(const char *object_path, char path[COLD_SIDECAR_PATH_BYTES]) {
+    snprintf(path, COLD_SIDECAR_PATH_BYTES, "%s.json", object_path);
+}
+
+static bool sync_one(struct cold_directory *self, const char *path, struct error *error) {
+    int fd = openat(self->root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return error_set_errno(error, errno, "opening the cold store's directory %s", path);
+    }
+    bool ok = fsync(fd) == 0 || error_set_errno(error, errno, "syncing the cold store's directory %s", path);
+    close(fd);
+    return ok;
+}
+
+/* Also those that were there before: whoever made them may not have come to sync them. */
+bool cold_directory_sync_parents(struct cold_directory *self, const char *path, struct error *error) {
+    char parent[COLD_SIDECAR_PATH_BYTES];
+    snprintf(parent, sizeof parent, "%s", path);
+    char *slash;
+    while ((slash = strrchr(parent, '/')) != NULL) {
+        *slash = '\0';
+        if (!sync_one(self, parent, error)) {
+            return false;
+        }
+    }
+    return sync_one(self, ".", error);
+}
+
+/* Removes what this replica left half written. */
+static bool clear_temporary(struct cold_directory *self, struct error *error) {
+    int fd = openat(self->root, self->temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+    if (directory == NULL) {
+        int saved = errno;
+        if (fd >= 0) {
+            close(fd);
+        }
+        return error_set_errno(error, saved, "opening the cold store's %s", self->temporary);
+    }
+    int removed = 0;
+    bool ok = true;
+    struct dirent *entry;
+    while (ok && (entry = readdir(directory)) != NULL) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) {
+            continue;
+        }
+        ok = unlinkat(fd, entry->d_name, 0) == 0 ||
+             error_set_errno(error, errno, "removing the cold store's %s/%s", self->temporary, entry->d_name);
+        removed++;
+    }
+    closedir(directory);
+    if (removed > 0) {
+        log_info("cold_leftovers_removed", LOG_INT("files", removed));
+    }
+    return ok;
+}
+
+static bool check_replica(const char *replica, struct error *error) {
+    bool good = replica != NULL && replica[0] != '\0' && replica[0] != '.' && strlen(replica) <= 128 &&
+                strchr(replica, '/') == NULL;
+    return good || error_set_field(error, "replica", "BAD_REPLICA",
+                                   "a replica's name has 1 to 128 bytes, no '/', and does not begin with '.'");
+}
+
+static bool make_directory(int at, const char *path, struct error *error) {
+    return mkdirat(at, path, COLD_DIRECTORY_MODE) == 0 || errno == EEXIST ||
+           error_set_errno(error, errno, "making the cold store's directory %s", path);
+}
+
+/* The root and those above it. */
+static bool make_root(const char *directory, struct error *error) {
+    char path[PATH_MAX];
+    if (directory == NULL || directory[0] == '\0' ||
+        (size_t)snprintf(path, sizeof path, "%s", directory) >= sizeof path) {
+        return error_set_field(error, "cold.directory", "BAD_PATH", "the cold store's path is empty or too long");
+    }
+    for (char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (!make_directory(AT_FDCWD, path, error)) {
+            return false;
+        }
+        *slash = '/';
+    }
+    return make_directory(AT_FDCWD, path, error);
+}
+
+static bool cold_directory_remove(struct cold_store *store, const struct cold_name *name, struct error *error) {
+    struct cold_directory *self = cold_directory_of(store);
+    char path[COLD_PATH_MAX_BYTES];
+    char sidecar[COLD_SIDECAR_PATH_BYTES];
+    if (!cold_object_path(name, path, error)) {
+        return false;
+    }
+    cold_sidecar_path(path, sidecar);
+    /* Bytes first: they are what makes the object one. */
+    bool there = unlinkat(self->root, path, 0) == 0;
+    if (!there && errno != ENOENT && errno != ENOTDIR) {
+        return error_set_errno(error, errno, "removing the cold store's %s", path);
+    }
+    if (unlinkat(self->root, sidecar, 0) != 0 && errno != ENOENT && errno != ENOTDIR) {
+        return error_set_errno(error, errno, "removing the cold store's %s", sidecar);
+    }
+    *strrchr(path, '/') = '\0';
+    if (there && !sync_one(self, path, error)) {
+        return false;
+    }
+    /* Directories that are empty now go; one that is not ends it. */
+    char *slash;
+    while ((slash = strrchr(path, '/')) != NULL && unlinkat(self->root, path, AT_REMOVEDIR) == 0) {
+        *slash = '\0';
+    }
+    return true;
+}
+
+static void cold_directory_close(struct cold_store *store) {
+    struct cold_directory *self = cold_directory_of(store);
+    if (self->root >= 0) {
+        close(self->root);
+    }
+    free(self);
+}
+
+static const struct cold_store_ops cold_directory_ops = {
+    .name = "directory",
+    .begin = cold_directory_begin,
+    .append = cold_directory_append,
+    .finish = cold_directory_finish,
+    .abort = cold_directory_abort,
+    .open_object = cold_directory_open_object,
+    .reader_provenance = cold_directory_reader_provenance,
+    .read = cold_directory_read,
+    .close_reader = cold_directory_close_reader,
+    .verify = cold_directory_verify,
+    .remove = cold_directory_remove,
+    .list = cold_directory_list,
+    .close = cold_directory_close,
+};
+
+struct cold_store *cold_directory_open(const struct cold_store_options *options, struct error *error) {
+    if (!check_replica(options->replica, error) || !make_root(options->directory, error)) {
+        return NULL;
+    }
+    struct cold_directory *self = calloc(1, sizeof *self);
+    if (self == NULL) {
+        abort();
+    }
+    self->base.ops = &cold_directory_ops;
+    self->clock = options->clock;
+    snprintf(self->temporary, sizeof self->temporary, ".tmp/%s", options->replica);
+    self->root = open(options->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (self->root < 0) {
+        error_set_errno(error, errno, "opening the cold store %s", options->directory);
+    } else if (make_directory(self->root, ".tmp", error) && make_directory(self->root, self->temporary, error) &&
+               clear_temporary(self, error)) {
+        return &self->base;
+    }
+    cold_directory_close(&self->base);
+    return NULL;
+}

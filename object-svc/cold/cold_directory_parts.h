@@ -1,0 +1,59 @@
+/* What the parts of the directory backend share; for cold_directory*.c only. */
+#ifndef WAYBILL_COLD_COLD_DIRECTORY_PARTS_H
+#define WAYBILL_COLD_COLD_DIRECTORY_PARTS_H
+
+#include "object-svc/cold/cold_directory.h"
+#include "object-svc/cold/cold_path.h"
+#include "object-svc/cold/cold_sidecar.h"
+
+enum {
+    COLD_FILE_MODE = 0640,
+    COLD_DIRECTORY_MODE = 0750,
+    COLD_SIDECAR_PATH_BYTES = COLD_PATH_MAX_BYTES + 8,
+    COLD_TEMPORARY_PATH_BYTES = 320,
+};
+
+struct cold_directory {
+    struct cold_store base;
+    int root; /* all paths are relative to it */
+    const struct clock *clock;
+    char temporary[256]; /* ".tmp/<replica>" */
+};
+
+static inline struct cold_directory *cold_directory_of(struct cold_store *store) {
+    return (struct cold_directory *)store;
+}
+
+/* NOT_FOUND, OBJECT_NOT_FOUND and DATA_LOSS, OBJECT_CORRUPT that name the object; return false. */
+bool cold_object_not_found(struct error *error, const struct cold_name *name);
+bool cold_object_corrupt(struct error *error, const struct cold_name *name, const char *how);
+/* INVALID_ARGUMENT where it is no object's name; then `path` is of its bytes. */
+bool cold_object_path(const struct cold_name *name, char path[COLD_PATH_MAX_BYTES], struct error *error);
+void cold_sidecar_path(const char *object_path, char path[COLD_SIDECAR_PATH_BYTES]);
+
+/* Reads the object's sidecar into the arena; NOT_FOUND and DATA_LOSS as above. */
+bool cold_directory_load_sidecar(struct cold_directory *self, const struct cold_name *name, struct arena *arena,
+                                 struct cold_sidecar *sidecar, struct error *error);
+/* Syncs the directory that holds `path` and those above it, up to the root. */
+bool cold_directory_sync_parents(struct cold_directory *self, const char *path, struct error *error);
+
+/* cold_directory_write.c */
+struct cold_writer *cold_directory_begin(struct cold_store *store, const struct provenance *provenance,
+                                         struct error *error);
+bool cold_directory_append(struct cold_writer *writer, struct bytes data, struct error *error);
+bool cold_directory_finish(struct cold_writer *writer, struct error *error);
+void cold_directory_abort(struct cold_writer *writer);
+
+/* cold_directory_read.c */
+struct cold_reader *cold_directory_open_object(struct cold_store *store, const struct cold_name *name,
+                                               struct error *error);
+const struct provenance *cold_directory_reader_provenance(const struct cold_reader *reader);
+int64_t cold_directory_read(struct cold_reader *reader, uint64_t offset, void *out, size_t size, struct error *error);
+void cold_directory_close_reader(struct cold_reader *reader);
+bool cold_directory_verify(struct cold_store *store, const struct provenance *expected, struct error *error);
+
+/* cold_directory_list.c */
+bool cold_directory_list(struct cold_store *store, const char *bucket, const char *key_prefix,
+                         cold_entry_visitor *visit, void *context, struct error *error);
+
+#endif

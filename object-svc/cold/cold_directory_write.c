@@ -1,0 +1,261 @@
+/* Writing an object: its bytes go to a temporary file; at the end they are made durable, then
+ * the sidecar, and then both get their names, the bytes last. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "object-svc/cold/cold_directory_parts.h"
+#include "object-svc/hot/block_sums.h"
+
+enum {
+    WRITE_BACK_BYTES = 8 * 1024 * 1024, /* handed to the disk as soon as that many wait */
+    PUBLISH_ATTEMPTS = 8,               /* against removals that clear directories away */
+};
+
+struct directory_writer {
+    struct cold_writer base;
+    struct cold_directory *store;
+    struct arena arena; /* what the provenance borrows */
+    struct provenance provenance;
+    char path[COLD_PATH_MAX_BYTES];
+    char temporary[COLD_TEMPORARY_PATH_BYTES];
+    char temporary_sidecar[COLD_TEMPORARY_PATH_BYTES];
+    int file;
+    uint64_t handed_over; /* write-back has begun up to here */
+    struct block_sums sums;
+};
+
+static struct directory_writer *self_of(struct cold_writer *writer) {
+    return (struct directory_writer *)writer;
+}
+
+static struct cold_name name_of(const struct provenance *provenance) {
+    return (struct cold_name){provenance->bucket, provenance->key, provenance->version};
+}
+
+/* A version's bytes never change, so another payload under its name is a mistake that must
+ * not destroy what is there. */
+static bool check_conflict(struct cold_directory *self, const struct provenance *provenance, struct error *error) {
+    struct cold_name name = name_of(provenance);
+    struct cold_sidecar there;
+    struct arena arena;
+    struct error ignored;
+    arena_init(&arena);
+    bool conflict = cold_directory_load_sidecar(self, &name, &arena, &there, &ignored) &&
+                    !uuid_equal(&there.provenance.payload_id, &provenance->payload_id);
+    if (conflict) {
+        char id[UUID_TEXT_BYTES];
+        uuid_print(&there.provenance.payload_id, id);
+        error_set(error, ERROR_ALREADY_EXISTS, "COLD_OBJECT_CONFLICT",
+                  "the cold store has version %" PRId64 " of that key with another payload, %s", name.version, id);
+    }
+    arena_free(&arena);
+    return !conflict;
+}
+
+static void copy_provenance(struct directory_writer *self, const struct provenance *provenance) {
+    self->provenance = *provenance;
+    self->provenance.bucket = arena_strdup(&self->arena, provenance->bucket);
+    self->provenance.key = arena_strdup(&self->arena, provenance->key);
+    self->provenance.content_type =
+        arena_strdup(&self->arena, provenance->content_type == NULL ? "" : provenance->content_type);
+    self->provenance.descriptor = arena_copy(&self->arena, provenance->descriptor);
+    if (self->provenance.store_unix_us == 0) {
+        self->provenance.store_unix_us = clock_unix_us(self->store->clock);
+    }
+}
+
+static int create_temporary(struct cold_directory *store, const char *path, struct error *error) {
+    int file = openat(store->root, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, COLD_FILE_MODE);
+    if (file < 0) {
+        error_set_errno(error, errno, "making the cold store's %s", path);
+    }
+    return file;
+}
+
+struct cold_writer *cold_directory_begin(struct cold_store *base, const struct provenance *provenance,
+                                         struct error *error) {
+    struct cold_directory *store = cold_directory_of(base);
+    struct cold_name name = name_of(provenance);
+    char path[COLD_PATH_MAX_BYTES];
+    if (!cold_object_path(&name, path, error) || !check_conflict(store, provenance, error)) {
+        return NULL;
+    }
+    struct directory_writer *self = calloc(1, sizeof *self);
+    if (self == NULL) {
+        abort();
+    }
+    self->base.ops = base->ops;
+    self->store = store;
+    memcpy(self->path, path, sizeof self->path);
+    struct uuid unique = uuid_make();
+    char id[UUID_TEXT_BYTES];
+    uuid_print(&unique, id);
+    snprintf(self->temporary, sizeof self->temporary, "%s/%s", store->temporary, id);
+    snprintf(self->temporary_sidecar, sizeof self->temporary_sidecar, "%s/%s.json", store->temporary, id);
+    self->file = create_temporary(store, self->temporary, error);
+    if (self->file < 0) {
+        free(self);
+        return NULL;
+    }
+    arena_init(&self->arena);
+    copy_provenance(self, provenance);
+    block_sums_start(&self->sums, provenance->size_bytes, cold_sidecar_block_bytes(provenance->size_bytes));
+    return &self->base;
+}
+
+static void free_writer(struct directory_writer *self) {
+    if (self->file >= 0) {
+        close(self->file);
+    }
+    /* Both may have got their names by now, or never have been made. */
+    unlinkat(self->store->root, self->temporary, 0);
+    unlinkat(self->store->root, self->temporary_sidecar, 0);
+    block_sums_free(&self->sums);
+    arena_free(&self->arena);
+    free(self);
+}
+
+static bool write_all(int file, struct bytes data, const char *path, struct error *error) {
+    while (data.size > 0) {
+        ssize_t written = write(file, data.data, data.size);
+        if (written < 0 && errno == EINTR) {
+            continue;
+        }
+        if (written < 0) {
+            return error_set_errno(error, errno, "writing the cold store's %s", path);
+        }
+        data = bytes_of(data.data + written, data.size - (size_t)written);
+    }
+    return true;
+}
+
+/* Keeps what waits in memory below two windows: begins to write the newest back, and waits for
+ * the one before. File systems that cannot do that are left to their own limits. */
+static bool bound_dirty(struct directory_writer *self, struct error *error) {
+    while (self->sums.size - self->handed_over >= WRITE_BACK_BYTES) {
+        off_t from = (off_t)self->handed_over;
+        bool ok = sync_file_range(self->file, from, WRITE_BACK_BYTES, SYNC_FILE_RANGE_WRITE) == 0;
+        if (ok && from >= WRITE_BACK_BYTES) {
+            ok = sync_file_range(self->file, from - WRITE_BACK_BYTES, WRITE_BACK_BYTES,
+                                 SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER) == 0;
+        }
+        if (!ok && errno != ENOSYS && errno != EINVAL && errno != ESPIPE && errno != EOPNOTSUPP) {
+            return error_set_errno(error, errno, "writing back the cold store's %s", self->temporary);
+        }
+        self->handed_over += WRITE_BACK_BYTES;
+    }
+    return true;
+}
+
+bool cold_directory_append(struct cold_writer *writer, struct bytes data, struct error *error) {
+    struct directory_writer *self = self_of(writer);
+    if (data.size > self->provenance.size_bytes - self->sums.size) {
+        return error_set(error, ERROR_DATA_LOSS, "PAYLOAD_CORRUPT",
+                         "the object has more bytes than the %" PRIu64 " announced", self->provenance.size_bytes);
+    }
+    if (!write_all(self->file, data, self->temporary, error)) {
+        return false;
+    }
+    block_sums_add(&self->sums, data);
+    return bound_dirty(self, error);
+}
+
+static bool check_payload(const struct directory_writer *self, struct error *error) {
+    if (self->sums.size == self->provenance.size_bytes && self->sums.whole == self->provenance.crc32c) {
+        return true;
+    }
+    return error_set(error, ERROR_DATA_LOSS, "PAYLOAD_CORRUPT",
+                     "the object came with %" PRIu64 " bytes and CRC32C %08" PRIx32 ", announced were %" PRIu64
+                     " and %08" PRIx32,
+                     self->sums.size, self->sums.whole, self->provenance.size_bytes, self->provenance.crc32c);
+}
+
+static bool sync_bytes(struct directory_writer *self, struct error *error) {
+    bool ok = fsync(self->file) == 0 || error_set_errno(error, errno, "syncing the cold store's %s", self->temporary);
+    int file = self->file;
+    self->file = -1;
+    return (close(file) == 0 || error_set_errno(error, errno, "closing the cold store's %s", self->temporary)) && ok;
+}
+
+static bool write_sidecar(struct directory_writer *self, struct error *error) {
+    struct cold_sidecar sidecar = {.provenance = self->provenance,
+                                   .block_bytes = self->sums.block_bytes,
+                                   .block_sums = block_sums_end(&self->sums)};
+    struct buffer text = {0};
+    int file = -1;
+    bool ok = cold_sidecar_encode(&sidecar, &text, error);
+    if (ok) {
+        file = create_temporary(self->store, self->temporary_sidecar, error);
+        ok =
+            file >= 0 && write_all(file, buffer_bytes(&text), self->temporary_sidecar, error) &&
+            (fsync(file) == 0 || error_set_errno(error, errno, "syncing the cold store's %s", self->temporary_sidecar));
+    }
+    if (file >= 0 && close(file) != 0 && ok) {
+        ok = error_set_errno(error, errno, "closing the cold store's %s", self->temporary_sidecar);
+    }
+    buffer_free(&text);
+    return ok;
+}
+
+/* All directories above the object. */
+static bool make_parents(struct directory_writer *self, struct error *error) {
+    char path[COLD_PATH_MAX_BYTES];
+    memcpy(path, self->path, sizeof path);
+    for (char *slash = strchr(path, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        /* ENOENT: a removal took one away again; the caller tries anew. */
+        if (mkdirat(self->store->root, path, COLD_DIRECTORY_MODE) != 0 && errno != EEXIST && errno != ENOENT) {
+            return error_set_errno(error, errno, "making the cold store's directory %s", path);
+        }
+        *slash = '/';
+    }
+    return true;
+}
+
+/* Gives a file its name; `gone` says that a directory on the way is missing. */
+static bool publish(struct directory_writer *self, const char *from, const char *to, bool *gone, struct error *error) {
+    if (renameat(self->store->root, from, self->store->root, to) == 0) {
+        return true;
+    }
+    /* A removal cleared an empty directory away. */
+    *gone = errno == ENOENT;
+    return error_set_errno(error, errno, "naming the cold store's %s", to);
+}
+
+static bool publish_both(struct directory_writer *self, struct error *error) {
+    char sidecar[COLD_SIDECAR_PATH_BYTES];
+    cold_sidecar_path(self->path, sidecar);
+    bool named = false;
+    for (int attempt = 0; attempt < PUBLISH_ATTEMPTS; attempt++) {
+        bool gone = false;
+        if (!make_parents(self, error)) {
+            return false;
+        }
+        named = named || publish(self, self->temporary_sidecar, sidecar, &gone, error);
+        if (named && publish(self, self->temporary, self->path, &gone, error)) {
+            return cold_directory_sync_parents(self->store, self->path, error);
+        }
+        if (!gone || named) {
+            return false;
+        }
+    }
+    return false;
+}
+
+bool cold_directory_finish(struct cold_writer *writer, struct error *error) {
+    struct directory_writer *self = self_of(writer);
+    bool ok = check_payload(self, error) && sync_bytes(self, error) && write_sidecar(self, error) &&
+              publish_both(self, error);
+    free_writer(self);
+    return ok;
+}
+
+void cold_directory_abort(struct cold_writer *writer) {
+    free_writer(self_of(writer));
+}
