@@ -104,7 +104,6 @@ static bool open_stores(struct service *service, struct error *error) {
     struct payload_spool_options spool_options = {
         .segment_bytes = (uint64_t)config->spool_segment_bytes,
         .max_bytes = (uint64_t)config->spool_max_bytes,
-        .clock = &system_clock,
     };
     return (service->data_disk = posix_disk_new(config->data_dir, error)) != NULL &&
            (service->spool_disk = posix_disk_new(config->spool_dir, error)) != NULL &&

@@ -81,12 +81,29 @@ static bool send_chunk(struct fetch *fetch, struct rpc_buffer *body, size_t size
     return good;
 }
 
+/* The spool does not have what the entry says. Either it was released since the entry was
+ * read, or it is lost; only the first may be answered with NOT_FOUND. */
+static bool explain_missing(struct fetch *fetch, struct error *error) {
+    struct arena arena;
+    struct payload_entry entry;
+    bool found;
+    arena_init(&arena);
+    if (record_store_get_payload(kv_lookup_of(fetch->api->kv), &fetch->id, &arena, &entry, &found, error) && found) {
+        error_set(error, ERROR_DATA_LOSS, "PAYLOAD_CORRUPT", "the spool has lost the payload");
+    }
+    arena_free(&arena);
+    return false;
+}
+
 static bool read_payload(struct fetch *fetch, uint8_t *out, size_t size, struct error *error) {
     if (fetch->entry.place == PAYLOAD_INLINE) {
         memcpy(out, fetch->entry.data.data + fetch->offset, size);
         return true;
     }
-    return payload_spool_read(fetch->api->spool, &fetch->id, fetch->offset, out, size, error);
+    if (payload_spool_read(fetch->api->spool, &fetch->id, fetch->offset, out, size, error)) {
+        return true;
+    }
+    return error->code == ERROR_NOT_FOUND ? explain_missing(fetch, error) : false;
 }
 
 /* False when the stream is broken. */
