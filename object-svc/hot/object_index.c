@@ -33,9 +33,16 @@ struct object_index_batch {
     struct buffer value;
 };
 
+/* A table that is shorter than its footer says is read past its end, which LevelDB calls an
+ * invalid argument. */
+static bool is_damage(const char *message) {
+    return strncmp(message, "Corruption", strlen("Corruption")) == 0 ||
+           strstr(message, ".ldb: Invalid argument") != NULL;
+}
+
 /* Takes LevelDB's message; damage is told apart, since only that calls for a rebuild. */
 static bool fail(struct error *error, const char *what, char *message) {
-    bool corrupt = strncmp(message, "Corruption", strlen("Corruption")) == 0;
+    bool corrupt = is_damage(message);
     error_set(error, corrupt ? ERROR_DATA_LOSS : ERROR_INTERNAL,
               corrupt ? "OBJECT_INDEX_CORRUPT" : "OBJECT_INDEX_FAILED", "%s the object index: %s", what, message);
     leveldb_free(message);

@@ -33,8 +33,15 @@ static inline int64_t fixture_unix_us(void *self) {
 static const struct clock fixture_clock = {.unix_us = fixture_unix_us, .monotonic_us = fixture_unix_us};
 
 static inline void fixture_shell(const char *format, const char *a, const char *b) {
-    char command[512];
+    char command[1024];
     snprintf(command, sizeof command, format, a, b);
+    cr_assert_eq(system(command), 0, "%s", command);
+}
+
+/* Makes `to` a copy of `from`, a file or a directory. */
+static inline void fixture_copy(const char *from, const char *to) {
+    char command[1024];
+    snprintf(command, sizeof command, "rm -rf %s && cp -r %s %s", to, from, to);
     cr_assert_eq(system(command), 0, "%s", command);
 }
 
