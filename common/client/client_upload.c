@@ -187,7 +187,19 @@ bool waybill_query_upload(struct waybill_client *client, const char *upload_id, 
     return *response != NULL;
 }
 
-/* What has arrived may change between asking and sending: then the server names OUT_OF_RANGE,
+/* Where the upload goes on. A server that cannot tell takes it from the start. */
+static bool find_offset(struct waybill_client *client, const char *upload_id, struct arena *arena, int64_t *offset,
+                        struct error *error) {
+    Waybill__V1__QueryUploadResponse *arrived;
+    if (waybill_query_upload(client, upload_id, arena, &arrived, error)) {
+        *offset = arrived->persisted_size;
+        return true;
+    }
+    *offset = 0;
+    return error->code == ERROR_UNIMPLEMENTED;
+}
+
+/* What has arrived may change between asking and sending: then the server says OUT_OF_RANGE,
  * and it is asked again. */
 bool waybill_upload_source(struct waybill_client *client, const char *upload_id, const struct waybill_source *source,
                            const struct waybill_progress *progress, struct arena *arena, Waybill__V1__Record **record,
@@ -199,11 +211,10 @@ bool waybill_upload_source(struct waybill_client *client, const char *upload_id,
     start.message_case = WAYBILL__V1__UPLOAD_PAYLOAD_REQUEST__MESSAGE_ANNOUNCED;
     start.announced = &announced;
     for (unsigned made = 1;; made++) {
-        Waybill__V1__QueryUploadResponse *arrived;
-        if (!waybill_query_upload(client, upload_id, arena, &arrived, error)) {
+        if (!find_offset(client, upload_id, arena, &upload.skip, error)) {
             return false;
         }
-        upload.skip = announced.write_offset = arrived->persisted_size;
+        announced.write_offset = upload.skip;
         if (upload_once(&upload, &start, arena, record, error)) {
             return true;
         }

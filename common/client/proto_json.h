@@ -8,7 +8,7 @@
  *   maps                   objects
  *   oneof, `optional`      there exactly when set, also with a default value
  *   all other fields       left out at their default value, as is usual
- *   Timestamp, Duration    "2026-01-02T03:04:05.678Z", "3.5s"; null where the protobuf
+ *   Timestamp, Duration    "2026-01-02T03:04:05.678Z", "3.500s"; null where the protobuf
  *                          documentation has no text for the value
  *   FieldMask              "contentType,attributes"
  *   Any                    "@type" and "value", the packed bytes in base64: the types behind
