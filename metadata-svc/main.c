@@ -15,7 +15,7 @@
 #include "metadata-svc/api/metadata_api.h"
 #include "metadata-svc/config.h"
 #include "metadata-svc/lifecycle/housekeeper.h"
-#include "metadata-svc/publish/change_log_reader.h"
+#include "metadata-svc/publish/change_reader.h"
 #include "metadata-svc/service_metrics.h"
 #include "metadata-svc/spool/spool_reconcile.h"
 
@@ -38,7 +38,6 @@ struct service {
     struct commit_engine *engine;
     struct payload_spool *spool;
     struct commit_feed *feed;
-    struct change_reader change_reader;
     struct event_publisher *publisher;
     struct committer *committer;
     struct housekeeper *housekeeper;
@@ -118,7 +117,6 @@ static bool open_stores(struct service *service, struct error *error) {
 static bool start_commits(struct service *service, struct error *error) {
     const struct metadata_config *config = &service->config;
     service->feed = commit_feed_new(commit_engine_revision(service->engine));
-    service->change_reader = change_log_reader(service->kv);
     struct event_publisher_options publisher_options = {
         .shard = config->shard,
         .nats_url = config->nats_url,
@@ -129,7 +127,7 @@ static bool start_commits(struct service *service, struct error *error) {
         .on_state = on_events_state,
         .self = service,
     };
-    service->publisher = event_publisher_start(&service->change_reader, &publisher_options, error);
+    service->publisher = event_publisher_start(change_log_reader(service->kv), &publisher_options, error);
     if (service->publisher == NULL) {
         return false;
     }

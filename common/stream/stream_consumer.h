@@ -1,0 +1,47 @@
+/* A durable pull consumer of one JetStream stream, shared by all who open it by the same name:
+ * each message goes to one of them and is delivered again unless it is acknowledged in time.
+ *
+ * It mends itself: a consumer or stream that is missing is waited for or made again, and one
+ * whose position is beyond the end of a stream that lost messages is made anew, so that what
+ * is published again is delivered again. Whoever uses it must bear redelivery.
+ *
+ * One thread fetches; answers may come from it too. */
+#ifndef WAYBILL_STREAM_STREAM_CONSUMER_H
+#define WAYBILL_STREAM_STREAM_CONSUMER_H
+
+#include "common/base/bytes.h"
+#include "common/stream/stream_connection.h"
+
+struct stream_consumer;
+struct stream_delivery;
+
+struct stream_consumer_options {
+    const char *stream; /* all three outlive the consumer */
+    const char *durable;
+    const char *filter; /* a subject pattern */
+    int64_t ack_wait_ms;
+    int64_t max_ack_pending;
+};
+
+struct stream_consumer *stream_consumer_new(struct stream_connection *connection,
+                                            const struct stream_consumer_options *options);
+/* Every delivery must be answered or freed. */
+void stream_consumer_free(struct stream_consumer *consumer);
+
+/* Fetches up to `max` deliveries, waiting at most wait_ms for the first. Returns how many, 0
+ * when there are none, -1 with UNAVAILABLE when the stream cannot be reached: pause and call
+ * again. */
+int stream_consumer_fetch(struct stream_consumer *consumer, struct stream_delivery **deliveries, int max,
+                          int64_t wait_ms, struct error *error);
+
+/* Borrowed until the delivery is answered. */
+struct bytes stream_delivery_body(const struct stream_delivery *delivery);
+/* How often it was delivered, this time included. */
+uint64_t stream_delivery_count(const struct stream_delivery *delivery);
+/* Keeps it from being delivered again for another ack_wait. */
+void stream_delivery_in_progress(struct stream_delivery *delivery);
+/* Each answers and frees the delivery. An answer that is lost means redelivery. */
+void stream_delivery_ack(struct stream_delivery *delivery);
+void stream_delivery_nak(struct stream_delivery *delivery, int64_t delay_ms);
+
+#endif

@@ -1,0 +1,52 @@
+/* How the change log gets into the stream: in revision order, each once, whatever the stream
+ * forgets (promise 4). No thread, clock or network of its own.
+ *
+ * At the beginning and after anything odd (a refused, lost or displaced event, a new
+ * connection) it asks the stream for the last revision it has and goes on behind that one. So
+ * a stream that lost its tail, or everything, gets it again from the log. Every event carries
+ * the sequence that must be the stream's last: a gap, a reordering or a second writer makes
+ * the stream refuse it. */
+#ifndef WAYBILL_PUBLISH_PUBLISHER_CORE_H
+#define WAYBILL_PUBLISH_PUBLISHER_CORE_H
+
+#include "common/base/clock.h"
+#include "metadata-svc/publish/change_reader.h"
+#include "metadata-svc/publish/event_sink.h"
+
+struct publisher_core;
+
+struct publisher_core_options {
+    unsigned window;        /* events on their way at most, up to PUBLISHER_WINDOW_MAX */
+    int64_t ack_timeout_us; /* an event without answer for so long is lost */
+    const struct clock *clock;
+};
+
+enum { PUBLISHER_WINDOW_MAX = 4096 };
+
+enum publisher_state {
+    PUBLISHER_WAITING,    /* for a connection, or after a failure */
+    PUBLISHER_PUBLISHING, /* all is well */
+    PUBLISHER_FENCED,     /* the stream has revisions that this log does not: another writer, or a
+                             restored backup; publishing would contradict what was published */
+};
+
+/* Borrows reader and sink. */
+struct publisher_core *publisher_core_new(struct change_reader reader, struct event_sink sink,
+                                          const struct publisher_core_options *options);
+void publisher_core_free(struct publisher_core *core);
+
+/* Does what can be done now without waiting (but for one sync). Returns whether something is
+ * on its way, so that the next step should follow the next acknowledgement, and soon. */
+bool publisher_core_step(struct publisher_core *core);
+/* Everything on its way is in doubt: the next step asks the stream. */
+void publisher_core_resync(struct publisher_core *core);
+
+/* Any thread. */
+enum publisher_state publisher_core_state(const struct publisher_core *core);
+/* The newest revision that the stream is known to have. */
+int64_t publisher_core_published(const struct publisher_core *core);
+uint64_t publisher_core_published_total(const struct publisher_core *core);
+/* How often it had to go back. */
+uint64_t publisher_core_rewinds_total(const struct publisher_core *core);
+
+#endif
