@@ -1,0 +1,307 @@
+/* object-svc: builds its rooms in the order in which data flows, hands each what it needs,
+ * starts them, waits for a signal and stops them in the opposite order. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/disk.h"
+#include "common/base/log.h"
+#include "common/base/signals.h"
+#include "common/observe/admin_http.h"
+#include "common/observe/rpc_metrics.h"
+#include "common/rpc/health.h"
+#include "common/rpc/reflection.h"
+#include "object-svc/api/status_api.h"
+#include "object-svc/config.h"
+#include "object-svc/hot/volume_store.h"
+#include "object-svc/ingest/ingester.h"
+#include "object-svc/read/read_api.h"
+#include "object-svc/tier/tier_mover.h"
+
+enum {
+    READ_THREADS = 4,
+    CALLS_WAITING_MAX = 1024,
+    CALLS_IN_FLIGHT_MAX = 4096,
+};
+
+struct service {
+    struct object_config config;
+    struct metrics *metrics;
+    struct rpc_metrics *rpc_metrics;
+    struct counter *tiered;
+    struct counter *tier_failures;
+    struct counter *cold_bytes;
+
+    struct disk *volumes_disk;
+    struct hot_store *hot;
+    struct cold_store *cold;
+    struct metadata_client *metadata;
+    struct ingester *ingester;
+    struct tier_mover *mover;
+    struct read_api read;
+    struct status_api status;
+
+    struct health *health;
+    struct reflection *reflection;
+    struct rpc_server *server;
+    struct admin_http *admin;
+};
+
+/* ---- what the rooms tell each other ---- */
+
+static void on_events_state(void *self, bool connected) {
+    struct service *service = self;
+    health_set(service->health, "object.ingest", connected);
+}
+
+static void on_tier_round(void *self, const struct tier_round *round) {
+    struct service *service = self;
+    counter_add(service->tiered, round->moved_objects);
+    counter_add(service->cold_bytes, round->moved_bytes);
+    counter_add(service->tier_failures, round->failed_objects);
+}
+
+/* ---- figures ---- */
+
+static double hot_figure(const struct service *service, uint64_t (*pick)(const struct hot_stats *stats)) {
+    struct hot_stats stats;
+    hot_store_stats(service->hot, &stats);
+    return (double)pick(&stats);
+}
+
+static uint64_t pick_objects(const struct hot_stats *stats) {
+    return stats->objects;
+}
+
+static uint64_t pick_bytes(const struct hot_stats *stats) {
+    return stats->object_bytes;
+}
+
+static uint64_t pick_garbage(const struct hot_stats *stats) {
+    return stats->garbage_bytes;
+}
+
+static double hot_objects(void *self) {
+    return hot_figure(self, pick_objects);
+}
+
+static double hot_bytes(void *self) {
+    return hot_figure(self, pick_bytes);
+}
+
+static double hot_garbage(void *self) {
+    return hot_figure(self, pick_garbage);
+}
+
+static void register_metrics(struct service *service) {
+    struct metrics *metrics = service->metrics;
+    service->tiered = metrics_counter(metrics, "waybill_tier_moves_total", "Objects moved or copied to the cold store.",
+                                      METRIC_LABELS({"direction", "hot_to_cold"}));
+    service->cold_bytes = metrics_counter(metrics, "waybill_object_bytes_total", "Object bytes by tier and direction.",
+                                          METRIC_LABELS({"tier", "cold"}, {"direction", "write"}));
+    service->tier_failures =
+        metrics_counter(metrics, "waybill_object_failures_total", "Objects that could not be handled.",
+                        METRIC_LABELS({"reason", "tier_move"}));
+    metrics_gauge_callback(metrics, "waybill_hot_objects", "Objects in this replica's hot volumes.", NULL, hot_objects,
+                           service);
+    metrics_gauge_callback(metrics, "waybill_hot_bytes", "Bytes of those objects.", NULL, hot_bytes, service);
+    metrics_gauge_callback(metrics, "waybill_hot_garbage_bytes", "Hot bytes that no object needs any more.", NULL,
+                           hot_garbage, service);
+}
+
+/* ---- rooms ---- */
+
+static bool open_stores(struct service *service, struct error *error) {
+    const struct object_config *config = &service->config;
+    char volumes[4200];
+    char index[4200];
+    snprintf(volumes, sizeof volumes, "%s/volumes", config->data_dir);
+    snprintf(index, sizeof index, "%s/index", config->data_dir);
+    struct cold_store_options cold_options = {
+        .backend = "directory",
+        .directory = config->cold_dir,
+        .replica = config->replica,
+        .clock = &system_clock,
+    };
+    service->volumes_disk = posix_disk_new(volumes, error);
+    if (service->volumes_disk == NULL) {
+        return false;
+    }
+    struct volume_store_options hot_options = {
+        .disk = service->volumes_disk,
+        .index_directory = index,
+        .clock = &system_clock,
+        .replica = config->replica,
+        .volume_bytes = (uint64_t)config->volume_bytes,
+    };
+    return (service->hot = volume_store_open(&hot_options, error)) != NULL &&
+           (service->cold = cold_store_open(&cold_options, error)) != NULL;
+}
+
+static bool start_work(struct service *service, struct error *error) {
+    const struct object_config *config = &service->config;
+    service->metadata = metadata_client_new(config->metadata_target, config->payload_target, config->replica);
+    struct report_sink sink = metadata_client_report_sink(service->metadata);
+    struct payload_source source = metadata_client_payload_source(service->metadata);
+    struct ingester_options ingester_options = {
+        .shard = config->shard,
+        .nats_url = config->nats_url,
+        .ack_wait_ms = config->ack_wait_ms,
+        .batch = (size_t)config->ingest_batch,
+        .ports = {.hot = service->hot, .source = source, .sink = sink, .clock = &system_clock},
+        .metrics = service->metrics,
+        .on_state = on_events_state,
+        .self = service,
+    };
+    service->ingester = ingester_start(&ingester_options, error);
+    if (service->ingester == NULL) {
+        return false;
+    }
+    struct tier_mover_options mover_options = {
+        .ports = {.hot = service->hot, .cold = service->cold, .sink = sink, .clock = &system_clock},
+        .metadata = service->metadata,
+        .interval_ms = config->tier_interval_ms,
+        .policy_refresh_ms = config->policy_refresh_ms,
+        .round_done = on_tier_round,
+        .self = service,
+    };
+    service->mover = tier_mover_start(&mover_options);
+    service->read = (struct read_api){
+        .ports = {.hot = service->hot, .cold = service->cold, .spool = source},
+        .metadata = service->metadata,
+    };
+    service->status = (struct status_api){
+        .replica = config->replica,
+        .start_us = clock_unix_us(&system_clock),
+        .hot = service->hot,
+        .ingester = service->ingester,
+        .stored = ingester_stored(service->ingester),
+        .tiered = service->tiered,
+    };
+    return true;
+}
+
+/* ---- ports ---- */
+
+static const char *const services[] = {"waybill.v1.ObjectService", "waybill.v1.AdminService", "grpc.health.v1.Health",
+                                       NULL};
+
+static bool start_server(struct service *service, struct error *error) {
+    struct rpc_server_options options = {
+        .name = "object",
+        .listen = service->config.listen,
+        .queue_threads = 1,
+        .blocking_threads = READ_THREADS,
+        .max_waiting = CALLS_WAITING_MAX,
+        .max_unary_in_flight = CALLS_IN_FLIGHT_MAX,
+        .max_streams = (unsigned)service->config.max_streams,
+        .max_message_bytes = (size_t)service->config.max_message_bytes,
+    };
+    service->reflection = reflection_new(services);
+    service->server = rpc_server_new(&options);
+    rpc_server_observe(service->server, (struct rpc_observer){rpc_metrics_finished, service->rpc_metrics});
+    health_add_to(service->health, service->server);
+    reflection_add_to(service->reflection, service->server);
+    read_api_add_to(&service->read, service->metrics, service->server);
+    status_api_add_to(&service->status, service->server);
+    if (!rpc_server_start(service->server, error)) {
+        return false;
+    }
+    health_set(service->health, "object.read", true);
+    return true;
+}
+
+static bool ready_to_read(void *self, struct error *error) {
+    return health_serving(self, "object.read") ||
+           error_set(error, ERROR_UNAVAILABLE, "NOT_SERVING", "object.read does not serve");
+}
+
+/* Answering at all is the proof. */
+static bool is_alive(void *self, struct error *error) {
+    (void)self;
+    (void)error;
+    return true;
+}
+
+static bool start_admin(struct service *service, struct error *error) {
+    if (service->config.admin_listen[0] == '\0') {
+        return true;
+    }
+    struct admin_check live[] = {{"process", is_alive, NULL}};
+    /* Without the event stream objects can be read, so it is no reason to take traffic away. */
+    struct admin_check ready[] = {{"object.read", ready_to_read, service->health}};
+    struct admin_http_options options = {
+        .listen = service->config.admin_listen,
+        .service = "object-svc",
+        .write_metrics = admin_http_registry,
+        .metrics_self = service->metrics,
+        .live = live,
+        .live_count = 1,
+        .ready = ready,
+        .ready_count = 1,
+    };
+    service->admin = admin_http_start(&options, error);
+    return service->admin != NULL;
+}
+
+/* ---- life ---- */
+
+static bool start(struct service *service, struct error *error) {
+    service->metrics = metrics_new();
+    service->rpc_metrics = rpc_metrics_new(service->metrics);
+    service->health = health_new();
+    health_set(service->health, "object.ingest", false);
+    register_metrics(service);
+    return open_stores(service, error) && start_work(service, error) && start_server(service, error) &&
+           start_admin(service, error);
+}
+
+/* Also after a start that failed half way. */
+static void stop(struct service *service) {
+    health_shut_down(service->health);
+    if (service->server != NULL) {
+        rpc_server_drain(service->server, service->config.drain_grace_ms);
+        rpc_server_free(service->server);
+    }
+    admin_http_stop(service->admin);
+    tier_mover_stop(service->mover);
+    ingester_stop(service->ingester);
+    metadata_client_free(service->metadata);
+    if (service->cold != NULL) {
+        cold_store_close(service->cold);
+    }
+    if (service->hot != NULL) {
+        hot_store_close(service->hot);
+    }
+    if (service->volumes_disk != NULL) {
+        service->volumes_disk->ops->free(service->volumes_disk);
+    }
+    reflection_free(service->reflection);
+    health_free(service->health);
+    rpc_metrics_free(service->rpc_metrics);
+    metrics_free(service->metrics);
+}
+
+int main(int argc, char **argv) {
+    static struct service service;
+    int status = EXIT_FAILURE;
+    signals_prepare();
+    if (!config_start(&object_config_table, argc, argv, &service.config, &status)) {
+        return status;
+    }
+    log_setup("object-svc", service.config.log_level);
+    struct error error = {0};
+    bool good = start(&service, &error);
+    if (good) {
+        log_info("listening", LOG_INT("port", rpc_server_port(service.server)),
+                 LOG_INT("admin_port", service.admin != NULL ? admin_http_port(service.admin) : 0),
+                 LOG_STR("replica", service.config.replica));
+        int number = signals_wait();
+        log_info("draining", LOG_INT("signal", number));
+    } else {
+        log_error("start_failed", LOG_ERROR(&error), LOG_STR("hint", "mend the cause and start the service again"));
+    }
+    stop(&service);
+    log_info("stopped");
+    config_free(&object_config_table, &service.config);
+    return good ? EXIT_SUCCESS : EXIT_FAILURE;
+}
