@@ -162,8 +162,10 @@ int64_t object_reader_read(struct object_reader *reader, uint64_t offset, void *
         if (got >= 0) {
             return got;
         }
-        log_error("copy_unreadable", LOG_ERROR(&cause), LOG_STR("bucket", reader->record->bucket),
-                  LOG_STR("key", reader->record->key), LOG_INT("version", reader->record->version));
+        if (cause.code != ERROR_NOT_FOUND) {
+            log_error("copy_unreadable", LOG_ERROR(&cause), LOG_STR("bucket", reader->record->bucket),
+                      LOG_STR("key", reader->record->key), LOG_INT("version", reader->record->version));
+        }
         if (weight(&cause) > weight(&worst)) {
             worst = cause;
         }

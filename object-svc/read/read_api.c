@@ -155,7 +155,7 @@ static bool send_object(struct read_api *api, struct rpc_stream *stream, struct 
         uint64_t left = span->end - offset;
         size_t size = left < READ_CHUNK_BYTES ? (size_t)left : READ_CHUNK_BYTES;
         struct rpc_buffer *body = rpc_buffer_new(size);
-        int64_t got = object_reader_read(wanted->reader, offset, rpc_buffer_data(body), size, error);
+        int64_t got = read_on(api, wanted, offset, body, size, arena, error);
         if (got < 0) {
             rpc_buffer_free(body);
             return false;
@@ -191,12 +191,12 @@ static bool serve_read(struct read_api *api, struct rpc_stream *stream, const Wa
         .has_if_version = request->has_if_version_match_case != 0,
         .if_version = request->has_if_version_match_case != 0 ? request->if_version_match : 0,
     };
-    struct span span;
+    struct span span = {0};
     if (!check_wanted(&wanted, error) || !open_wanted(api, &wanted, arena, error)) {
         return false;
     }
     bool good = resolve_span(request, (uint64_t)wanted.record->size, &span, error) &&
-                send_object(api, stream, &wanted, &span, error);
+                send_object(api, stream, &wanted, &span, arena, error);
     object_reader_close(wanted.reader);
     return good;
 }
