@@ -146,8 +146,26 @@ static bool send_chunk(struct rpc_stream *stream, Waybill__V1__ReadObjectRespons
     return good || error_set(error, ERROR_CANCELLED, "READ_CANCELLED", "the client went away");
 }
 
+/* Reads on, also when the copy that was open moved away in the middle: then the record tells
+ * where to. */
+static int64_t read_on(struct read_api *api, struct wanted *wanted, uint64_t offset, struct rpc_buffer *body,
+                       size_t size, struct arena *arena, struct error *error) {
+    int64_t got = object_reader_read(wanted->reader, offset, rpc_buffer_data(body), size, error);
+    for (int attempt = 0; got < 0 && error->code == ERROR_NOT_FOUND && attempt < READ_OPEN_ATTEMPTS; attempt++) {
+        object_reader_close(wanted->reader);
+        wanted->reader = NULL;
+        wanted->version = wanted->record->version;
+        wanted->has_if_version = false;
+        if (!open_wanted(api, wanted, arena, error)) {
+            return -1;
+        }
+        got = object_reader_read(wanted->reader, offset, rpc_buffer_data(body), size, error);
+    }
+    return got;
+}
+
 static bool send_object(struct read_api *api, struct rpc_stream *stream, struct wanted *wanted, const struct span *span,
-                        struct error *error) {
+                        struct arena *arena, struct error *error) {
     bool first = true;
     uint32_t crc = 0;
     uint64_t offset = span->offset;
