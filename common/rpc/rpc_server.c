@@ -17,6 +17,7 @@ enum {
     HANDSHAKE_TIMEOUT_MS = 20000,
     KEEPALIVE_TIME_MS = 60000, /* a client that vanished is noticed after both */
     KEEPALIVE_TIMEOUT_MS = 20000,
+    CLOSE_CONNECTIONS_MS = 100,     /* for clients to close theirs before we do */
     CLIENT_PING_INTERVAL_MS = 1000, /* pings closer together count as misuse */
 };
 
@@ -229,8 +230,12 @@ void rpc_server_drain(struct rpc_server *server, int64_t grace_ms) {
     bool in_time = wait_until(server, idle, &until);
     atomic_store(&server->closing, true);
     begin_shutdown(server);
-    if (!in_time || !wait_until(server, quiet, &until)) {
-        log_warn("rpc_drain_cancels", LOG_STR("server", server->name));
+    if (!in_time) {
+        log_warn("rpc_drain_cancels", LOG_STR("server", server->name), LOG_INT("grace_ms", grace_ms));
+    }
+    /* An idle client may not look at its connection for long, and so not let go of it. */
+    struct timespec polite = time_from_now(in_time ? CLOSE_CONNECTIONS_MS : 0);
+    if (!wait_until(server, quiet, &polite)) {
         grpc_server_cancel_all_calls(server->core);
         wait_until(server, quiet, NULL);
     }

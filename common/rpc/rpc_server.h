@@ -10,8 +10,10 @@
  *
  * Bounds, each answered with RESOURCE_EXHAUSTED and RetryInfo, never with a wait without
  * end: unary calls in flight, streams at once, jobs waiting for a worker. A message longer
- * than max_message_bytes gets RESOURCE_EXHAUSTED too (reason MESSAGE_TOO_LARGE); unknown
- * methods get UNIMPLEMENTED (reason UNKNOWN_METHOD).
+ * than max_message_bytes gets RESOURCE_EXHAUSTED too (reason MESSAGE_TOO_LARGE; one of more
+ * than twice that and 64 KiB is refused by the core, without a reason, before it is all
+ * read); unknown methods get UNIMPLEMENTED (reason UNKNOWN_METHOD). Compressed messages are
+ * not taken, since the core would unpack them without a bound.
  *
  * Client keepalive pings are permitted. Life: new, add methods, start, drain, free; each from
  * one thread. */
@@ -66,8 +68,9 @@ bool rpc_server_start(struct rpc_server *server, struct error *error);
 int rpc_server_port(const struct rpc_server *server);
 /* Whether rpc_server_drain has begun: long streams end themselves when they see it. */
 bool rpc_server_draining(const struct rpc_server *server);
-/* Takes no new calls (UNAVAILABLE), lets those under way finish for at most grace_ms, cancels
- * what is left and returns when every handler has returned and every call is answered. */
+/* Refuses new calls (UNAVAILABLE, DRAINING), lets those under way finish for at most grace_ms,
+ * cancels what is left, closes the connections, and returns when every handler has returned
+ * and every call is answered. */
 void rpc_server_drain(struct rpc_server *server, int64_t grace_ms);
 /* Only after drain, or if it was never started. */
 void rpc_server_free(struct rpc_server *server);

@@ -238,6 +238,24 @@ static int connect_to(int port) {
     return fd;
 }
 
+static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+static const char settings[9] = "\0\0\0\4\0\0\0\0\0";
+
+Test(drain, is_not_held_up_by_a_client_that_does_not_look) {
+    struct rpc_server *server = rpc_server_new(&fixture_options);
+    fixture_start(server);
+    int fd = connect_to(rpc_server_port(server));
+    send(fd, preface, sizeof preface - 1, MSG_NOSIGNAL);
+    send(fd, settings, sizeof settings, MSG_NOSIGNAL);
+    uint8_t answer[9];
+    cr_assert_gt(recv(fd, answer, sizeof answer, 0), 0);
+    time_t begin = time(NULL);
+    rpc_server_drain(server, 60000);
+    cr_assert_lt(time(NULL) - begin, 20);
+    rpc_server_free(server);
+    close(fd);
+}
+
 /* Sends, and reads until the server closes or has nothing to say for a while. */
 static void send_garbage(int port, const uint8_t *data, size_t size) {
     int fd = connect_to(port);
@@ -252,7 +270,6 @@ static void send_garbage(int port, const uint8_t *data, size_t size) {
 }
 
 Test(drain, random_bytes_at_the_port_do_no_harm) {
-    static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     struct rpc_server *server = rpc_server_new(&fixture_options);
     rpc_server_add_unary(server, "/test.Echo/Echo", RPC_INLINE, fixture_echo, NULL);
     fixture_start(server);
@@ -267,7 +284,7 @@ Test(drain, random_bytes_at_the_port_do_no_harm) {
         if (round % 2 == 0 && size > 64) {
             /* A good start, a good empty SETTINGS frame, then noise. */
             memcpy(data, preface, sizeof preface - 1);
-            memcpy(data + sizeof preface - 1, "\0\0\0\4\0\0\0\0\0", 9);
+            memcpy(data + sizeof preface - 1, settings, sizeof settings);
         }
         send_garbage(port, data, size);
     }
