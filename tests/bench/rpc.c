@@ -1,16 +1,18 @@
-/* How fast the rpc room is alone, client and server in one process over loopback:
+/* How fast the rpc room is alone, client and server in two processes over loopback:
  *
- *   bench_rpc [seconds per figure]
+ *   bench_rpc [seconds per figure [queue threads of the server]]
  *
  * - unary calls of 300 bytes each way to a handler that answers at once, waiting (one
  *   outstanding) and started (64 outstanding), on one connection;
- * - streams of 1 MiB messages up and down, one and four at a time; the receiver adds up
- *   every byte's neighbours of 4 KiB, so that what arrived is known to be what was sent. */
+ * - streams of 1 MiB messages up and down, one and four at a time; the receiver adds up a
+ *   byte of every 4 KiB, so that what arrived is known to be what was sent. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/rpc/rpc_channel.h"
@@ -22,8 +24,7 @@ enum { MIB = 1 << 20, TEXT_BYTES = 300, STEP_BYTES = 4096, MAX_SAMPLES = 1 << 20
 
 struct bench {
     int64_t run_us;
-    struct rpc_server *server;
-    struct rpc_channel *channel;
+    struct rpc_channel *channel; /* the client's */
 };
 
 static int64_t now_us(void) {
@@ -321,42 +322,81 @@ static void bench_streams(struct bench *bench, const char *what, void *(*run)(vo
     printf("%-8s 1 MiB x %u streams        %6.0f MiB/s\n", what, count, (double)messages / seconds);
 }
 
-int main(int argc, char **argv) {
-    struct bench bench = {.run_us = (argc > 1 ? atoi(argv[1]) : 3) * INT64_C(1000000)};
+/* ---- two processes ---- */
+
+/* Serves until the other process ends; tells it the port first. */
+static int serve(struct bench *bench, unsigned queue_threads, int to_client, int from_client) {
     struct rpc_server_options options = {
         .name = "bench",
         .listen = "127.0.0.1:0",
-        .queue_threads = argc > 2 ? (unsigned)atoi(argv[2]) : 1,
+        .queue_threads = queue_threads,
         .max_unary_in_flight = 4096,
         .max_streams = 16,
         .max_message_bytes = 2 * MIB,
     };
     struct error error;
-    bench.server = rpc_server_new(&options);
-    rpc_server_add_unary(bench.server, "/bench/Echo", RPC_INLINE, echo, NULL);
-    rpc_server_add_stream(bench.server, "/bench/Upload", upload, NULL);
-    rpc_server_add_stream(bench.server, "/bench/Download", download, &bench);
-    if (!rpc_server_start(bench.server, &error)) {
+    struct rpc_server *server = rpc_server_new(&options);
+    rpc_server_add_unary(server, "/bench/Echo", RPC_INLINE, echo, NULL);
+    rpc_server_add_stream(server, "/bench/Upload", upload, NULL);
+    rpc_server_add_stream(server, "/bench/Download", download, bench);
+    if (!rpc_server_start(server, &error)) {
         die("start", &error);
     }
-    char target[32];
-    snprintf(target, sizeof target, "127.0.0.1:%d", rpc_server_port(bench.server));
-    bench.channel = rpc_channel_new(target, 2 * MIB);
+    int port = rpc_server_port(server);
+    char end;
+    if (write(to_client, &port, sizeof port) != sizeof port || read(from_client, &end, 1) != 0) {
+        return 1;
+    }
+    rpc_server_drain(server, 1000);
+    rpc_server_free(server);
+    return 0;
+}
+
+static void run_all(struct bench *bench) {
     int64_t *samples = calloc(MAX_SAMPLES, sizeof *samples);
     if (samples == NULL) {
         abort();
     }
-    bench_waiting(&bench, samples);
-    bench_started(&bench, 1, samples);
-    bench_started(&bench, 64, samples);
-    bench_started(&bench, 256, samples);
-    bench_streams(&bench, "upload", run_upload, 1);
-    bench_streams(&bench, "upload", run_upload, 4);
-    bench_streams(&bench, "download", run_download, 1);
-    bench_streams(&bench, "download", run_download, 4);
+    bench_waiting(bench, samples);
+    bench_started(bench, 1, samples);
+    bench_started(bench, 64, samples);
+    bench_started(bench, 256, samples);
+    bench_streams(bench, "upload", run_upload, 1);
+    bench_streams(bench, "upload", run_upload, 4);
+    bench_streams(bench, "download", run_download, 1);
+    bench_streams(bench, "download", run_download, 4);
     free(samples);
+}
+
+int main(int argc, char **argv) {
+    struct bench bench = {.run_us = (argc > 1 ? atoi(argv[1]) : 3) * INT64_C(1000000)};
+    int up[2];
+    int down[2];
+    if (pipe(up) != 0 || pipe(down) != 0) {
+        return 1;
+    }
+    pid_t child = fork();
+    if (child < 0) {
+        return 1;
+    }
+    if (child == 0) {
+        close(up[0]);
+        close(down[1]);
+        return serve(&bench, argc > 2 ? (unsigned)atoi(argv[2]) : 1, up[1], down[0]);
+    }
+    close(up[1]);
+    close(down[0]);
+    int port = 0;
+    if (read(up[0], &port, sizeof port) != sizeof port) {
+        return 1;
+    }
+    char target[32];
+    snprintf(target, sizeof target, "127.0.0.1:%d", port);
+    bench.channel = rpc_channel_new(target, 2 * MIB);
+    run_all(&bench);
     rpc_channel_free(bench.channel);
-    rpc_server_drain(bench.server, 1000);
-    rpc_server_free(bench.server);
-    return 0;
+    close(down[1]);
+    int status = 0;
+    waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
