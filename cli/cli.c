@@ -1,0 +1,191 @@
+#include "cli/cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/options.h"
+#include "cli/output.h"
+#include "cli/values.h"
+
+const struct cli_command cli_commands[] = {
+    {"bucket create", "NAME", "create a bucket", "", cmd_bucket_create},
+    {"bucket list", "", "list the buckets", "", cmd_bucket_list},
+    {"bucket get", "NAME", "show a bucket and its policy", "", cmd_bucket_get},
+    {"put", "FILE... BUCKET/KEY", "store files",
+     "One file is stored under the key; with several, or where the key is empty or ends in '/', the file's\n"
+     "name is appended to it. FILE '-' is standard input. The answer comes when the bytes are durable.",
+     cmd_put},
+    {"upload", "FILE UPLOAD-ID", "bring the payload that put --announce promised",
+     "An upload that broke off goes on where it was. FILE '-' is standard input.", cmd_upload},
+    {"get", "BUCKET/KEY [FILE]", "read an object",
+     "FILE is by default the last segment of the key, '-' is standard output. The file appears under its\n"
+     "name only when it is whole and its checksum is right.",
+     cmd_get},
+    {"stat", "BUCKET/KEY", "show a record", "", cmd_stat},
+    {"ls", "[BUCKET[/PREFIX]]", "list records, or the buckets", "", cmd_ls},
+    {"rm", "BUCKET/KEY...", "delete records", "", cmd_rm},
+    {"watch", "[BUCKET[/PREFIX]]", "print changes as they come",
+     "Goes on until interrupted, which is its good end; when the service goes away it connects again after\n"
+     "the last revision seen.",
+     cmd_watch},
+    {"status", "", "show how the services are doing", "", cmd_status},
+    {"help", "[COMMAND]", "print help", "", cmd_help},
+    {"version", "", "print the version", "", cmd_version},
+    {0},
+};
+
+const struct cli_exit_code cli_exit_codes[] = {
+    {CLI_OK, "success; also when the reader of the output went away"},
+    {CLI_FAILED, "any other failure"},
+    {CLI_USAGE, "wrong usage"},
+    {CLI_NOT_FOUND, "not found"},
+    {CLI_CONFLICT, "precondition not met, exists already, or conflict"},
+    {CLI_UNAVAILABLE, "service unavailable, or out of time"},
+    {CLI_DATA_LOSS, "data lost or corrupt"},
+    {CLI_EXHAUSTED, "a limit of the service is reached"},
+    {CLI_DENIED, "not allowed"},
+    {CLI_INTERRUPTED, "interrupted by SIGINT; by another signal 128 and its number"},
+    {0},
+};
+
+/* ---- endpoints ---- */
+
+static const char *endpoint(const char *option, const char *variable) {
+    const char *given = option != NULL ? option : getenv(variable);
+    return given != NULL && given[0] != '\0' ? given : NULL;
+}
+
+struct waybill_client *cli_client(struct cli *cli) {
+    struct waybill_client_options options = {
+        .metadata = endpoint(cli->metadata, "WAYBILL_METADATA"),
+        .bulk = endpoint(cli->bulk, "WAYBILL_BULK"),
+        .object = endpoint(cli->object, "WAYBILL_OBJECT"),
+    };
+    if (cli->client == NULL && value_duration(cli, "timeout", cli->timeout, &options.timeout_ms)) {
+        cli->client = waybill_client_new(&options);
+        interrupt_watch_client(cli->interrupt, cli->client);
+    }
+    return cli->client;
+}
+
+/* ---- commands ---- */
+
+/* How many words of the command line name the command; 0: none of them does. */
+static size_t match(const struct cli_command *command, const struct arguments *words) {
+    size_t first = strlen(words->items[0]);
+    const char *second = strchr(command->name, ' ');
+    if (second == NULL) {
+        return strcmp(command->name, words->items[0]) == 0 ? 1 : 0;
+    }
+    bool same = (size_t)(second - command->name) == first && strncmp(command->name, words->items[0], first) == 0;
+    return same && words->count > 1 && strcmp(second + 1, words->items[1]) == 0 ? 2 : 0;
+}
+
+static const struct cli_command *find(const struct arguments *words, size_t *used) {
+    for (const struct cli_command *command = cli_commands; command->name != NULL; command++) {
+        *used = words->count > 0 ? match(command, words) : 0;
+        if (*used > 0) {
+            return command;
+        }
+    }
+    return NULL;
+}
+
+static int run_command(struct cli *cli, const struct cli_command *command, const struct arguments *words, size_t used) {
+    size_t count = words->count - used + 1;
+    const char **argv = arena_zalloc(&cli->arena, (count + 1) * sizeof *argv);
+    argv[0] = arena_printf(&cli->arena, "waybill %s", command->name);
+    memcpy(argv + 1, words->items + used, (count - 1) * sizeof *argv);
+    cli->command = command;
+    return command->run(cli, (int)count, argv);
+}
+
+static void print_overview(struct cli *cli) {
+    FILE *out = cli->streams.out;
+    fputs("Usage: waybill [OPTION...] COMMAND ...\n\nCommands:\n", out);
+    for (const struct cli_command *command = cli_commands; command->name != NULL; command++) {
+        char usage[96];
+        snprintf(usage, sizeof usage, "%s %s", command->name, command->arguments);
+        fprintf(out, "  %-28s %s\n", usage, command->summary);
+    }
+    fputs("\nOptions of a command: waybill help COMMAND\n\nExit statuses:\n", out);
+    for (const struct cli_exit_code *code = cli_exit_codes; code->meaning != NULL; code++) {
+        fprintf(out, "  %3d  %s\n", (int)code->status, code->meaning);
+    }
+}
+
+static int unknown_command(struct cli *cli, const struct arguments *words) {
+    cli->command = NULL;
+    bool is_bucket = strcmp(words->items[0], "bucket") == 0;
+    if (is_bucket) {
+        return cli_usage(cli, "bucket is followed by create, list or get");
+    }
+    return cli_usage(cli, "there is no command \"%s\"", words->items[0]);
+}
+
+int cmd_help(struct cli *cli, int argc, const char **argv) {
+    static const struct poptOption options[] = {POPT_TABLEEND};
+    struct arguments words;
+    if (!cli_parse(cli, options, argc, argv, 0, 2, &words)) {
+        return cli->usage_status;
+    }
+    if (words.count == 0) {
+        print_overview(cli);
+        return CLI_OK;
+    }
+    size_t used;
+    const struct cli_command *command = find(&words, &used);
+    if (command == NULL) {
+        return unknown_command(cli, &words);
+    }
+    static const char *only_help[] = {"--help", NULL};
+    struct arguments none = {only_help, 1};
+    return run_command(cli, command, &none, 0);
+}
+
+int cmd_version(struct cli *cli, int argc, const char **argv) {
+    static const struct poptOption options[] = {POPT_TABLEEND};
+    struct arguments none;
+    if (!cli_parse(cli, options, argc, argv, 0, 0, &none)) {
+        return cli->usage_status;
+    }
+    if (cli->json) {
+        json_t *version = json_pack("{s:s}", "version", WAYBILL_VERSION);
+        output_json(cli, version);
+        json_decref(version);
+    } else {
+        fprintf(cli->streams.out, "waybill %s\n", WAYBILL_VERSION);
+    }
+    return CLI_OK;
+}
+
+static int dispatch(struct cli *cli, int argc, const char **argv) {
+    struct arguments words;
+    if (!cli_parse_before(cli, argc, argv, &words)) {
+        return cli->usage_status;
+    }
+    if (words.count == 0 && cli->help) {
+        print_overview(cli);
+        return CLI_OK;
+    }
+    if (words.count == 0) {
+        return cli_usage(cli, "a command is missing");
+    }
+    size_t used;
+    const struct cli_command *command = find(&words, &used);
+    return command != NULL ? run_command(cli, command, &words, used) : unknown_command(cli, &words);
+}
+
+int cli_run(int argc, const char **argv, const struct cli_streams *streams, struct interrupt *interrupt) {
+    struct cli cli = {.streams = *streams, .interrupt = interrupt};
+    arena_init(&cli.arena);
+    int status = dispatch(&cli, argc, argv);
+    struct error error;
+    if (!output_flush(&cli, &error) && status == CLI_OK) {
+        status = output_error(&cli, NULL, &error);
+    }
+    interrupt_watch_client(interrupt, NULL);
+    waybill_client_free(cli.client);
+    arena_free(&cli.arena);
+    return status;
+}

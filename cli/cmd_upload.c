@@ -1,0 +1,59 @@
+/* waybill upload: the payload of an announcement. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/options.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "common/base/uuid.h"
+
+static bool upload(struct cli *cli, const char *file, const char *upload_id, Waybill__V1__Record **record,
+                   struct error *error) {
+    bool is_file = strcmp(file, "-") != 0;
+    int fd = is_file ? open(file, O_RDONLY | O_CLOEXEC) : cli->streams.in;
+    if (fd < 0) {
+        return error_set_errno(error, errno, "opening %s", file);
+    }
+    struct progress progress;
+    progress_begin(&progress, cli, file);
+    bool ok = waybill_upload_fd(cli->client, upload_id, fd, &progress.callback, &cli->arena, record, error);
+    progress_end(&progress);
+    if (is_file) {
+        close(fd);
+    }
+    return ok;
+}
+
+int cmd_upload(struct cli *cli, int argc, const char **argv) {
+    static const struct poptOption options[] = {POPT_TABLEEND};
+    struct arguments arguments;
+    if (!cli_parse(cli, options, argc, argv, 2, 2, &arguments)) {
+        return cli->usage_status;
+    }
+    struct uuid id;
+    if (!uuid_parse_text(arguments.items[1], &id)) {
+        return cli_usage(cli, "\"%s\" is no upload id", arguments.items[1]);
+    }
+    if (cli_client(cli) == NULL) {
+        return cli->usage_status;
+    }
+    Waybill__V1__Record *record;
+    struct error error;
+    if (!upload(cli, arguments.items[0], arguments.items[1], &record, &error)) {
+        return output_error(cli, arguments.items[1], &error);
+    }
+    if (cli->json) {
+        Waybill__V1__UploadPayloadResponse response = WAYBILL__V1__UPLOAD_PAYLOAD_RESPONSE__INIT;
+        response.record = record;
+        output_message(cli, &response.base);
+    } else if (!cli->quiet) {
+        char state[OUTPUT_TEXT_BYTES];
+        fprintf(cli->streams.out, "%s/%s  version %lld  %s  %lld bytes\n", record->bucket, record->key,
+                (long long)record->version,
+                output_enum(&waybill__v1__record_state__descriptor, (int)record->state, state),
+                (long long)record->size);
+    }
+    return CLI_OK;
+}
