@@ -1,0 +1,246 @@
+/* A disk that fails when told to, and that forgets on a crash what was not synced: of each file
+ * the synced bytes stay, and of the 512-byte sectors written since any may have come through;
+ * a file whose name was not synced may be gone. */
+#ifndef WAYBILL_TESTS_CRASHING_DISK_H
+#define WAYBILL_TESTS_CRASHING_DISK_H
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/disk.h"
+
+enum { CRASHING_FILES = 64, CRASHING_SECTOR_BYTES = 512 };
+
+/* What of one file is sure to survive. */
+struct crashing_state {
+    char path[64];
+    struct buffer synced;
+    bool name_synced;
+};
+
+struct crashing_disk {
+    struct disk base;
+    struct disk *inner; /* owned */
+    struct crashing_state states[CRASHING_FILES];
+    size_t count;
+    int writes_left; /* the write after so many fails with ENOSPC; -1: none */
+    int syncs_left;  /* likewise, with EIO */
+};
+
+struct crashing_file {
+    struct disk_file base;
+    struct crashing_disk *disk;
+    struct disk_file *inner;
+    char path[64];
+};
+
+static inline struct crashing_disk *crashing_of(struct disk *disk) {
+    return (struct crashing_disk *)disk;
+}
+
+static inline struct disk_file *crashing_inner(struct disk_file *file) {
+    return ((struct crashing_file *)file)->inner;
+}
+
+static inline void crashing_read_all(struct disk_file *file, struct buffer *out) {
+    struct error error = {0};
+    uint64_t size;
+    cr_assert(file->ops->size(file, &size, &error));
+    buffer_clear(out);
+    buffer_reserve(out, size + 1);
+    cr_assert_eq(file->ops->read(file, 0, out->data, size, &error), (int64_t)size);
+    out->size = size;
+}
+
+static inline struct crashing_state *crashing_find(struct crashing_disk *disk, const char *path) {
+    for (size_t i = 0; i < disk->count; i++) {
+        if (strcmp(disk->states[i].path, path) == 0) {
+            return &disk->states[i];
+        }
+    }
+    return NULL;
+}
+
+/* A file that is there before it was ever opened here is durable. */
+static inline void crashing_note(struct crashing_disk *disk, const char *path, bool existed, struct disk_file *inner) {
+    if (crashing_find(disk, path) != NULL) {
+        return;
+    }
+    cr_assert_lt(disk->count, CRASHING_FILES);
+    struct crashing_state *state = &disk->states[disk->count++];
+    snprintf(state->path, sizeof state->path, "%s", path);
+    state->name_synced = existed;
+    if (existed) {
+        crashing_read_all(inner, &state->synced);
+    }
+}
+
+static inline struct disk_file *crashing_open(struct disk *disk, const char *path, bool create, struct error *error) {
+    struct crashing_disk *self = crashing_of(disk);
+    struct error missing;
+    struct disk_file *inner = self->inner->ops->open(self->inner, path, false, &missing);
+    bool existed = inner != NULL;
+    if (inner == NULL) {
+        inner = self->inner->ops->open(self->inner, path, create, error);
+    }
+    if (inner == NULL) {
+        return NULL;
+    }
+    struct crashing_file *file = malloc(sizeof *file);
+    *file = (struct crashing_file){{disk->ops}, self, inner, {0}};
+    snprintf(file->path, sizeof file->path, "%s", path);
+    crashing_note(self, path, existed, inner);
+    return &file->base;
+}
+
+static inline void crashing_close(struct disk_file *file) {
+    crashing_inner(file)->ops->close(crashing_inner(file));
+    free(file);
+}
+
+static inline bool crashing_counts_down(int *left) {
+    if (*left == 0) {
+        return true;
+    }
+    *left -= *left > 0;
+    return false;
+}
+
+/* A write that fails has written a part. */
+static inline bool crashing_write(struct disk_file *file, uint64_t offset, struct bytes data, struct error *error) {
+    struct disk_file *inner = crashing_inner(file);
+    if (crashing_counts_down(&((struct crashing_file *)file)->disk->writes_left)) {
+        inner->ops->write(inner, offset, bytes_of(data.data, data.size / 2), error);
+        return error_set_errno(error, ENOSPC, "writing");
+    }
+    return inner->ops->write(inner, offset, data, error);
+}
+
+static inline int64_t crashing_read(struct disk_file *file, uint64_t offset, void *out, size_t size,
+                                    struct error *error) {
+    return crashing_inner(file)->ops->read(crashing_inner(file), offset, out, size, error);
+}
+
+static inline bool crashing_sync(struct disk_file *file, struct error *error) {
+    struct crashing_file *self = (struct crashing_file *)file;
+    if (crashing_counts_down(&self->disk->syncs_left)) {
+        return error_set_errno(error, EIO, "syncing");
+    }
+    struct crashing_state *state = crashing_find(self->disk, self->path);
+    cr_assert_not_null(state);
+    crashing_read_all(self->inner, &state->synced);
+    return true;
+}
+
+static inline bool crashing_allocate(struct disk_file *file, uint64_t offset, uint64_t size, struct error *error) {
+    return crashing_inner(file)->ops->allocate(crashing_inner(file), offset, size, error);
+}
+
+static inline bool crashing_truncate(struct disk_file *file, uint64_t size, struct error *error) {
+    return crashing_inner(file)->ops->truncate(crashing_inner(file), size, error);
+}
+
+static inline bool crashing_size(struct disk_file *file, uint64_t *size, struct error *error) {
+    return crashing_inner(file)->ops->size(crashing_inner(file), size, error);
+}
+
+static inline bool crashing_make_directory(struct disk *disk, const char *path, struct error *error) {
+    return crashing_of(disk)->inner->ops->make_directory(crashing_of(disk)->inner, path, error);
+}
+
+static inline bool crashing_sync_directory(struct disk *disk, const char *path, struct error *error) {
+    (void)path;
+    (void)error;
+    struct crashing_disk *self = crashing_of(disk);
+    for (size_t i = 0; i < self->count; i++) {
+        self->states[i].name_synced = true;
+    }
+    return true;
+}
+
+static inline bool crashing_rename(struct disk *disk, const char *from, const char *to, struct error *error) {
+    return crashing_of(disk)->inner->ops->rename(crashing_of(disk)->inner, from, to, error);
+}
+
+static inline bool crashing_unlink(struct disk *disk, const char *path, struct error *error) {
+    struct crashing_disk *self = crashing_of(disk);
+    struct crashing_state *state = crashing_find(self, path);
+    if (state != NULL) {
+        buffer_free(&state->synced);
+        *state = self->states[--self->count];
+    }
+    return self->inner->ops->unlink(self->inner, path, error);
+}
+
+static inline bool crashing_list(struct disk *disk, const char *path, disk_name_visitor *visit, void *context,
+                                 struct error *error) {
+    return crashing_of(disk)->inner->ops->list(crashing_of(disk)->inner, path, visit, context, error);
+}
+
+static inline void crashing_free(struct disk *disk) {
+    struct crashing_disk *self = crashing_of(disk);
+    for (size_t i = 0; i < self->count; i++) {
+        buffer_free(&self->states[i].synced);
+    }
+    self->inner->ops->free(self->inner);
+    free(self);
+}
+
+static inline struct disk *crashing_disk_new(const char *root) {
+    static const struct disk_ops ops = {crashing_open,           crashing_close,  crashing_write,
+                                        crashing_read,           crashing_sync,   crashing_allocate,
+                                        crashing_truncate,       crashing_size,   crashing_make_directory,
+                                        crashing_sync_directory, crashing_rename, crashing_unlink,
+                                        crashing_list,           crashing_free};
+    struct error error = {0};
+    struct crashing_disk *self = calloc(1, sizeof *self);
+    self->base.ops = &ops;
+    self->writes_left = -1;
+    self->syncs_left = -1;
+    self->inner = posix_disk_new(root, &error);
+    cr_assert_not_null(self->inner, "%s", error.message);
+    return &self->base;
+}
+
+/* What is on the disk after the crash; each choice comes from the seed. */
+static inline void crashing_crash_file(struct crashing_disk *self, struct crashing_state *state, unsigned *seed) {
+    struct error error = {0};
+    struct buffer now = {0};
+    struct disk_file *file = self->inner->ops->open(self->inner, state->path, false, &error);
+    cr_assert_not_null(file, "%s", error.message);
+    crashing_read_all(file, &now);
+    size_t least = state->synced.size < now.size ? state->synced.size : now.size;
+    size_t most = state->synced.size < now.size ? now.size : state->synced.size;
+    size_t size = least + (size_t)rand_r(seed) % (most - least + 1);
+    uint8_t *mixed = calloc(1, size + 1);
+    for (size_t at = 0; at < size; at += CRASHING_SECTOR_BYTES) {
+        size_t length = size - at < CRASHING_SECTOR_BYTES ? size - at : CRASHING_SECTOR_BYTES;
+        const struct buffer *from = rand_r(seed) % 2 ? &now : &state->synced;
+        size_t have = at < from->size ? from->size - at : 0;
+        if (have > 0) {
+            memcpy(mixed + at, from->data + at, have < length ? have : length);
+        }
+    }
+    cr_assert(file->ops->truncate(file, 0, &error));
+    cr_assert(file->ops->write(file, 0, bytes_of(mixed, size), &error));
+    file->ops->close(file);
+    free(mixed);
+    buffer_free(&now);
+}
+
+/* The files must be closed. */
+static inline void crashing_disk_crash(struct disk *disk, unsigned *seed) {
+    struct crashing_disk *self = crashing_of(disk);
+    for (size_t i = 0; i < self->count; i++) {
+        struct error error;
+        if (!self->states[i].name_synced && rand_r(seed) % 2) {
+            self->inner->ops->unlink(self->inner, self->states[i].path, &error);
+        } else {
+            crashing_crash_file(self, &self->states[i], seed);
+        }
+    }
+}
+
+#endif

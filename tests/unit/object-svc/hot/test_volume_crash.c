@@ -1,0 +1,183 @@
+// rooms: object_hot
+#include "tests/unit/object-svc/hot/crashing_disk.h"
+#include "tests/unit/object-svc/hot/hot_fixture.h"
+
+enum { ROUNDS = 60, STEPS = 40, MAX_OBJECTS = 2000 };
+
+static struct hot_fixture fixture;
+static struct crashing_disk *disk;
+
+static void insert_disk(void) {
+    fixture.disk = crashing_disk_new(fixture.volumes);
+    disk = crashing_of(fixture.disk);
+}
+
+static void start(void) {
+    fixture_init(&fixture);
+    fixture.options.volume_bytes = 300000;
+    insert_disk();
+}
+
+static void end(void) {
+    fixture_end(&fixture);
+}
+
+TestSuite(volume_crash, .init = start, .fini = end, .timeout = 250);
+
+static uint64_t size_of(uint64_t number) {
+    return number * 7919 % 5 == 0 ? 70000 + number % 1000 : number * 131 % 9000;
+}
+
+/* What the caller was told. */
+static enum { UNKNOWN, COMMITTED, REMOVED } told[MAX_OBJECTS];
+
+static void commit_some(uint64_t *next, unsigned *seed) {
+    struct hot_appender *appender = fixture_appender(&fixture);
+    unsigned count = 1 + (unsigned)rand_r(seed) % 6;
+    for (unsigned i = 0; i < count; i++) {
+        fixture_append(appender, *next + i, size_of(*next + i));
+    }
+    /* Now and then the crash comes before the commit. */
+    if (rand_r(seed) % 5 != 0) {
+        fixture_commit(appender);
+        for (unsigned i = 0; i < count; i++) {
+            told[*next + i] = COMMITTED;
+        }
+    }
+    *next += count;
+    hot_appender_close(appender);
+}
+
+static void check_told(uint64_t next) {
+    for (uint64_t i = 0; i < next; i++) {
+        if (told[i] == COMMITTED) {
+            fixture_check_object(&fixture, i, size_of(i));
+        } else if (fixture_has(&fixture, i)) {
+            fixture_check_object(&fixture, i, size_of(i));
+        }
+    }
+}
+
+/* Power goes: unsynced bytes of the volumes in part, and the index back to an older state, since
+ * it is not synced either. */
+static void crash(unsigned *seed, const char *older_index) {
+    char now[128];
+    snprintf(now, sizeof now, "%s/now", fixture.root);
+    fixture_copy(fixture.index, now);
+    struct disk *kept = fixture.disk;
+    hot_store_close(fixture.store);
+    fixture.store = NULL;
+    crashing_disk_crash(kept, seed);
+    kept->ops->free(kept);
+    fixture_copy(rand_r(seed) % 2 ? older_index : now, fixture.index);
+    insert_disk();
+}
+
+Test(volume_crash, every_committed_object_survives_power_loss_at_any_time) {
+    char older[128];
+    unsigned seed = 11;
+    uint64_t next = 0;
+    snprintf(older, sizeof older, "%s/older", fixture.root);
+    for (int round = 0; round < ROUNDS; round++) {
+        fixture_now_us += 1000;
+        fixture_open(&fixture);
+        check_told(next);
+        fixture_copy(fixture.index, older);
+        unsigned steps = (unsigned)rand_r(&seed) % 8;
+        for (unsigned step = 0; step < steps && next + 8 < MAX_OBJECTS; step++) {
+            commit_some(&next, &seed);
+        }
+        crash(&seed, older);
+    }
+    fixture_open(&fixture);
+    check_told(next);
+    cr_assert_gt(next, 300);
+}
+
+/* Deletions of volumes are synced in the index, so an older index is not a state that power loss
+ * leaves; a copy of the newest one is. */
+Test(volume_crash, removals_and_deleted_volumes_survive_or_come_back_whole) {
+    unsigned seed = 5;
+    uint64_t next = 0;
+    char now[128];
+    snprintf(now, sizeof now, "%s/now", fixture.root);
+    for (int round = 0; round < 20; round++) {
+        fixture_open(&fixture);
+        check_told(next);
+        for (int step = 0; step < 6; step++) {
+            commit_some(&next, &seed);
+        }
+        for (uint64_t i = 0; i < next; i++) {
+            if (told[i] == COMMITTED && rand_r(&seed) % 3 == 0) {
+                fixture_remove(&fixture, i);
+                told[i] = REMOVED;
+            }
+        }
+        fixture_copy(fixture.index, now);
+        crash(&seed, now);
+    }
+    fixture_open(&fixture);
+    check_told(next);
+}
+
+Test(volume_crash, a_full_disk_loses_the_batch_says_so_and_goes_on_once_there_is_room) {
+    fixture.options.volume_bytes = 64 << 20; /* a full volume would commit by itself */
+    for (int writes = 0; writes < 12; writes++) {
+        struct error error = {0};
+        uint64_t base = (uint64_t)writes * 100;
+        fixture_open(&fixture);
+        fixture_store(&fixture, base, 2, 5000);
+        struct hot_appender *appender = fixture_appender(&fixture);
+        disk->writes_left = writes;
+        bool ok = true;
+        for (uint64_t i = 2; i < 6 && ok; i++) {
+            ok = fixture_try_append(appender, base + i, 60000, 20000, &error);
+        }
+        if (!ok) {
+            cr_assert_str_eq(error.reason, "DISK_FULL");
+            cr_assert_not(fixture_try_append(appender, base + 9, 10, 10, &error));
+        }
+        cr_assert_not(hot_appender_commit(appender, &error), "with %d writes", writes);
+        cr_assert_eq(error.code, ERROR_RESOURCE_EXHAUSTED);
+        cr_assert_not(fixture_has(&fixture, base + 2));
+        disk->writes_left = -1;
+        cr_assert(hot_appender_commit(appender, &error));
+        fixture_append(appender, base + 7, 60000);
+        fixture_commit(appender);
+        hot_appender_close(appender);
+        for (int round = 0; round < 2; round++) {
+            fixture_check_object(&fixture, base, 5000);
+            fixture_check_object(&fixture, base + 7, 60000);
+            hot_store_close(fixture.store);
+            fixture_open(&fixture);
+        }
+        hot_store_close(fixture.store);
+        fixture.store = NULL;
+    }
+}
+
+Test(volume_crash, after_a_failed_flush_the_store_is_read_only_until_it_is_opened_again) {
+    struct error error = {0};
+    fixture_open(&fixture);
+    fixture_store(&fixture, 0, 2, 5000);
+    struct hot_appender *appender = fixture_appender(&fixture);
+    fixture_append(appender, 2, 5000);
+    disk->syncs_left = 0;
+    cr_assert_not(hot_appender_commit(appender, &error));
+    cr_assert_str_eq(error.reason, "IO_ERROR");
+    disk->syncs_left = -1;
+    cr_assert_not(fixture_try_append(appender, 3, 10, 10, &error));
+    cr_assert_eq(error.code, ERROR_UNAVAILABLE);
+    cr_assert_str_eq(error.reason, "HOT_STORE_READ_ONLY");
+    cr_assert_not(hot_appender_commit(appender, &error));
+    struct uuid id = fixture_payload_id(0);
+    cr_assert_not(hot_store_remove(fixture.store, &id, 1, &error));
+    cr_assert_not(hot_store_note_cold_copy(fixture.store, &id, true, &error));
+    fixture_check_object(&fixture, 0, 5000);
+    hot_appender_close(appender);
+    hot_store_close(fixture.store);
+    fixture_open(&fixture);
+    fixture_check_object(&fixture, 1, 5000);
+    fixture_store(&fixture, 4, 1, 5000);
+    fixture_check_object(&fixture, 4, 5000);
+}

@@ -1,0 +1,168 @@
+// rooms: object_ingest object_hot object_cold
+#include "object-svc/ingest/ingest_core.h"
+#include "tests/unit/object-svc/object_rig.h"
+
+static struct rig rig;
+static struct ingest_core *core;
+static unsigned progress_calls;
+static uint8_t large[10 * RIG_CHUNK_BYTES + 7];
+
+static void count_progress(void *self) {
+    (void)self;
+    progress_calls++;
+}
+
+static void set_up(void) {
+    struct error error = {0};
+    rig_set_up(&rig);
+    for (size_t i = 0; i < sizeof large; i++) {
+        large[i] = (uint8_t)(i * 31 + i / 251);
+    }
+    struct ingest_ports ports = {
+        .hot = rig.hot,
+        .source = rig_source(&rig),
+        .sink = rig_sink(&rig),
+        .clock = &rig.clock,
+        .progress = count_progress,
+    };
+    core = ingest_core_new(&ports, &error);
+    cr_assert_not_null(core, "%s", error.message);
+}
+
+static void tear_down(void) {
+    ingest_core_free(core);
+    rig_tear_down(&rig);
+}
+
+TestSuite(ingest_core, .init = set_up, .fini = tear_down);
+
+static void check_stored(const struct rig_payload *payload) {
+    struct error error = {0};
+    struct hot_reader *reader = hot_store_open_object(rig.hot, &payload->id, &error);
+    cr_assert_not_null(reader, "%s", error.message);
+    uint8_t *back = malloc(payload->data.size + 1);
+    cr_assert_eq(hot_reader_read(reader, 0, back, payload->data.size + 1, &error), (int64_t)payload->data.size);
+    cr_assert_eq(memcmp(back, payload->data.data, payload->data.size), 0);
+    free(back);
+    hot_reader_close(reader);
+}
+
+Test(ingest_core, a_batch_is_pulled_once_stored_and_reported) {
+    struct rig_payload *small = rig_spool(&rig, bytes_of_string("hello"));
+    struct rig_payload *big = rig_spool(&rig, bytes_of(large, sizeof large));
+    struct rig_payload *empty = rig_spool(&rig, bytes_of("", 0));
+    struct ingest_item items[] = {{.provenance = rig_provenance(small, "a")},
+                                  {.provenance = rig_provenance(big, "b")},
+                                  {.provenance = rig_provenance(empty, "c")}};
+    ingest_core_run(core, items, 3);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(items[i].outcome, INGEST_STORED, "%s", items[i].error.message);
+        check_stored(&rig.payloads[i]);
+    }
+    cr_assert_eq(rig.pulls, 1);
+    cr_assert_eq(rig.reports, 3);
+    cr_assert(progress_calls > 10, "long batches keep their deliveries alive");
+}
+
+Test(ingest_core, a_redelivery_is_reported_again_without_a_pull) {
+    struct rig_payload *payload = rig_spool(&rig, bytes_of_string("hello"));
+    struct ingest_item item = {.provenance = rig_provenance(payload, "a")};
+    ingest_core_run(core, &item, 1);
+    payload->released = true;
+    struct ingest_item again = {.provenance = rig_provenance(payload, "a")};
+    ingest_core_run(core, &again, 1);
+    cr_assert_eq(again.outcome, INGEST_STORED);
+    cr_assert_eq(rig.pulls, 1);
+    cr_assert_eq(rig.reports, 2);
+}
+
+Test(ingest_core, the_same_payload_twice_in_a_batch_is_stored_once) {
+    struct rig_payload *payload = rig_spool(&rig, bytes_of_string("hello"));
+    struct ingest_item items[] = {{.provenance = rig_provenance(payload, "a")},
+                                  {.provenance = rig_provenance(payload, "a")}};
+    ingest_core_run(core, items, 2);
+    cr_assert_eq(items[0].outcome, INGEST_STORED);
+    cr_assert_eq(items[1].outcome, INGEST_OBSOLETE);
+    cr_assert_eq(rig.reports, 1);
+}
+
+Test(ingest_core, nothing_is_done_before_the_report_is_accepted) {
+    struct rig_payload *payload = rig_spool(&rig, bytes_of_string("hello"));
+    struct ingest_item item = {.provenance = rig_provenance(payload, "a")};
+    rig.sink_fails = true;
+    ingest_core_run(core, &item, 1);
+    cr_assert_eq(item.outcome, INGEST_RETRY);
+    cr_assert_eq(item.error.code, ERROR_UNAVAILABLE);
+    rig.sink_fails = false;
+    ingest_core_run(core, &item, 1);
+    cr_assert_eq(item.outcome, INGEST_STORED);
+}
+
+Test(ingest_core, an_obsolete_copy_is_dropped) {
+    struct rig_payload *payload = rig_spool(&rig, bytes_of_string("hello"));
+    struct ingest_item item = {.provenance = rig_provenance(payload, "a")};
+    rig.verdict = REPORT_OBSOLETE;
+    ingest_core_run(core, &item, 1);
+    cr_assert_eq(item.outcome, INGEST_OBSOLETE);
+    cr_assert_not(rig_has_hot(&rig, &payload->id));
+}
+
+Test(ingest_core, a_rejected_copy_is_dropped_and_tried_again) {
+    struct rig_payload *payload = rig_spool(&rig, bytes_of_string("hello"));
+    struct ingest_item item = {.provenance = rig_provenance(payload, "a")};
+    rig.verdict = REPORT_REJECTED;
+    ingest_core_run(core, &item, 1);
+    cr_assert_eq(item.outcome, INGEST_RETRY);
+    cr_assert_not(rig_has_hot(&rig, &payload->id));
+}
+
+Test(ingest_core, a_released_payload_is_no_failure) {
+    struct rig_payload *payload = rig_spool(&rig, bytes_of_string("hello"));
+    payload->released = true;
+    struct ingest_item item = {.provenance = rig_provenance(payload, "a")};
+    ingest_core_run(core, &item, 1);
+    cr_assert_eq(item.outcome, INGEST_OBSOLETE);
+    cr_assert_eq(rig.reports, 0);
+}
+
+Test(ingest_core, a_bad_payload_does_not_hold_up_its_neighbours) {
+    struct rig_payload *good = rig_spool(&rig, bytes_of_string("hello"));
+    struct rig_payload *corrupt = rig_spool(&rig, bytes_of(large, sizeof large));
+    corrupt->corrupt = true;
+    struct rig_payload *other = rig_spool(&rig, bytes_of_string("not what was announced"));
+    other->crc32c ^= 1;
+    struct rig_payload *after = rig_spool(&rig, bytes_of(large, 5000));
+    struct ingest_item items[] = {{.provenance = rig_provenance(good, "a")},
+                                  {.provenance = rig_provenance(corrupt, "b")},
+                                  {.provenance = rig_provenance(other, "c")},
+                                  {.provenance = rig_provenance(after, "d")}};
+    ingest_core_run(core, items, 4);
+    cr_assert_eq(items[0].outcome, INGEST_STORED);
+    cr_assert_eq(items[1].outcome, INGEST_RETRY);
+    cr_assert_eq(items[1].error.code, ERROR_DATA_LOSS);
+    cr_assert_eq(items[2].outcome, INGEST_RETRY);
+    cr_assert_eq(items[3].outcome, INGEST_STORED);
+    check_stored(after);
+    cr_assert_not(rig_has_hot(&rig, &corrupt->id));
+    cr_assert_not(rig_has_hot(&rig, &other->id));
+}
+
+Test(ingest_core, a_pull_that_breaks_keeps_what_came_whole) {
+    struct rig_payload *first = rig_spool(&rig, bytes_of_string("hello"));
+    struct rig_payload *cut = rig_spool(&rig, bytes_of(large, sizeof large));
+    cut->cut = true;
+    struct rig_payload *never = rig_spool(&rig, bytes_of_string("late"));
+    struct ingest_item items[] = {{.provenance = rig_provenance(first, "a")},
+                                  {.provenance = rig_provenance(cut, "b")},
+                                  {.provenance = rig_provenance(never, "c")}};
+    ingest_core_run(core, items, 3);
+    cr_assert_eq(items[0].outcome, INGEST_STORED);
+    cr_assert_eq(items[1].outcome, INGEST_RETRY);
+    cr_assert_eq(items[2].outcome, INGEST_RETRY);
+    cut->cut = false;
+    ingest_core_run(core, items, 3);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(items[i].outcome, INGEST_STORED);
+    }
+    check_stored(cut);
+}
