@@ -37,7 +37,8 @@ struct fake_services {
     struct rpc_server *server;
     char address[32];
 
-    pthread_mutex_t lock; /* all below */
+    pthread_mutex_t lock;   /* all below */
+    pthread_cond_t changed; /* stalled was set */
     struct buffer buckets[FAKE_MOST];
     unsigned bucket_count;
     struct fake_version versions[FAKE_MOST]; /* revision r is versions[r - 1] */
@@ -50,6 +51,7 @@ struct fake_services {
     struct error fail_error;
     int64_t fail_upload_at;      /* the upload breaks (UNAVAILABLE) once at this byte; -1: never */
     int64_t break_read_at;       /* the read breaks (UNAVAILABLE) once at this byte; -1: never */
+    int64_t stall_read_at;       /* the read sends nothing from this byte on; -1: never */
     bool corrupt_chunk;          /* the next chunk has a wrong byte */
     bool corrupt_object;         /* and its CRC32C is of the wrong byte */
     bool short_object;           /* the last byte is missing */
@@ -64,6 +66,7 @@ struct fake_services {
     unsigned attempts; /* calls of fail_path */
     unsigned inline_puts, uploads;
     int64_t bytes_uploaded;
+    bool stalled;
     int64_t watch_starts[FAKE_MOST];
     unsigned watch_count;
 };
@@ -524,7 +527,12 @@ static bool fake_send_object(struct fake_services *fake, struct rpc_stream *stre
         fake->break_read_at = breaks ? -1 : fake->break_read_at;
         fake->corrupt_chunk = corrupt ? false : fake->corrupt_chunk;
         bool whole_corrupt = fake->corrupt_object;
+        bool stalls = fake->stall_read_at >= 0 && at >= fake->stall_read_at;
+        fake->stalled |= stalls;
+        pthread_cond_broadcast(&fake->changed);
         pthread_mutex_unlock(&fake->lock);
+        while (stalls && rpc_stream_wait(stream, 60000)) {
+        }
         if (breaks) {
             return error_set(error, ERROR_UNAVAILABLE, "DRAINING", "the read is broken on purpose");
         }
@@ -676,8 +684,9 @@ static inline struct fake_services *fake_services_start(void) {
         {"/waybill.v1.AdminService/GetStatus", fake_get_status},
     };
     struct fake_services *fake = calloc(1, sizeof *fake);
-    fake->fail_upload_at = fake->break_read_at = -1;
+    fake->fail_upload_at = fake->break_read_at = fake->stall_read_at = -1;
     pthread_mutex_init(&fake->lock, NULL);
+    pthread_cond_init(&fake->changed, NULL);
     fake->server = rpc_server_new(&options);
     for (size_t i = 0; i < sizeof unary / sizeof unary[0]; i++) {
         rpc_server_add_unary(fake->server, unary[i].path, RPC_BLOCKING, unary[i].handler, fake);
@@ -699,6 +708,7 @@ static inline void fake_services_stop(struct fake_services *fake) {
         buffer_free(&fake->versions[i].record);
         buffer_free(&fake->versions[i].payload);
     }
+    pthread_cond_destroy(&fake->changed);
     pthread_mutex_destroy(&fake->lock);
     free(fake);
 }
