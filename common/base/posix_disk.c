@@ -19,6 +19,7 @@ struct posix_disk {
 struct posix_file {
     struct disk_file base;
     int descriptor;
+    char path[]; /* for the words of errors */
 };
 
 enum { FILE_MODE = 0640, DIRECTORY_MODE = 0750, PATH_MAX_BYTES = 4096 };
@@ -31,17 +32,24 @@ static int descriptor_of(const struct disk_file *file) {
     return ((const struct posix_file *)file)->descriptor;
 }
 
+static const char *path_of(const struct disk_file *file) {
+    return ((const struct posix_file *)file)->path;
+}
+
 static struct disk_file *posix_open(struct disk *disk, const char *path, bool create, struct error *error) {
     int descriptor = openat(root_of(disk), path, O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), FILE_MODE);
     if (descriptor < 0) {
         error_set_errno(error, errno, "opening %s", path);
         return NULL;
     }
-    struct posix_file *file = malloc(sizeof *file);
+    size_t path_bytes = strlen(path) + 1;
+    struct posix_file *file = malloc(sizeof *file + path_bytes);
     if (file == NULL) {
         abort();
     }
-    *file = (struct posix_file){{disk->ops}, descriptor};
+    file->base.ops = disk->ops;
+    file->descriptor = descriptor;
+    memcpy(file->path, path, path_bytes);
     return &file->base;
 }
 
@@ -57,7 +65,7 @@ static bool posix_write(struct disk_file *file, uint64_t offset, struct bytes da
             continue;
         }
         if (written <= 0) {
-            return error_set_errno(error, written == 0 ? EIO : errno, "writing");
+            return error_set_errno(error, written == 0 ? EIO : errno, "writing %s", path_of(file));
         }
         data.data += written;
         data.size -= (size_t)written;
@@ -74,7 +82,7 @@ static int64_t posix_read(struct disk_file *file, uint64_t offset, void *out, si
             continue;
         }
         if (got < 0) {
-            error_set_errno(error, errno, "reading");
+            error_set_errno(error, errno, "reading %s", path_of(file));
             return -1;
         }
         if (got == 0) {
@@ -86,7 +94,7 @@ static int64_t posix_read(struct disk_file *file, uint64_t offset, void *out, si
 }
 
 static bool posix_sync(struct disk_file *file, struct error *error) {
-    return fdatasync(descriptor_of(file)) == 0 || error_set_errno(error, errno, "flushing");
+    return fdatasync(descriptor_of(file)) == 0 || error_set_errno(error, errno, "flushing %s", path_of(file));
 }
 
 static bool posix_allocate(struct disk_file *file, uint64_t offset, uint64_t size, struct error *error) {
@@ -94,28 +102,44 @@ static bool posix_allocate(struct disk_file *file, uint64_t offset, uint64_t siz
     do {
         result = posix_fallocate(descriptor_of(file), (off_t)offset, (off_t)size);
     } while (result == EINTR);
-    return result == 0 || error_set_errno(error, result, "reserving space");
+    return result == 0 || error_set_errno(error, result, "reserving space for %s", path_of(file));
 }
 
 static bool posix_truncate(struct disk_file *file, uint64_t size, struct error *error) {
-    return ftruncate(descriptor_of(file), (off_t)size) == 0 || error_set_errno(error, errno, "truncating");
+    return ftruncate(descriptor_of(file), (off_t)size) == 0 ||
+           error_set_errno(error, errno, "truncating %s", path_of(file));
 }
 
 static bool posix_size(struct disk_file *file, uint64_t *size, struct error *error) {
     struct stat status;
     if (fstat(descriptor_of(file), &status) != 0) {
-        return error_set_errno(error, errno, "reading a file's size");
+        return error_set_errno(error, errno, "reading the size of %s", path_of(file));
     }
     *size = (uint64_t)status.st_size;
     return true;
 }
 
-/* One that exists is fine. */
-static bool make_one(int root, const char *path, struct error *error) {
-    if (mkdirat(root, path, DIRECTORY_MODE) != 0 && errno != EEXIST) {
-        return error_set_errno(error, errno, "making directory %s", path);
+static bool sync_directory_at(int root, const char *path, struct error *error) {
+    int descriptor = openat(root, path[0] == '\0' ? "." : path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0) {
+        return error_set_errno(error, errno, "opening directory %s", path);
     }
-    return true;
+    bool good = fsync(descriptor) == 0 || error_set_errno(error, errno, "flushing directory %s", path);
+    close(descriptor);
+    return good;
+}
+
+/* One that exists is fine. A new one's name is made durable, so that what is synced in it lasts. */
+static bool make_one(int root, const char *path, struct error *error) {
+    if (mkdirat(root, path, DIRECTORY_MODE) != 0) {
+        return errno == EEXIST || error_set_errno(error, errno, "making directory %s", path);
+    }
+    char above[PATH_MAX_BYTES];
+    const char *slash = strrchr(path, '/');
+    size_t size = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
+    memcpy(above, path, size);
+    above[size] = '\0';
+    return sync_directory_at(root, above, error);
 }
 
 static bool make_path(int root, const char *path, struct error *error) {
@@ -141,13 +165,7 @@ static bool posix_make_directory(struct disk *disk, const char *path, struct err
 }
 
 static bool posix_sync_directory(struct disk *disk, const char *path, struct error *error) {
-    int descriptor = openat(root_of(disk), path[0] == '\0' ? "." : path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (descriptor < 0) {
-        return error_set_errno(error, errno, "opening directory %s", path);
-    }
-    bool good = fsync(descriptor) == 0 || error_set_errno(error, errno, "flushing directory %s", path);
-    close(descriptor);
-    return good;
+    return sync_directory_at(root_of(disk), path, error);
 }
 
 static bool posix_rename(struct disk *disk, const char *from, const char *to, struct error *error) {

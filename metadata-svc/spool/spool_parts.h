@@ -1,26 +1,42 @@
-/* What the files of the spool share: payload_spool.c (uploads, reading, release),
- * spool_segments.c (segment files), spool_recovery.c (opening). */
+/* What the files of the spool share: payload_table.c (what is known of payloads),
+ * spool_segments.c (segment files), spool_log.c (append and flush), spool_recovery.c (opening),
+ * payload_upload.c and payload_spool.c (the calls).
+ *
+ * Three locks, taken in this order:
+ *   append_lock  held while frames are written and a segment is begun. As frames are written
+ *                one after the other, a crash leaves no gap before a flushed one.
+ *   lock         the tables and figures; never held during I/O.
+ *   files_lock   opening and closing segment files. */
 #ifndef WAYBILL_SPOOL_SPOOL_PARTS_H
 #define WAYBILL_SPOOL_SPOOL_PARTS_H
 
 #include <pthread.h>
+#include <stdlib.h>
 
 /* uthash aborts when memory is gone, as our own allocations do. */
 #define uthash_fatal(message) abort()
-#include <stdlib.h>
 #include <uthash.h>
 
 #include "metadata-svc/spool/payload_spool.h"
 #include "metadata-svc/spool/spool_format.h"
 
-/* One segment file in use. Freed to the list of spares when nothing needs it. */
+enum { SEGMENT_NAME_BYTES = 32 };
+
+/* One segment file. Number, salt and bytes change only when it is begun anew, which needs that
+ * nobody uses it. */
 struct segment {
-    uint64_t number;
-    struct disk_file *file;
-    uint64_t end;         /* where the next frame goes */
-    unsigned uses;        /* payloads with bytes here, readers, the appender, a flush */
+    struct spool_segment_header header;
+    struct segment *next; /* in spool->segments, or in spool->free_segments */
+    unsigned uses;        /* payloads with frames here, the appender, a flush, the recovery */
+    uint64_t end;         /* where the next frame may stand; changes under append_lock and lock */
     bool dirty;           /* written to since the last flush began */
-    struct segment *next; /* in spool->segments */
+    uint64_t flushing;    /* the end that the flush under way makes durable */
+    uint64_t durable;     /* the end that is durable */
+    bool held;            /* kept open, from its begin until it is sealed and flushed: a flush must see the
+                             errors of writes to the same open file */
+
+    struct disk_file *file; /* NULL while closed; files_lock */
+    unsigned file_users;    /* files_lock */
 };
 
 /* A run of payload bytes: one DATA frame. */
@@ -35,60 +51,122 @@ struct extent {
 struct payload {
     UT_hash_handle hh;
     struct uuid id;
+    uint64_t upload;
     char *bucket;
     char *key;
-    struct extent *extents;
+    int64_t create_unix_us;
+    struct extent *extents; /* in order; they no longer change once it is complete */
     size_t extent_count;
     size_t extent_capacity;
-    struct segment **segments; /* each that has bytes of it, once */
+    struct segment **segments; /* each that has a frame of it, once */
     size_t segment_count;
     uint64_t size_bytes;
+    uint64_t spooled_bytes; /* of its extents */
     uint32_t crc32c;
-    bool complete;
+    bool complete; /* finished and durable */
+    bool damaged;
     unsigned uses; /* readers, and one for being in the table */
 };
 
 struct payload_spool {
     struct disk *disk;
-    struct payload_spool_options options;
+    struct payload_spool_options options; /* with the defaults filled in */
+    const struct clock *clock;
 
-    pthread_mutex_t append_lock; /* held while frames are written; taken before `lock` */
+    pthread_mutex_t append_lock;
+    struct buffer scratch; /* headers and small data on their way to the disk; append_lock */
 
-    pthread_mutex_t lock; /* all below */
+    pthread_mutex_t lock; /* all down to files_lock */
     pthread_cond_t flushed;
     struct payload *payloads;
-    struct segment *segments;
-    struct segment *active; /* the one that is appended to; changed under both locks */
-    uint64_t *spares;       /* numbers of the files `spare-<n>` */
-    size_t spare_count;
-    size_t file_count; /* segments and spares */
+    struct segment *segments;      /* in use; the newest first */
+    struct segment *free_segments; /* files to be begun anew */
+    struct segment *active;        /* the one that is appended to; changed under append_lock too */
+    uint64_t segment_count;
+    uint64_t free_count;
+    uint64_t file_bytes; /* of all segment files */
     uint64_t last_number;
+    uint64_t next_upload;
     uint64_t live_bytes;
     uint64_t live_payloads;
     uint64_t appended; /* bytes ever appended; a position in the log */
     uint64_t durable;  /* the position up to which it is flushed */
     bool flushing;
     bool failed;
+
+    pthread_mutex_t files_lock;
+    unsigned open_files;
 };
 
-/* ---- spool_segments.c; called with the lock held unless said otherwise ---- */
+/* realloc that aborts when memory is gone. */
+void *spool_grow(void *array, size_t count, size_t item_bytes);
 
-/* Makes sure that a frame with at least some data fits into the active segment; called with
- * the append lock held, takes the other. SPOOL_FULL, or the disk's error. */
-bool segments_make_room(struct payload_spool *spool, uint64_t data_bytes, struct error *error);
-/* Drops one use; the last one makes the file a spare. */
-void segment_unuse(struct payload_spool *spool, struct segment *segment);
-bool segment_is_full(const struct payload_spool *spool, const struct segment *segment, uint64_t data_bytes);
-void segment_file_name(uint64_t number, bool spare, char name[32]);
-bool spool_set_full(const struct payload_spool *spool, struct error *error);
-
-/* ---- payload_spool.c; called with the lock held ---- */
+/* ---- payload_table.c; called with the lock held ---- */
 
 struct payload *payload_find(struct payload_spool *spool, const struct uuid *id);
-struct payload *payload_add(struct payload_spool *spool, const struct uuid *id, const char *bucket, const char *key);
-void payload_add_extent(struct payload *payload, const struct extent *extent);
+struct payload *payload_add(struct payload_spool *spool, const struct uuid *id, uint64_t upload);
+void payload_name(struct payload *payload, struct bytes bucket, struct bytes key, int64_t create_unix_us);
+/* A frame of it stands in the segment. */
+void payload_use_segment(struct payload *payload, struct segment *segment);
+void payload_add_extent(struct payload_spool *spool, struct payload *payload, const struct extent *extent);
 /* Takes it out of the table; its memory and segments go with the last reader. */
 void payload_remove(struct payload_spool *spool, struct payload *payload);
+void payload_unuse(struct payload_spool *spool, struct payload *payload);
+void payload_describe(const struct payload *payload, struct payload_info *info);
+/* Without payloads and segments; for close. */
+void payload_table_free(struct payload_spool *spool);
+
+/* ---- spool_segments.c ---- */
+
+void segment_file_name(uint64_t number, char name[SEGMENT_NAME_BYTES]);
+bool segment_parse_name(const char *name, uint64_t *number);
+/* The open file, until given back; NULL and the error where it cannot be opened. No lock held. */
+struct disk_file *segment_file_take(struct payload_spool *spool, struct segment *segment, struct error *error);
+void segment_file_give(struct payload_spool *spool, struct segment *segment);
+void segment_file_close(struct payload_spool *spool, struct segment *segment);
+/* Drops one use; the last one makes the segment free. With the lock held. */
+void segment_unuse(struct payload_spool *spool, struct segment *segment);
+/* Makes the next segment the active one; with append_lock held. SPOOL_FULL, or the disk's error. */
+bool segments_advance(struct payload_spool *spool, struct error *error);
+/* Whether an append may find room; with the lock held. */
+bool segments_have_room(const struct payload_spool *spool);
+bool spool_set_full(const struct payload_spool *spool, struct error *error);
+
+/* ---- spool_log.c ---- */
+
+/* What one upload has to write. */
+struct spool_entry {
+    struct payload *payload;
+    struct bytes names; /* empty: begun already */
+    struct bytes data;  /* empty: none */
+    uint32_t data_crc32c;
+    uint64_t payload_offset;
+    bool end;
+    uint64_t size_bytes; /* with end: of the whole payload */
+    uint32_t crc32c;
+};
+
+/* What of it was written. */
+struct spool_written {
+    bool names;
+    size_t data_bytes;
+    bool end;
+    uint64_t position; /* of its end in the log, for spool_flush */
+};
+
+/* Writes as much as fits into one segment, at least something. No lock held. */
+bool spool_append(struct payload_spool *spool, const struct spool_entry *entry, struct spool_written *written,
+                  struct error *error);
+/* Waits until the log is durable up to the position. No lock held. */
+bool spool_flush(struct payload_spool *spool, uint64_t position, struct error *error);
+/* Flushes when much is not yet durable. No lock held. */
+bool spool_bound_dirty(struct payload_spool *spool, struct error *error);
+/* Ends a segment with a SEAL frame; with append_lock held, or alone. */
+bool spool_seal(struct payload_spool *spool, struct segment *segment, struct error *error);
+/* Remembers that the disk failed, and turns the error into SPOOL_READ_ONLY; returns false. No
+ * lock held. */
+bool spool_fail(struct payload_spool *spool, struct error *error);
+bool spool_set_read_only(struct error *error);
 
 /* ---- spool_recovery.c ---- */
 

@@ -1,7 +1,12 @@
 #include "metadata-svc/spool/spool_reconcile.h"
 
+#include <string.h>
+
 #include "common/base/log.h"
+#include "metadata-svc/store/layout.h"
 #include "metadata-svc/store/record_store.h"
+
+enum { LOSSES_LOGGED = 16 }; /* payloads; of more only the number */
 
 struct reconciliation {
     struct payload_spool *spool;
@@ -9,7 +14,10 @@ struct reconciliation {
     struct error *error;
     bool good;
     int64_t released;
+    int64_t lost;
 };
+
+/* ---- what the spool has ---- */
 
 static void check_payload(void *context, const struct payload_info *info) {
     struct reconciliation *state = context;
@@ -22,8 +30,9 @@ static void check_payload(void *context, const struct payload_info *info) {
     arena_init(&arena);
     state->good =
         record_store_get_payload(kv_lookup_of(state->kv), &info->payload_id, &arena, &entry, &found, state->error);
-    bool wanted = found && entry.place == PAYLOAD_SPOOLED && (uint64_t)entry.size == info->size_bytes &&
-                  entry.crc32c == info->crc32c;
+    /* One that is damaged stays while it is wanted: whole parts of it can be saved. */
+    bool same = info->damaged || ((uint64_t)entry.size == info->size_bytes && entry.crc32c == info->crc32c);
+    bool wanted = found && entry.place == PAYLOAD_SPOOLED && same;
     if (state->good && !wanted) {
         payload_spool_release(state->spool, &info->payload_id);
         state->released++;
@@ -31,11 +40,61 @@ static void check_payload(void *context, const struct payload_info *info) {
     arena_free(&arena);
 }
 
+/* ---- what the records want ---- */
+
+static void report_loss(struct reconciliation *state, const struct uuid *id, const struct payload_entry *entry) {
+    char text[UUID_TEXT_BYTES];
+    uuid_print(id, text);
+    if (state->lost++ < LOSSES_LOGGED) {
+        log_error("spooled_payload_lost", LOG_STR("payload_id", text), LOG_STR("bucket", entry->bucket),
+                  LOG_STR("key", entry->key), LOG_INT("version", entry->version),
+                  LOG_STR("hint", "the disk lost bytes that were flushed; write the record again"));
+    }
+}
+
+static bool check_entry(struct reconciliation *state, const struct uuid *id, struct arena *arena) {
+    struct payload_entry entry;
+    struct payload_info info;
+    struct error absent = {0};
+    bool found;
+    if (!record_store_get_payload(kv_lookup_of(state->kv), id, arena, &entry, &found, state->error)) {
+        return false;
+    }
+    if (found && entry.place == PAYLOAD_SPOOLED &&
+        (!payload_spool_stat(state->spool, id, &info, &absent) || info.damaged)) {
+        report_loss(state, id, &entry);
+    }
+    return true;
+}
+
+static bool check_entries(struct reconciliation *state) {
+    const uint8_t prefix = LAYOUT_PAYLOAD_PREFIX;
+    const struct kv_ops *ops = state->kv->ops;
+    struct kv_cursor *cursor = ops->cursor_open(state->kv);
+    bool good = true;
+    for (ops->cursor_seek(cursor, bytes_of(&prefix, 1)); good && ops->cursor_valid(cursor); ops->cursor_next(cursor)) {
+        struct bytes key = ops->cursor_key(cursor);
+        struct uuid id;
+        if (key.size != 1 + sizeof id.raw || key.data[0] != prefix) {
+            break;
+        }
+        memcpy(id.raw, key.data + 1, sizeof id.raw);
+        struct arena arena;
+        arena_init(&arena);
+        good = check_entry(state, &id, &arena);
+        arena_free(&arena);
+    }
+    good = good && ops->cursor_check(cursor, state->error);
+    ops->cursor_close(cursor);
+    return good;
+}
+
 bool spool_reconcile(struct payload_spool *spool, struct kv *kv, struct error *error) {
     struct reconciliation state = {.spool = spool, .kv = kv, .error = error, .good = true};
     payload_spool_each(spool, check_payload, &state);
-    if (state.released > 0) {
-        log_info("spool_reconciled", LOG_INT("released", state.released));
+    bool good = state.good && check_entries(&state);
+    if (state.released > 0 || state.lost > 0) {
+        log_info("spool_reconciled", LOG_INT("released", state.released), LOG_INT("lost", state.lost));
     }
-    return state.good;
+    return good;
 }

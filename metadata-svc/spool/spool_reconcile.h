@@ -1,5 +1,6 @@
 /* At start: what the spool holds against what the records want. A crash may leave a payload
- * whose commit never came, or whose release was not written down; both are released here. */
+ * whose commit never came, or whose release was not written down; both are released here. A
+ * payload that a record wants and the spool lost is logged: pulling it will fail. */
 #ifndef WAYBILL_SPOOL_SPOOL_RECONCILE_H
 #define WAYBILL_SPOOL_SPOOL_RECONCILE_H
 

@@ -1,43 +1,57 @@
-/* Opening the spool: segments are read in the order of their numbers, frame header by frame
- * header. In the last one, where a crash may have torn what was never flushed, the data is
- * verified too; it ends at the first frame that is not whole. Nothing is appended to an old
- * segment, so a torn tail is never written behind. */
+/* Opening the spool. Segments are read in the order of their numbers, frame header by frame
+ * header; where no frame stands that should, the next one is searched for, so that damage costs
+ * only what it touches. Frames say what was durable when they were made: what is missing before
+ * that place is damage, what is missing behind it is the tail that a crash tore, where data is
+ * verified too. Nothing is appended to an old segment: it is sealed where it ends. */
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "common/base/log.h"
 #include "common/checksum/crc32c.h"
 #include "metadata-svc/spool/spool_parts.h"
+#include "metadata-svc/spool/spool_scan.h"
 
-enum { NAMES_MAX_BYTES = 2048 };
+enum { DAMAGES_LOGGED = 16 }; /* places; of more only the number */
 
-struct numbers {
-    uint64_t *list;
+/* A place in the log. */
+struct log_place {
+    uint64_t number; /* of the segment */
+    uint64_t at;
+};
+
+struct recovery {
+    struct payload_spool *spool;
+    uint64_t *numbers; /* of the files */
     size_t count;
+    struct log_place durable; /* all before it was durable once */
+    struct log_place *holes;
+    size_t hole_count;
+    size_t damages; /* holes before `durable` */
+    size_t partial; /* payloads with an end and without some of their bytes: never acked, or released
+                       and in part begun anew, or damaged; the records know */
 };
 
-struct names {
-    struct numbers segments;
-    struct numbers spares;
-};
-
-static void add_number(struct numbers *numbers, uint64_t number) {
-    numbers->list = realloc(numbers->list, (numbers->count + 1) * sizeof *numbers->list);
-    if (numbers->list == NULL) {
-        abort();
-    }
-    numbers->list[numbers->count++] = number;
+static bool is_before(struct log_place a, struct log_place b) {
+    return a.number < b.number || (a.number == b.number && a.at < b.at);
 }
 
+static void add_hole(struct recovery *recovery, const struct segment *segment, uint64_t at) {
+    recovery->holes = spool_grow(recovery->holes, recovery->hole_count + 1, sizeof *recovery->holes);
+    recovery->holes[recovery->hole_count++] = (struct log_place){segment->header.number, at};
+}
+
+static uint64_t larger(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
+}
+
+/* ---- files ---- */
+
 static bool take_name(void *context, const char *name) {
-    struct names *names = context;
+    struct recovery *recovery = context;
     uint64_t number;
-    int used = 0;
-    if (sscanf(name, "segment-%16" SCNx64 "%n", &number, &used) == 1 && name[used] == '\0') {
-        add_number(&names->segments, number);
-    } else if (sscanf(name, "spare-%16" SCNx64 "%n", &number, &used) == 1 && name[used] == '\0') {
-        add_number(&names->spares, number);
+    if (segment_parse_name(name, &number)) {
+        recovery->numbers = spool_grow(recovery->numbers, recovery->count + 1, sizeof *recovery->numbers);
+        recovery->numbers[recovery->count++] = number;
     }
     return true;
 }
@@ -48,146 +62,212 @@ static int compare_numbers(const void *a, const void *b) {
     return left < right ? -1 : left > right;
 }
 
-/* ---- frames ---- */
-
-static void take_begin(struct payload_spool *spool, const struct spool_frame *frame, const char *names) {
-    struct payload *old = payload_find(spool, &frame->payload_id);
-    if (old != NULL) {
-        payload_remove(spool, old); /* an upload that broke off and was begun again */
-    }
-    payload_add(spool, &frame->payload_id, names, names + strlen(names) + 1);
-}
-
-static void take_data(struct payload_spool *spool, struct segment *segment, const struct spool_frame *frame,
-                      uint64_t data_at) {
-    struct payload *payload = payload_find(spool, &frame->payload_id);
-    if (payload == NULL || payload->complete || payload->size_bytes != frame->payload_offset) {
-        return; /* the rest of a payload whose first segments are recycled */
-    }
-    struct extent extent = {segment, data_at, frame->payload_offset, frame->data_bytes, frame->data_crc32c};
-    payload_add_extent(payload, &extent);
-    spool->live_bytes += frame->data_bytes;
-}
-
-static void take_end(struct payload_spool *spool, const struct spool_frame *frame) {
-    struct payload *payload = payload_find(spool, &frame->payload_id);
-    if (payload != NULL && payload->size_bytes == frame->payload_offset) {
-        payload->crc32c = frame->whole_crc32c;
-        payload->complete = true;
-    }
-}
-
-/* Two NUL-terminated names and nothing else. */
-static bool names_are_whole(const uint8_t *data, size_t size) {
-    const uint8_t *first = memchr(data, 0, size);
-    return size > 1 && first != NULL && data[size - 1] == 0 &&
-           memchr(first + 1, 0, size - (size_t)(first + 1 - data)) == data + size - 1;
-}
-
-static bool data_is_whole(struct segment *segment, const struct spool_frame *frame, uint64_t data_at, bool *whole,
-                          struct error *error) {
-    uint8_t *data = malloc(frame->data_bytes + (size_t)1);
-    if (data == NULL) {
-        abort();
-    }
-    int64_t got = segment->file->ops->read(segment->file, data_at, data, frame->data_bytes, error);
-    *whole = got == frame->data_bytes && crc32c(bytes_of(data, frame->data_bytes)) == frame->data_crc32c;
-    free(data);
-    return got >= 0;
-}
-
-/* Takes the frame at the segment's end; `more` is false where there is none. */
-static bool take_frame(struct payload_spool *spool, struct segment *segment, bool is_last, bool *more,
-                       struct error *error) {
-    uint8_t header[SPOOL_HEADER_BYTES];
-    struct spool_frame frame;
-    *more = false;
-    int64_t got = segment->file->ops->read(segment->file, segment->end, header, sizeof header, error);
-    if (got < (int64_t)sizeof header) {
-        return got >= 0;
-    }
-    uint64_t data_at = segment->end + SPOOL_HEADER_BYTES;
-    if (!spool_frame_decode(header, &frame) || frame.segment != segment->number ||
-        frame.data_bytes > spool->options.segment_bytes) {
-        return true;
-    }
-    bool whole = true;
-    if (is_last && !data_is_whole(segment, &frame, data_at, &whole, error)) {
-        return false;
-    }
-    if (!whole) {
-        return true;
-    }
-    if (frame.type == SPOOL_FRAME_BEGIN) {
-        uint8_t names[NAMES_MAX_BYTES];
-        if (frame.data_bytes > sizeof names) {
-            return true;
-        }
-        got = segment->file->ops->read(segment->file, data_at, names, frame.data_bytes, error);
-        if (got < 0) {
-            return false;
-        }
-        if (got == frame.data_bytes && crc32c(bytes_of(names, frame.data_bytes)) == frame.data_crc32c &&
-            names_are_whole(names, frame.data_bytes)) {
-            take_begin(spool, &frame, (const char *)names);
-        }
-    } else if (frame.type == SPOOL_FRAME_DATA) {
-        take_data(spool, segment, &frame, data_at);
-    } else {
-        take_end(spool, &frame);
-    }
-    segment->end += spool_frame_bytes(frame.data_bytes);
-    *more = true;
-    return true;
-}
-
-/* ---- segments ---- */
-
-static bool recover_segment(struct payload_spool *spool, uint64_t number, bool is_last, struct error *error) {
-    char name[32];
-    segment_file_name(number, false, name);
+/* Takes the segment into the set; `kind` says what it is. */
+static bool open_segment(struct recovery *recovery, uint64_t number, enum segment_kind *kind, struct error *error) {
+    struct payload_spool *spool = recovery->spool;
     struct segment *segment = calloc(1, sizeof *segment);
     if (segment == NULL) {
         abort();
     }
-    segment->number = number;
-    segment->uses = 1;
-    segment->file = spool->disk->ops->open(spool->disk, name, false, error);
-    if (segment->file == NULL) {
-        free(segment);
-        return false;
-    }
+    segment->header.number = number;
+    segment->uses = 1; /* the recovery */
     segment->next = spool->segments;
     spool->segments = segment;
-    uint8_t header[SPOOL_HEADER_BYTES] = {0};
-    uint64_t stored_number;
-    uint64_t stored_bytes;
-    int64_t got = segment->file->ops->read(segment->file, 0, header, sizeof header, error);
-    bool good = got >= 0;
-    if (good && spool_segment_header_decode(header, &stored_number, &stored_bytes) && stored_number == number) {
-        bool more = true;
-        segment->end = SPOOL_HEADER_BYTES;
-        while (good && more) {
-            good = take_frame(spool, segment, is_last, &more, error);
-        }
-    } else if (good && !is_last) {
-        log_error("spool_segment_unreadable", LOG_STR("file", name),
-                  LOG_STR("hint", "its payloads are reported as missing when they are pulled"));
+    spool->segment_count++;
+    struct disk_file *file = segment_file_take(spool, segment, error);
+    if (file == NULL) {
+        return false;
+    }
+    struct spool_segment_header found = {0};
+    bool good = segment_read_header(file, number, kind, &found, error);
+    segment_file_give(spool, segment);
+    if (good) {
+        spool->last_number = larger(spool->last_number, larger(number, found.number));
+        spool->next_upload = larger(spool->next_upload, found.next_upload);
+        spool->file_bytes += found.segment_bytes;
+        segment->header = found;
+        segment->header.number = number;
+        segment->end = spool_first_frame();
     }
     return good;
 }
 
-/* What has no end is not resumed: its producer begins again. */
-static void drop_unfinished(struct payload_spool *spool) {
+/* ---- frames ---- */
+
+/* The payload that the frame belongs to; NULL when a later upload of the same id is known. */
+static struct payload *payload_of(struct payload_spool *spool, const struct spool_frame *frame) {
+    struct payload *payload = payload_find(spool, &frame->payload_id);
+    if (payload != NULL && payload->upload > frame->upload) {
+        return NULL;
+    }
+    if (payload != NULL && payload->upload < frame->upload) {
+        payload_remove(spool, payload);
+        payload = NULL;
+    }
+    return payload != NULL ? payload : payload_add(spool, &frame->payload_id, frame->upload);
+}
+
+static void take_names(struct payload *payload, const struct spool_frame *frame, struct bytes body) {
+    const uint8_t *first = memchr(body.data, 0, body.size);
+    size_t bucket = first != NULL ? (size_t)(first - body.data) : body.size;
+    if (bucket + 1 < body.size && body.data[body.size - 1] == 0) {
+        payload_name(payload, bytes_of(body.data, bucket), bytes_of(first + 1, body.size - bucket - 2),
+                     (int64_t)frame->number);
+    }
+}
+
+/* While it is recovered, size_bytes is where the extents end. */
+static void take_data(struct payload_spool *spool, struct payload *payload, struct segment *segment,
+                      const struct spool_frame *frame, uint64_t at) {
+    if (frame->number != payload->size_bytes) {
+        payload->damaged = true;
+    }
+    if (frame->number < payload->size_bytes || frame->body_bytes == 0) {
+        return;
+    }
+    struct extent extent = {segment, at + SPOOL_HEADER_BYTES + frame->gap_bytes, frame->number, frame->body_bytes,
+                            frame->crc32c};
+    payload_add_extent(spool, payload, &extent);
+    payload->size_bytes = frame->number + frame->body_bytes;
+}
+
+static void take_end(struct payload *payload, const struct spool_frame *frame) {
+    payload->damaged = payload->damaged || frame->number != payload->size_bytes;
+    payload->size_bytes = frame->number;
+    payload->crc32c = frame->crc32c;
+    payload->complete = true;
+}
+
+static void take_frame(struct recovery *recovery, struct segment *segment, const struct scanned_frame *scanned) {
+    struct payload_spool *spool = recovery->spool;
+    const struct spool_frame *frame = &scanned->frame;
+    spool->next_upload = larger(spool->next_upload, frame->upload + 1);
+    struct payload *payload = payload_of(spool, frame);
+    if (payload == NULL) {
+        return;
+    }
+    payload_use_segment(payload, segment);
+    if (frame->type == SPOOL_FRAME_BEGIN) {
+        take_names(payload, frame, scanned->names);
+    } else if (frame->type == SPOOL_FRAME_DATA) {
+        take_data(spool, payload, segment, frame, scanned->at);
+    } else {
+        take_end(payload, frame);
+    }
+}
+
+/* Takes all the frames of a segment; `sealed` says whether it ends with a seal. */
+static bool scan_segment(struct recovery *recovery, struct segment *segment, bool *sealed, struct error *error) {
+    struct disk_file *file = segment_file_take(recovery->spool, segment, error);
+    if (file == NULL) {
+        return false;
+    }
+    struct segment_scan scan;
+    struct scanned_frame scanned;
+    bool good;
+    bool found = true;
+    *sealed = false;
+    segment_scan_start(&scan, file, &segment->header);
+    while ((good = segment_scan_next(&scan, &scanned, &found, error)) && found && !*sealed) {
+        if (scanned.after_hole) {
+            add_hole(recovery, segment, scanned.at - SPOOL_ALIGN_BYTES);
+        }
+        if (scanned.names_lost) {
+            add_hole(recovery, segment, scanned.at);
+        }
+        if (scanned.frame.flushed > 0) {
+            struct log_place claimed = {segment->header.number, scanned.frame.flushed};
+            recovery->durable = is_before(recovery->durable, claimed) ? claimed : recovery->durable;
+        }
+        if (scanned.frame.type == SPOOL_FRAME_SEAL) {
+            *sealed = true;
+        } else {
+            take_frame(recovery, segment, &scanned);
+        }
+    }
+    segment->end = scan.at;
+    segment_scan_end(&scan);
+    segment_file_give(recovery->spool, segment);
+    return good;
+}
+
+/* What the process wrote but the disk may not have yet is flushed before the seal says so. */
+static bool seal_segment(struct recovery *recovery, struct segment *segment, struct error *error) {
+    struct payload_spool *spool = recovery->spool;
+    add_hole(recovery, segment, segment->end);
+    segment->dirty = true;
+    spool->appended++; /* so that there is something to flush */
+    if (!spool_flush(spool, spool->appended, error)) {
+        return false;
+    }
+    return spool_seal(spool, segment, error);
+}
+
+/* ---- after the last segment ---- */
+
+static bool extent_is_whole(struct payload_spool *spool, const struct extent *extent, bool *whole,
+                            struct error *error) {
+    struct disk_file *file = segment_file_take(spool, extent->segment, error);
+    if (file == NULL) {
+        return false;
+    }
+    uint8_t *data = spool_grow(NULL, 1, extent->data_bytes);
+    int64_t got = file->ops->read(file, extent->data_at, data, extent->data_bytes, error);
+    *whole = got == extent->data_bytes && crc32c(bytes_of(data, extent->data_bytes)) == extent->data_crc32c;
+    free(data);
+    segment_file_give(spool, extent->segment);
+    return got >= 0;
+}
+
+/* Verifies data that may never have come to the disk. */
+static bool verify_tail(struct recovery *recovery, struct payload *payload, struct error *error) {
+    for (size_t i = payload->extent_count; i > 0 && !payload->damaged; i--) {
+        const struct extent *extent = &payload->extents[i - 1];
+        struct log_place place = {extent->segment->header.number, extent->data_at};
+        bool whole;
+        if (is_before(place, recovery->durable)) {
+            break; /* so are those before it */
+        }
+        if (!extent_is_whole(recovery->spool, extent, &whole, error)) {
+            return false;
+        }
+        payload->damaged = !whole;
+    }
+    recovery->partial += payload->damaged ? 1 : 0;
+    return true;
+}
+
+/* An upload without an end is not resumed: its producer begins again. But where frames were
+ * lost to damage, the end may be one of them; then who wants the payload is to hear of that. */
+static bool settle_payloads(struct recovery *recovery, struct error *error) {
+    struct payload_spool *spool = recovery->spool;
     struct payload *payload, *next;
     HASH_ITER(hh, spool->payloads, payload, next) {
-        if (!payload->complete) {
+        if (payload->complete) {
+            if (!verify_tail(recovery, payload, error)) {
+                return false;
+            }
+        } else if (recovery->damages > 0) {
+            payload->complete = true;
+            payload->damaged = true;
+        } else {
             payload_remove(spool, payload);
+        }
+    }
+    return true;
+}
+
+static void count_damages(struct recovery *recovery) {
+    for (size_t i = 0; i < recovery->hole_count; i++) {
+        struct log_place hole = recovery->holes[i];
+        if (is_before(hole, recovery->durable) && recovery->damages++ < DAMAGES_LOGGED) {
+            log_warn("spool_damaged", LOG_INT("segment", hole.number), LOG_INT("offset", hole.at),
+                     LOG_STR("hint", "check the disk; payloads that lost bytes are reported when they are pulled"));
         }
     }
 }
 
-/* Lets go of the use that recovery had; segments without live bytes become spares. */
+/* Lets go of the use that recovery had; segments without live bytes become free. */
 static void drop_unused(struct payload_spool *spool) {
     struct segment *segment = spool->segments;
     while (segment != NULL) {
@@ -197,30 +277,78 @@ static void drop_unused(struct payload_spool *spool) {
     }
 }
 
-bool spool_recover(struct payload_spool *spool, struct error *error) {
-    struct names names = {0};
-    bool good = spool->disk->ops->list(spool->disk, "", take_name, &names, error);
-    if (names.segments.count > 1) {
-        qsort(names.segments.list, names.segments.count, sizeof *names.segments.list, compare_numbers);
-    }
-    for (size_t i = 0; good && i < names.segments.count; i++) {
-        good = recover_segment(spool, names.segments.list[i], i + 1 == names.segments.count, error);
-        spool->last_number = names.segments.list[i];
-    }
-    for (size_t i = 0; i < names.spares.count; i++) {
-        if (names.spares.list[i] > spool->last_number) {
-            spool->last_number = names.spares.list[i];
+/* ---- all of it ---- */
+
+/* The segments by their order in recovery->numbers. */
+struct segment_list {
+    struct segment **all;
+    enum segment_kind *kinds;
+    uint64_t oldest_live;
+};
+
+static bool open_all(struct recovery *recovery, struct segment_list *list, struct error *error) {
+    for (size_t i = 0; i < recovery->count; i++) {
+        if (!open_segment(recovery, recovery->numbers[i], &list->kinds[i], error)) {
+            return false;
+        }
+        struct segment *segment = recovery->spool->segments;
+        list->all[i] = segment;
+        list->oldest_live = larger(list->oldest_live, segment->header.oldest_live);
+        if (list->kinds[i] == SEGMENT_UNREADABLE) {
+            segment->uses++; /* for good */
+            log_error("spool_segment_unreadable", LOG_INT("segment", segment->header.number),
+                      LOG_STR("hint", "both its headers are damaged; it is left alone and takes up room. Remove the "
+                                      "file when you have no more use for it"));
         }
     }
-    spool->spares = names.spares.list;
-    spool->spare_count = names.spares.count;
-    spool->file_count = names.segments.count + names.spares.count;
-    free(names.segments.list);
-    if (good) {
-        drop_unfinished(spool);
-        drop_unused(spool);
-        log_info("spool_opened", LOG_INT("payloads", spool->live_payloads), LOG_INT("bytes", spool->live_bytes),
-                 LOG_INT("segments", spool->file_count));
+    return true;
+}
+
+static bool scan_all(struct recovery *recovery, const struct segment_list *list, struct error *error) {
+    for (size_t i = 0; i < recovery->count; i++) {
+        struct segment *segment = list->all[i];
+        bool sealed;
+        if (list->kinds[i] != SEGMENT_WRITTEN || segment->header.number < list->oldest_live) {
+            continue;
+        }
+        if (!scan_segment(recovery, segment, &sealed, error) || (!sealed && !seal_segment(recovery, segment, error))) {
+            return false;
+        }
     }
+    return true;
+}
+
+static bool recover(struct recovery *recovery, struct segment_list *list, struct error *error) {
+    struct payload_spool *spool = recovery->spool;
+    if (!open_all(recovery, list, error) || !scan_all(recovery, list, error)) {
+        return false;
+    }
+    count_damages(recovery);
+    if (!spool_flush(spool, spool->appended, error) || !settle_payloads(recovery, error)) {
+        return false;
+    }
+    drop_unused(spool);
+    return true;
+}
+
+bool spool_recover(struct payload_spool *spool, struct error *error) {
+    struct recovery recovery = {.spool = spool};
+    struct segment_list list = {0};
+    bool good = spool->disk->ops->list(spool->disk, "", take_name, &recovery, error);
+    if (recovery.count > 0) {
+        qsort(recovery.numbers, recovery.count, sizeof *recovery.numbers, compare_numbers);
+    }
+    list.all = spool_grow(NULL, recovery.count + 1, sizeof *list.all);
+    list.kinds = spool_grow(NULL, recovery.count + 1, sizeof *list.kinds);
+    good = good && recover(&recovery, &list, error);
+    if (good) {
+        log_info("spool_opened", LOG_INT("payloads", spool->live_payloads), LOG_INT("bytes", spool->live_bytes),
+                 LOG_INT("segments", spool->segment_count), LOG_INT("damaged_places", recovery.damages),
+                 LOG_INT("partial_payloads", recovery.partial));
+    }
+    free(list.all);
+    free(list.kinds);
+    free(recovery.numbers);
+    free(recovery.holes);
     return good;
 }

@@ -1,126 +1,320 @@
+/* Segment files: one after the other is begun, filled, sealed, and begun anew under the next
+ * number when nothing in it is live. A free segment keeps its name until then, so that freeing
+ * one costs no I/O. */
+#include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "metadata-svc/spool/spool_parts.h"
 
-enum { SPOOL_RETRY_MS = 1000, FRAME_MIN_DATA_BYTES = 4096 };
+enum { SPOOL_RETRY_MS = 1000 };
 
-void segment_file_name(uint64_t number, bool spare, char name[32]) {
-    snprintf(name, 32, "%s-%016llx", spare ? "spare" : "segment", (unsigned long long)number);
+void segment_file_name(uint64_t number, char name[SEGMENT_NAME_BYTES]) {
+    snprintf(name, SEGMENT_NAME_BYTES, "segment-%016" PRIx64, number);
+}
+
+bool segment_parse_name(const char *name, uint64_t *number) {
+    char again[SEGMENT_NAME_BYTES];
+    if (sscanf(name, "segment-%16" SCNx64, number) != 1) {
+        return false;
+    }
+    segment_file_name(*number, again);
+    return strcmp(name, again) == 0;
 }
 
 bool spool_set_full(const struct payload_spool *spool, struct error *error) {
     error_set(error, ERROR_RESOURCE_EXHAUSTED, "SPOOL_FULL",
-              "the payload spool has no room: its limit is %llu bytes; payloads leave it as object-svc stores them",
-              (unsigned long long)spool->options.max_bytes);
+              "the payload spool has no room: its limit is %" PRIu64
+              " bytes; payloads leave it as object-svc stores them",
+              spool->options.max_bytes);
     error->retry_after_ms = SPOOL_RETRY_MS;
     return false;
 }
 
-bool segment_is_full(const struct payload_spool *spool, const struct segment *segment, uint64_t data_bytes) {
-    uint64_t least = data_bytes < FRAME_MIN_DATA_BYTES ? data_bytes : FRAME_MIN_DATA_BYTES;
-    return segment->end + spool_frame_bytes(least) > spool->options.segment_bytes;
+/* ---- files ---- */
+
+struct disk_file *segment_file_take(struct payload_spool *spool, struct segment *segment, struct error *error) {
+    pthread_mutex_lock(&spool->files_lock);
+    if (segment->file == NULL) {
+        char name[SEGMENT_NAME_BYTES];
+        segment_file_name(segment->header.number, name);
+        segment->file = spool->disk->ops->open(spool->disk, name, false, error);
+        spool->open_files += segment->file != NULL ? 1 : 0;
+    }
+    segment->file_users += segment->file != NULL ? 1 : 0;
+    struct disk_file *file = segment->file;
+    pthread_mutex_unlock(&spool->files_lock);
+    return file;
+}
+
+static void close_file(struct payload_spool *spool, struct segment *segment) {
+    if (segment->file != NULL) {
+        segment->file->ops->close(segment->file);
+        segment->file = NULL;
+        spool->open_files--;
+    }
+}
+
+void segment_file_give(struct payload_spool *spool, struct segment *segment) {
+    pthread_mutex_lock(&spool->files_lock);
+    assert(segment->file_users > 0);
+    if (--segment->file_users == 0 && spool->open_files > spool->options.max_open_files) {
+        close_file(spool, segment);
+    }
+    pthread_mutex_unlock(&spool->files_lock);
+}
+
+void segment_file_close(struct payload_spool *spool, struct segment *segment) {
+    pthread_mutex_lock(&spool->files_lock);
+    close_file(spool, segment);
+    pthread_mutex_unlock(&spool->files_lock);
+}
+
+/* ---- the set ---- */
+
+static void unlink_from(struct segment **list, struct segment *segment) {
+    while (*list != segment) {
+        assert(*list != NULL);
+        list = &(*list)->next;
+    }
+    *list = segment->next;
 }
 
 void segment_unuse(struct payload_spool *spool, struct segment *segment) {
+    assert(segment->uses > 0);
     if (--segment->uses > 0) {
         return;
     }
-    struct segment **link = &spool->segments;
-    while (*link != segment) {
-        link = &(*link)->next;
-    }
-    *link = segment->next;
-    segment->file->ops->close(segment->file);
-    char old_name[32];
-    char spare_name[32];
-    segment_file_name(segment->number, false, old_name);
-    segment_file_name(segment->number, true, spare_name);
-    struct error ignored = {0};
-    /* If the name stays, the next start finds nothing live in it and tries again. */
-    if (spool->disk->ops->rename(spool->disk, old_name, spare_name, &ignored)) {
-        spool->spares = realloc(spool->spares, (spool->spare_count + 1) * sizeof *spool->spares);
-        if (spool->spares == NULL) {
-            abort();
-        }
-        spool->spares[spool->spare_count++] = segment->number;
-    }
-    free(segment);
+    unlink_from(&spool->segments, segment);
+    segment->next = spool->free_segments;
+    spool->free_segments = segment;
+    spool->free_count++;
 }
 
-/* Opens a file for the next segment: a spare one under its new name, or a new one. */
-static struct disk_file *next_file(struct payload_spool *spool, uint64_t number, bool has_spare, uint64_t spare,
-                                   struct error *error) {
-    struct disk *disk = spool->disk;
-    char name[32];
-    segment_file_name(number, false, name);
-    if (has_spare) {
-        char spare_name[32];
-        segment_file_name(spare, true, spare_name);
-        if (!disk->ops->rename(disk, spare_name, name, error)) {
-            return NULL;
-        }
+static bool may_grow(const struct payload_spool *spool) {
+    return spool->file_bytes + spool->options.segment_bytes <= spool->options.max_bytes;
+}
+
+/* Whether the next segment can be had; the active one can be, where nothing in it is live. */
+static bool can_advance(const struct payload_spool *spool) {
+    return spool->free_segments != NULL || may_grow(spool) || (spool->active != NULL && spool->active->uses == 1);
+}
+
+bool segments_have_room(const struct payload_spool *spool) {
+    const struct segment *active = spool->active;
+    return can_advance(spool) ||
+           (active != NULL && active->end + SPOOL_LARGE_BYTES <= spool_last_end(active->header.segment_bytes));
+}
+
+static uint64_t oldest_live(const struct payload_spool *spool, uint64_t number) {
+    for (const struct segment *segment = spool->segments; segment != NULL; segment = segment->next) {
+        number = segment->header.number < number ? segment->header.number : number;
     }
-    struct disk_file *file = disk->ops->open(disk, name, true, error);
-    if (file == NULL) {
+    return number;
+}
+
+/* A file for the next segment: a free one, or a new one; NULL when there is none. `old_number`
+ * is 0 for a new one. With the lock held. */
+static struct segment *claim_segment(struct payload_spool *spool, uint64_t *old_number) {
+    struct segment *segment = spool->free_segments;
+    if (segment != NULL) {
+        spool->free_segments = segment->next;
+        spool->free_count--;
+        *old_number = segment->header.number;
+        return segment;
+    }
+    if (!may_grow(spool)) {
         return NULL;
     }
-    uint8_t header[SPOOL_HEADER_BYTES];
-    spool_segment_header_encode(number, spool->options.segment_bytes, header);
-    if (file->ops->allocate(file, 0, spool->options.segment_bytes, error) &&
-        file->ops->write(file, 0, bytes_of(header, sizeof header), error) && file->ops->sync(file, error) &&
-        disk->ops->sync_directory(disk, "", error)) {
-        return file;
-    }
-    file->ops->close(file);
-    struct error ignored = {0};
-    disk->ops->unlink(disk, name, &ignored);
-    return NULL;
-}
-
-static struct segment *add_segment(struct payload_spool *spool, uint64_t number, struct disk_file *file) {
-    struct segment *segment = calloc(1, sizeof *segment);
+    segment = calloc(1, sizeof *segment);
     if (segment == NULL) {
         abort();
     }
-    segment->number = number;
-    segment->file = file;
-    segment->end = SPOOL_HEADER_BYTES;
-    segment->uses = 1; /* the appender */
-    segment->next = spool->segments;
-    spool->segments = segment;
+    segment->header.segment_bytes = spool->options.segment_bytes;
+    spool->file_bytes += spool->options.segment_bytes;
+    spool->segment_count++;
+    *old_number = 0;
     return segment;
 }
 
-bool segments_make_room(struct payload_spool *spool, uint64_t data_bytes, struct error *error) {
-    pthread_mutex_lock(&spool->lock);
-    if (spool->active != NULL && !segment_is_full(spool, spool->active, data_bytes)) {
-        pthread_mutex_unlock(&spool->lock);
-        return true;
-    }
-    bool has_spare = spool->spare_count > 0;
-    bool may_grow = (spool->file_count + 1) * spool->options.segment_bytes <= spool->options.max_bytes;
-    if (!has_spare && !may_grow) {
-        spool_set_full(spool, error);
-        pthread_mutex_unlock(&spool->lock);
-        return false;
-    }
-    uint64_t spare = has_spare ? spool->spares[--spool->spare_count] : 0;
-    spool->file_count += has_spare ? 0 : 1;
-    uint64_t number = ++spool->last_number;
-    pthread_mutex_unlock(&spool->lock);
+/* With the lock held; the segment is in no list. */
+static void forget_segment(struct payload_spool *spool, struct segment *segment) {
+    spool->file_bytes -= segment->header.segment_bytes;
+    spool->segment_count--;
+    free(segment);
+}
 
-    struct disk_file *file = next_file(spool, number, has_spare, spare, error);
+static uint64_t make_salt(void) {
+    struct uuid id = uuid_make();
+    return get_le64(id.raw) ^ get_le64(id.raw + 8);
+}
 
-    pthread_mutex_lock(&spool->lock);
-    if (file == NULL) {
-        spool->file_count--; /* the file is gone, or a stray that the next start counts */
-    } else {
-        struct segment *full = spool->active;
-        spool->active = add_segment(spool, number, file);
-        if (full != NULL) {
-            segment_unuse(spool, full);
+static void prepare(struct payload_spool *spool, struct segment *segment) {
+    segment->header = (struct spool_segment_header){
+        .number = ++spool->last_number,
+        .salt = make_salt(),
+        .segment_bytes = spool->options.segment_bytes,
+        .oldest_live = oldest_live(spool, spool->last_number),
+        .next_upload = spool->next_upload,
+        .create_unix_us = clock_unix_us(spool->clock),
+    };
+    segment->uses = 1; /* the appender */
+    segment->end = spool_first_frame();
+    segment->dirty = false;
+    segment->flushing = 0;
+    segment->durable = 0;
+}
+
+static bool write_headers(struct disk_file *file, const struct spool_segment_header *header, struct error *error) {
+    uint8_t block[SPOOL_BLOCK_BYTES] = {0};
+    spool_segment_header_encode(header, block);
+    struct bytes bytes = bytes_of(block, sizeof block);
+    return file->ops->write(file, 0, bytes, error) &&
+           file->ops->write(file, header->segment_bytes - SPOOL_BLOCK_BYTES, bytes, error);
+}
+
+enum begin_result { BEGIN_DONE, BEGIN_NO_SPACE, BEGIN_FAILED };
+
+/* The file under its new name, with its new headers, all durable before a frame is written. */
+static enum begin_result begin_file(struct payload_spool *spool, struct segment *segment, uint64_t old_number,
+                                    struct error *error) {
+    struct disk *disk = spool->disk;
+    char name[SEGMENT_NAME_BYTES];
+    segment_file_name(segment->header.number, name);
+    if (old_number != 0) {
+        char old_name[SEGMENT_NAME_BYTES];
+        segment_file_name(old_number, old_name);
+        if (!disk->ops->rename(disk, old_name, name, error)) {
+            return BEGIN_FAILED;
         }
     }
+    struct disk_file *file = segment->file;
+    if (file == NULL) {
+        file = disk->ops->open(disk, name, true, error);
+        if (file == NULL) {
+            return BEGIN_NO_SPACE;
+        }
+        pthread_mutex_lock(&spool->files_lock);
+        segment->file = file;
+        spool->open_files++;
+        pthread_mutex_unlock(&spool->files_lock);
+    }
+    if (!segment->held) {
+        pthread_mutex_lock(&spool->files_lock);
+        segment->file_users++;
+        pthread_mutex_unlock(&spool->files_lock);
+        segment->held = true; /* nobody else knows the segment yet */
+    }
+    if (!file->ops->allocate(file, 0, segment->header.segment_bytes, error)) {
+        return BEGIN_NO_SPACE;
+    }
+    bool good = write_headers(file, &segment->header, error) && file->ops->sync(file, error) &&
+                disk->ops->sync_directory(disk, "", error);
+    return good ? BEGIN_DONE : BEGIN_FAILED;
+}
+
+/* No space, or no descriptor: the file goes, the spool stays as it was. */
+static bool give_back(struct payload_spool *spool, struct segment *segment, struct error *error) {
+    char name[SEGMENT_NAME_BYTES];
+    segment_file_name(segment->header.number, name);
+    segment_file_close(spool, segment);
+    struct error ignored = {0};
+    if (!spool->disk->ops->unlink(spool->disk, name, &ignored)) {
+        return spool_fail(spool, &ignored);
+    }
+    pthread_mutex_lock(&spool->lock);
+    forget_segment(spool, segment);
     pthread_mutex_unlock(&spool->lock);
-    return file != NULL;
+    if (error->code == ERROR_RESOURCE_EXHAUSTED) {
+        error_prefix(error, "the payload spool cannot grow");
+        memcpy(error->reason, "SPOOL_FULL", sizeof "SPOOL_FULL");
+        error->retry_after_ms = SPOOL_RETRY_MS;
+    }
+    return false;
+}
+
+/* A free segment that the options, changed since, have no place for; out of the list. */
+static struct segment *take_misfit(struct payload_spool *spool) {
+    struct segment *misfit = NULL;
+    pthread_mutex_lock(&spool->lock);
+    for (struct segment *segment = spool->free_segments; segment != NULL && misfit == NULL; segment = segment->next) {
+        bool fits = segment->header.segment_bytes == spool->options.segment_bytes &&
+                    spool->file_bytes <= spool->options.max_bytes;
+        misfit = fits ? NULL : segment;
+    }
+    if (misfit != NULL) {
+        unlink_from(&spool->free_segments, misfit);
+        spool->free_count--;
+    }
+    pthread_mutex_unlock(&spool->lock);
+    return misfit;
+}
+
+static bool drop_misfits(struct payload_spool *spool, struct error *error) {
+    struct segment *misfit;
+    while ((misfit = take_misfit(spool)) != NULL) {
+        char name[SEGMENT_NAME_BYTES];
+        segment_file_name(misfit->header.number, name);
+        segment_file_close(spool, misfit);
+        bool good = spool->disk->ops->unlink(spool->disk, name, error);
+        pthread_mutex_lock(&spool->lock);
+        forget_segment(spool, misfit);
+        pthread_mutex_unlock(&spool->lock);
+        if (!good) {
+            return spool_fail(spool, error);
+        }
+    }
+    return true;
+}
+
+/* Seals the active segment, which has no room left. It may be free by that. */
+static bool retire_active(struct payload_spool *spool, struct error *error) {
+    struct segment *full = spool->active;
+    if (full == NULL) {
+        return true;
+    }
+    if (!spool_seal(spool, full, error)) {
+        return false;
+    }
+    pthread_mutex_lock(&spool->lock);
+    spool->active = NULL;
+    segment_unuse(spool, full);
+    pthread_mutex_unlock(&spool->lock);
+    return true;
+}
+
+bool segments_advance(struct payload_spool *spool, struct error *error) {
+    if (!drop_misfits(spool, error)) {
+        return false;
+    }
+    pthread_mutex_lock(&spool->lock);
+    bool possible = can_advance(spool);
+    pthread_mutex_unlock(&spool->lock);
+    if (!possible) {
+        return spool_set_full(spool, error);
+    }
+    if (!retire_active(spool, error)) {
+        return false;
+    }
+    uint64_t old_number;
+    pthread_mutex_lock(&spool->lock);
+    struct segment *segment = claim_segment(spool, &old_number);
+    if (segment != NULL) {
+        prepare(spool, segment);
+    }
+    pthread_mutex_unlock(&spool->lock);
+    if (segment == NULL) {
+        return spool_set_full(spool, error);
+    }
+    enum begin_result result = begin_file(spool, segment, old_number, error);
+    if (result == BEGIN_NO_SPACE) {
+        return give_back(spool, segment, error);
+    }
+    pthread_mutex_lock(&spool->lock);
+    segment->next = spool->segments;
+    spool->segments = segment;
+    spool->active = segment;
+    pthread_mutex_unlock(&spool->lock);
+    return result == BEGIN_DONE || spool_fail(spool, error);
 }

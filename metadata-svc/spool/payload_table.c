@@ -1,0 +1,115 @@
+/* What the spool knows of its payloads, in memory only: the segments tell it anew at start. */
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "metadata-svc/spool/spool_parts.h"
+
+void *spool_grow(void *array, size_t count, size_t item_bytes) {
+    void *grown = realloc(array, count * item_bytes);
+    if (grown == NULL) {
+        abort();
+    }
+    return grown;
+}
+
+static char *copy_text(struct bytes text) {
+    char *copy = strndup((const char *)text.data, text.size);
+    if (copy == NULL) {
+        abort();
+    }
+    return copy;
+}
+
+struct payload *payload_find(struct payload_spool *spool, const struct uuid *id) {
+    struct payload *payload = NULL;
+    HASH_FIND(hh, spool->payloads, id->raw, sizeof id->raw, payload);
+    return payload;
+}
+
+struct payload *payload_add(struct payload_spool *spool, const struct uuid *id, uint64_t upload) {
+    struct payload *payload = calloc(1, sizeof *payload);
+    if (payload == NULL) {
+        abort();
+    }
+    payload->id = *id;
+    payload->upload = upload;
+    payload->uses = 1;
+    HASH_ADD(hh, spool->payloads, id.raw, sizeof payload->id.raw, payload);
+    spool->live_payloads++;
+    return payload;
+}
+
+void payload_name(struct payload *payload, struct bytes bucket, struct bytes key, int64_t create_unix_us) {
+    free(payload->bucket);
+    free(payload->key);
+    payload->bucket = copy_text(bucket);
+    payload->key = copy_text(key);
+    payload->create_unix_us = create_unix_us;
+}
+
+/* Frames of a payload come in log order, so a new segment shows as a change from the last one. */
+void payload_use_segment(struct payload *payload, struct segment *segment) {
+    if (payload->segment_count > 0 && payload->segments[payload->segment_count - 1] == segment) {
+        return;
+    }
+    payload->segments = spool_grow(payload->segments, payload->segment_count + 1, sizeof *payload->segments);
+    payload->segments[payload->segment_count++] = segment;
+    segment->uses++;
+}
+
+void payload_add_extent(struct payload_spool *spool, struct payload *payload, const struct extent *extent) {
+    if (payload->extent_count == payload->extent_capacity) {
+        payload->extent_capacity = payload->extent_capacity == 0 ? 1 : payload->extent_capacity * 2;
+        payload->extents = spool_grow(payload->extents, payload->extent_capacity, sizeof *payload->extents);
+    }
+    payload->extents[payload->extent_count++] = *extent;
+    payload->spooled_bytes += extent->data_bytes;
+    spool->live_bytes += extent->data_bytes;
+}
+
+static void payload_free(struct payload *payload) {
+    free(payload->bucket);
+    free(payload->key);
+    free(payload->extents);
+    free(payload->segments);
+    free(payload);
+}
+
+void payload_unuse(struct payload_spool *spool, struct payload *payload) {
+    assert(payload->uses > 0);
+    if (--payload->uses > 0) {
+        return;
+    }
+    for (size_t i = 0; i < payload->segment_count; i++) {
+        segment_unuse(spool, payload->segments[i]);
+    }
+    payload_free(payload);
+}
+
+void payload_remove(struct payload_spool *spool, struct payload *payload) {
+    HASH_DEL(spool->payloads, payload);
+    spool->live_payloads--;
+    spool->live_bytes -= payload->spooled_bytes;
+    payload_unuse(spool, payload);
+}
+
+void payload_describe(const struct payload *payload, struct payload_info *info) {
+    *info = (struct payload_info){
+        .payload_id = payload->id,
+        .size_bytes = payload->size_bytes,
+        .crc32c = payload->crc32c,
+        .create_unix_us = payload->create_unix_us,
+        .damaged = payload->damaged,
+    };
+    snprintf(info->bucket, sizeof info->bucket, "%s", payload->bucket != NULL ? payload->bucket : "");
+    snprintf(info->key, sizeof info->key, "%s", payload->key != NULL ? payload->key : "");
+}
+
+void payload_table_free(struct payload_spool *spool) {
+    struct payload *payload, *next;
+    HASH_ITER(hh, spool->payloads, payload, next) {
+        HASH_DEL(spool->payloads, payload);
+        payload_free(payload);
+    }
+}
