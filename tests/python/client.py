@@ -1,0 +1,175 @@
+"""Short words for the tests: what a client does with a cluster."""
+
+import grpc
+
+from google.protobuf import duration_pb2
+
+from contract import (
+    admin_service_pb2 as admin, admin_service_pb2_grpc as admin_grpc, bucket_pb2 as bucket_messages,
+    error_details_pb2, metadata_service_pb2 as metadata, metadata_service_pb2_grpc as metadata_grpc,
+    object_service_pb2 as objects, object_service_pb2_grpc as objects_grpc, payload_service_pb2 as payloads,
+    payload_service_pb2_grpc as payloads_grpc, record_pb2 as record_messages, report_service_pb2_grpc as report_grpc,
+    schema_service_pb2_grpc as schema_grpc, status_pb2)
+from cluster import PATIENCE, wait_for
+
+CHUNK = 1 << 20
+HOT = bucket_messages.STORAGE_CLASS_HOT
+HOT_AND_COLD = bucket_messages.STORAGE_CLASS_HOT_AND_COLD
+COLD = bucket_messages.STORAGE_CLASS_COLD
+TIMEOUT = 30 * PATIENCE
+
+
+class Client:
+    def __init__(self, cluster):
+        self.cluster = cluster
+        small = cluster.channel(cluster.metadata_port)
+        bulk = cluster.channel(cluster.bulk_port)
+        reads = cluster.channel(cluster.object_port)
+        self.metadata = metadata_grpc.MetadataServiceStub(small)
+        self.reports = report_grpc.ReportServiceStub(small)
+        self.schemas = schema_grpc.SchemaServiceStub(small)
+        self.admin = admin_grpc.AdminServiceStub(small)
+        self.payloads = payloads_grpc.PayloadServiceStub(bulk)
+        self.objects = objects_grpc.ObjectServiceStub(reads)
+        self.object_admin = admin_grpc.AdminServiceStub(reads)
+
+    def create_bucket(self, name, storage_class=HOT, cold_after=3600.0, **fields):
+        bucket = bucket_messages.Bucket(name=name, **fields)
+        bucket.storage.storage_class = storage_class
+        bucket.storage.cold_after.CopyFrom(
+            duration_pb2.Duration(seconds=int(cold_after), nanos=int(cold_after % 1 * 1e9)))
+        return self.metadata.CreateBucket(metadata.CreateBucketRequest(bucket=bucket), timeout=TIMEOUT).bucket
+
+    def put(self, bucket, key, data=None, **fields):
+        """A record of metadata only, or with the data inline."""
+        request = metadata.PutRecordRequest(bucket=bucket, key=key, **fields)
+        if data is not None:
+            request.inline_payload.data = data
+        return self.metadata.PutRecord(request, timeout=TIMEOUT).record
+
+    def upload_messages(self, start, data, chunk=CHUNK, finish=None):
+        yield payloads.UploadPayloadRequest(**start)
+        for offset in range(0, len(data), chunk):
+            yield payloads.UploadPayloadRequest(chunk=payloads.PayloadChunk(data=data[offset:offset + chunk]))
+        yield payloads.UploadPayloadRequest(finish=finish or payloads.FinishUpload())
+
+    def upload(self, bucket, key, data, chunk=CHUNK, **fields):
+        start = {"new_record": payloads.NewRecordUpload(bucket=bucket, key=key, **fields)}
+        return self.payloads.UploadPayload(self.upload_messages(start, data, chunk), timeout=TIMEOUT).record
+
+    def announce(self, bucket, key, **payload):
+        """(record, upload id)"""
+        request = metadata.PutRecordRequest(bucket=bucket, key=key)
+        request.announced_payload.SetInParent()
+        for name, value in payload.items():
+            setattr(request.announced_payload, name, value)
+        answer = self.metadata.PutRecord(request, timeout=TIMEOUT)
+        return answer.record, answer.upload_id
+
+    def upload_announced(self, upload_id, data, write_offset=0):
+        start = {"announced": payloads.AnnouncedUpload(upload_id=upload_id, write_offset=write_offset)}
+        return self.payloads.UploadPayload(self.upload_messages(start, data), timeout=TIMEOUT).record
+
+    def get(self, bucket, key, version=0, **fields):
+        request = metadata.GetRecordRequest(bucket=bucket, key=key, version=version, **fields)
+        return self.metadata.GetRecord(request, timeout=TIMEOUT, wait_for_ready=True).record
+
+    def delete(self, bucket, key, **fields):
+        return self.metadata.DeleteRecord(
+            metadata.DeleteRecordRequest(bucket=bucket, key=key, **fields), timeout=TIMEOUT).record
+
+    def list_pages(self, bucket, **fields):
+        token = ""
+        while True:
+            answer = self.metadata.ListRecords(
+                metadata.ListRecordsRequest(bucket=bucket, page_token=token, **fields), timeout=TIMEOUT)
+            yield list(answer.records)
+            token = answer.next_page_token
+            if not token:
+                return
+
+    def read(self, bucket, key, **fields):
+        """(bytes, source, record)"""
+        data, source, record = [], None, None
+        request = objects.ReadObjectRequest(bucket=bucket, key=key, **fields)
+        for answer in self.objects.ReadObject(request, timeout=TIMEOUT * 4, wait_for_ready=True):
+            if answer.HasField("record"):
+                record, source = answer.record, answer.source
+            data.append(answer.data)
+        return b"".join(data), source, record
+
+    def watch(self, until_revision, start_revision=1, **fields):
+        """The events from one revision to another."""
+        request = metadata.WatchChangesRequest(start_revision=start_revision, **fields)
+        call = self.metadata.WatchChanges(request, timeout=TIMEOUT)
+        events = []
+        for answer in call:
+            if answer.HasField("event"):
+                events.append(answer.event)
+                if answer.event.revision >= until_revision:
+                    break
+        call.cancel()
+        return events
+
+    def revision(self):
+        return self.admin.GetStatus(admin.GetStatusRequest(), timeout=TIMEOUT).metadata.committed_revision
+
+    def status(self):
+        return self.admin.GetStatus(admin.GetStatusRequest(), timeout=TIMEOUT).metadata
+
+    def wait_state(self, bucket, key, state, version=0, seconds=30.0):
+        wanted = record_messages.RecordState.Value("RECORD_STATE_" + state)
+
+        def there():
+            record = self.get(bucket, key, version)
+            return record if record.state == wanted else None
+
+        return wait_for(there, f"{bucket}/{key} to be {state}", seconds)
+
+    def wait_tiers(self, bucket, key, tiers, seconds=30.0):
+        """`tiers` as a set of "HOT" and "COLD"."""
+        def there():
+            record = self.get(bucket, key)
+            return record if tiers_of(record) == tiers else None
+
+        return wait_for(there, f"{bucket}/{key} to be in {tiers}", seconds)
+
+
+def tiers_of(record):
+    return {record_messages.Tier.Name(place.tier)[len("TIER_"):] for place in record.locations}
+
+
+class Failure:
+    """What a refused call said."""
+
+    def __init__(self, error):
+        self.code = error.code()
+        self.message = error.details()
+        self.reason = self.domain = self.field = None
+        self.metadata = {}
+        self.retry_seconds = None
+        details = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin")
+        if details is None:
+            return
+        for detail in status_pb2.Status.FromString(details).details:
+            info = error_details_pb2.ErrorInfo()
+            bad = error_details_pb2.BadRequest()
+            retry = error_details_pb2.RetryInfo()
+            if detail.Unpack(info):
+                self.reason, self.domain, self.metadata = info.reason, info.domain, dict(info.metadata)
+            elif detail.Unpack(bad):
+                self.field = bad.field_violations[0].field
+            elif detail.Unpack(retry):
+                self.retry_seconds = retry.retry_delay.ToTimedelta().total_seconds()
+
+
+def failure_of(call, *args, **kwargs):
+    """The failure that a call must end in; streams are read to their end."""
+    try:
+        answer = call(*args, **kwargs)
+        if hasattr(answer, "__next__"):
+            for _ in answer:
+                pass
+    except grpc.RpcError as error:
+        return Failure(error)
+    raise AssertionError("the call was to be refused")

@@ -1,0 +1,204 @@
+"""A Waybill on this machine: a nats-server and both services as real processes, on free
+ports and below one temporary directory."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+
+import grpc
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+BUILD = os.environ.get("WAYBILL_BUILD", os.path.join(ROOT, "build", "release"))
+
+# How much longer things may take in builds with sanitizers or under valgrind.
+PATIENCE = float(os.environ.get("WAYBILL_PATIENCE", "1"))
+
+NATS = next(
+    (path for path in (os.environ.get("WAYBILL_NATS", ""), "/usr/sbin/nats-server", "/usr/bin/nats-server")
+     if path and os.path.exists(path)),
+    "nats-server",
+)
+
+CHANNEL_OPTIONS = [
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 300),
+    ("grpc.max_receive_message_length", 16 << 20),
+    ("grpc.use_local_subchannel_pool", 1),
+]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(condition, what, seconds=30.0):
+    """Waits until the condition gives something true, and returns that."""
+    until = time.monotonic() + seconds * PATIENCE
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > until:
+            raise AssertionError(f"timed out waiting for {what}")
+        time.sleep(0.02)
+
+
+def port_is_open(port):
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Process:
+    """One program that a test started and that it alone ends."""
+
+    def __init__(self, name, command, directory, ready_ports):
+        self.name = name
+        self.command = command
+        self.log_path = os.path.join(directory, name + ".log")
+        self.ready_ports = ready_ports
+        self.process = None
+
+    def start(self, wait=True):
+        wrap = os.environ.get("WAYBILL_WRAP", "").split() if self.name != "nats" else []
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                wrap + self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        if wait:
+            self.wait_ready()
+
+    def wait_ready(self):
+        def ready():
+            if self.process.poll() is not None:
+                raise AssertionError(f"{self.name} ended with {self.process.returncode}:\n{self.log()[-4000:]}")
+            return all(port_is_open(port) for port in self.ready_ports)
+
+        wait_for(ready, f"{self.name} to listen")
+
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def kill(self):
+        """kill -9, as a crash."""
+        if self.running():
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+
+    def stop(self):
+        """Asks it to end and returns its exit status."""
+        if self.running():
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(timeout=60 * PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"{self.name} did not stop:\n{self.log()[-4000:]}") from None
+
+    def log(self):
+        with open(self.log_path, "r", errors="replace") as log:
+            return log.read()
+
+    def log_events(self):
+        """The JSON lines of its log."""
+        events = []
+        for line in self.log().splitlines():
+            if line.startswith("{"):
+                try:
+                    events.append(json.loads(line))
+                except ValueError:
+                    pass  # cut short by a kill
+        return events
+
+
+class Cluster:
+    def __init__(self, directory, metadata_flags=(), object_flags=()):
+        self.directory = str(directory)
+        self.nats_port = free_port()
+        self.metadata_port = free_port()
+        self.bulk_port = free_port()
+        self.object_port = free_port()
+        self.metadata_admin_port = free_port()
+        self.object_admin_port = free_port()
+        self.nats_directory = os.path.join(self.directory, "nats")
+        nats_url = f"nats://127.0.0.1:{self.nats_port}"
+        self.nats = Process(
+            "nats",
+            [NATS, "--jetstream", "--store_dir", self.nats_directory, "--addr", "127.0.0.1", "--port",
+             str(self.nats_port)],
+            self.directory, [self.nats_port])
+        self.metadata = Process(
+            "metadata-svc",
+            [os.path.join(BUILD, "metadata-svc", "waybill-metadata-svc"),
+             "--data-dir", os.path.join(self.directory, "metadata"), "--nats-url", nats_url,
+             "--listen", f"127.0.0.1:{self.metadata_port}", "--bulk-listen", f"127.0.0.1:{self.bulk_port}",
+             "--admin-listen", f"127.0.0.1:{self.metadata_admin_port}", *metadata_flags],
+            self.directory, [self.metadata_port, self.bulk_port, self.metadata_admin_port])
+        self.object = Process(
+            "object-svc",
+            [os.path.join(BUILD, "object-svc", "waybill-object-svc"), "--replica", "replica-1",
+             "--data-dir", os.path.join(self.directory, "object"), "--nats-url", nats_url,
+             "--listen", f"127.0.0.1:{self.object_port}", "--admin-listen", f"127.0.0.1:{self.object_admin_port}",
+             "--metadata-target", f"127.0.0.1:{self.metadata_port}",
+             "--payload-target", f"127.0.0.1:{self.bulk_port}", "--policy-refresh", "500ms",
+             "--tier-interval", "200ms", *object_flags],
+            self.directory, [self.object_port, self.object_admin_port])
+        self.processes = [self.nats, self.metadata, self.object]
+        self.channels = []
+
+    def start(self):
+        for process in self.processes:
+            process.start()
+        return self
+
+    def stop(self):
+        """Ends all that runs; returns {name: exit status} of the services that ran."""
+        for channel in self.channels:
+            channel.close()
+        self.channels = []
+        statuses = {}
+        for process in (self.object, self.metadata):
+            if process.running():
+                statuses[process.name] = process.stop()
+        self.nats.kill()
+        return statuses
+
+    def channel(self, port):
+        channel = grpc.insecure_channel(f"127.0.0.1:{port}", CHANNEL_OPTIONS)
+        self.channels.append(channel)
+        return channel
+
+    def environment(self):
+        """For the waybill command."""
+        return dict(
+            os.environ,
+            WAYBILL_METADATA=f"127.0.0.1:{self.metadata_port}",
+            WAYBILL_BULK=f"127.0.0.1:{self.bulk_port}",
+            WAYBILL_OBJECT=f"127.0.0.1:{self.object_port}",
+        )
+
+    def http(self, port, path):
+        """(status, body) of the admin port."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10 * PATIENCE) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def metric(self, port, name, **labels):
+        """The value of one sample, 0 when it is not there."""
+        _, body = self.http(port, "/metrics")
+        for line in body.splitlines():
+            if line.startswith("#") or not line.startswith(name):
+                continue
+            head, value = line.rsplit(" ", 1)
+            if head.split("{")[0] == name and all(f'{key}="{text}"' in head for key, text in labels.items()):
+                return float(value)
+        return 0.0

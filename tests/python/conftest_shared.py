@@ -1,0 +1,54 @@
+"""Fixtures that the Python suites share."""
+
+import os
+import shutil
+import tempfile
+
+import pytest
+
+from client import Client
+from cluster import Cluster
+
+
+def check_logs(cluster, allowed=()):
+    """No service may have logged an error that the test does not expect, nor a sanitizer's report."""
+    for process in (cluster.metadata, cluster.object):
+        if not os.path.exists(process.log_path):
+            continue
+        log = process.log()
+        assert "Sanitizer" not in log and "runtime error:" not in log, log[-6000:]
+        errors = [event for event in process.log_events()
+                  if event.get("level") == "error" and event.get("event") not in allowed]
+        assert not errors, errors[:5]
+
+
+def run_cluster(allowed_errors=(), **options):
+    """Yields a running cluster; in the end both services must stop cleanly."""
+    directory = tempfile.mkdtemp(prefix="waybill-test-")
+    cluster = Cluster(directory, **options)
+    try:
+        yield cluster.start()
+        statuses = cluster.stop()
+        assert all(status == 0 for status in statuses.values()), (statuses, cluster.metadata.log()[-3000:],
+                                                                  cluster.object.log()[-3000:])
+        check_logs(cluster, allowed_errors)
+    finally:
+        for process in cluster.processes:
+            process.kill()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def own_cluster():
+    """A cluster of a test's own, which it may break."""
+    yield from run_cluster(allowed_errors=("corrupt_copy", "copy_unreadable"))
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    yield from run_cluster()
+
+
+@pytest.fixture(scope="module")
+def client(cluster):
+    return Client(cluster)
