@@ -27,6 +27,8 @@ struct crashing_disk {
     size_t count;
     int writes_left; /* the write after so many fails with ENOSPC; -1: none */
     int syncs_left;  /* likewise, with EIO */
+    bool die_at_sync;
+    bool dead; /* the process was killed: nothing that it still does has an effect */
 };
 
 struct crashing_file {
@@ -111,6 +113,9 @@ static inline bool crashing_counts_down(int *left) {
 /* A write that fails has written a part. */
 static inline bool crashing_write(struct disk_file *file, uint64_t offset, struct bytes data, struct error *error) {
     struct disk_file *inner = crashing_inner(file);
+    if (((struct crashing_file *)file)->disk->dead) {
+        return true;
+    }
     if (crashing_counts_down(&((struct crashing_file *)file)->disk->writes_left)) {
         inner->ops->write(inner, offset, bytes_of(data.data, data.size / 2), error);
         return error_set_errno(error, ENOSPC, "writing");
@@ -125,6 +130,10 @@ static inline int64_t crashing_read(struct disk_file *file, uint64_t offset, voi
 
 static inline bool crashing_sync(struct disk_file *file, struct error *error) {
     struct crashing_file *self = (struct crashing_file *)file;
+    self->disk->dead = self->disk->dead || self->disk->die_at_sync;
+    if (self->disk->dead) {
+        return true;
+    }
     if (crashing_counts_down(&self->disk->syncs_left)) {
         return error_set_errno(error, EIO, "syncing");
     }
@@ -139,7 +148,8 @@ static inline bool crashing_allocate(struct disk_file *file, uint64_t offset, ui
 }
 
 static inline bool crashing_truncate(struct disk_file *file, uint64_t size, struct error *error) {
-    return crashing_inner(file)->ops->truncate(crashing_inner(file), size, error);
+    return ((struct crashing_file *)file)->disk->dead ||
+           crashing_inner(file)->ops->truncate(crashing_inner(file), size, error);
 }
 
 static inline bool crashing_size(struct disk_file *file, uint64_t *size, struct error *error) {
@@ -167,6 +177,9 @@ static inline bool crashing_rename(struct disk *disk, const char *from, const ch
 static inline bool crashing_unlink(struct disk *disk, const char *path, struct error *error) {
     struct crashing_disk *self = crashing_of(disk);
     struct crashing_state *state = crashing_find(self, path);
+    if (self->dead) {
+        return true;
+    }
     if (state != NULL) {
         buffer_free(&state->synced);
         *state = self->states[--self->count];
@@ -230,7 +243,7 @@ static inline void crashing_crash_file(struct crashing_disk *self, struct crashi
     buffer_free(&now);
 }
 
-/* The files must be closed. */
+/* The files must be closed. What comes through is durable then. */
 static inline void crashing_disk_crash(struct disk *disk, unsigned *seed) {
     struct crashing_disk *self = crashing_of(disk);
     for (size_t i = 0; i < self->count; i++) {

@@ -212,23 +212,6 @@ Test(volume_store, one_batch_takes_a_payload_once_and_no_more_than_its_limit) {
     cr_assert_eq(fixture_stats(&fixture).objects, HOT_BATCH_MAX_OBJECTS + 1);
 }
 
-Test(volume_store, a_payload_stored_again_replaces_the_old_copy) {
-    fixture_open(&fixture);
-    fixture_now_us = 10;
-    fixture_store(&fixture, 1, 1, 1000);
-    uint64_t used = fixture_stats(&fixture).disk_bytes;
-    fixture_now_us = 20;
-    fixture_store(&fixture, 1, 1, 1000);
-    for (int round = 0; round < 2; round++) {
-        struct hot_stats stats = fixture_stats(&fixture);
-        cr_assert_eq(stats.objects, 1);
-        cr_assert_eq(stats.object_bytes, 1000);
-        cr_assert_eq(stats.garbage_bytes, used - 512);
-        fixture_check_object(&fixture, 1, 1000);
-        fixture_reopen(&fixture);
-    }
-}
-
 Test(volume_store, volumes_are_sealed_at_their_size_and_stats_add_up) {
     fixture_open(&fixture);
     for (uint64_t i = 0; i < 10; i++) {
@@ -340,6 +323,12 @@ struct seen {
     struct hot_store *remove_from;
 };
 
+static bool count_one(void *context, const struct hot_object *object) {
+    (void)object;
+    ++*(int *)context;
+    return true;
+}
+
 static bool note(void *context, const struct hot_object *object) {
     struct seen *seen = context;
     seen->numbers[seen->count++] = get_be64(object->payload_id.raw + 8);
@@ -355,6 +344,27 @@ static struct seen aged(const char *bucket, bool cold, int64_t before) {
     struct error error = {0};
     cr_assert(hot_store_visit_aged(fixture.store, bucket, cold, before, note, &seen, &error), "%s", error.message);
     return seen;
+}
+
+Test(volume_store, a_payload_stored_again_replaces_the_old_copy) {
+    fixture_open(&fixture);
+    fixture_now_us = 10;
+    fixture_store(&fixture, 1, 1, 1000);
+    uint64_t used = fixture_stats(&fixture).disk_bytes;
+    fixture_now_us = 20;
+    fixture_store(&fixture, 1, 1, 1000);
+    for (int round = 0; round < 2; round++) {
+        struct hot_stats stats = fixture_stats(&fixture);
+        cr_assert_eq(stats.objects, 1);
+        cr_assert_eq(stats.object_bytes, 1000);
+        cr_assert_eq(stats.garbage_bytes, used - 512);
+        fixture_check_object(&fixture, 1, 1000);
+        int listed = 0;
+        struct error error = {0};
+        cr_assert(hot_store_visit_aged(fixture.store, "pictures", false, INT64_MAX, count_one, &listed, &error));
+        cr_assert_eq(listed, 1);
+        fixture_reopen(&fixture);
+    }
 }
 
 Test(volume_store, the_age_queue_lists_the_oldest_first_and_follows_the_cold_copy) {
