@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from client import TIMEOUT, Client, admin, failure_of, metadata, objects, payloads
-from contract import report_service_pb2, schema_service_pb2
+from contract import record_pb2, report_service_pb2, schema_service_pb2
 from cluster import wait_for
 
 Code = grpc.StatusCode
@@ -21,10 +21,13 @@ def bucket(client):
     client.wait_state("good-bucket", "there", "STORED")
 
 
-def put(**fields):
+def put(attributes=None, **fields):
     fields.setdefault("bucket", "good-bucket")
     fields.setdefault("key", "new")
-    return metadata.PutRecordRequest(**fields)
+    request = metadata.PutRecordRequest(**fields)
+    for name, value in (attributes or {}).items():
+        request.attributes[name].CopyFrom(record_pb2.AttributeValue(**value))
+    return request
 
 
 BAD_BUCKETS = ["", "ab", "a" * 64, "Upper", "under_score", "-front", "back-", "dot.dot", "grün"]
