@@ -6,30 +6,19 @@ import subprocess
 import grpc
 import pytest
 
-from client import HOT, TIMEOUT, Client, admin
+from client import HOT, TIMEOUT, Client, admin, health_of
 from cluster import BUILD, wait_for
 from contract import metadata_service_pb2
 
 
-def health(cluster, port, service):
-    """SERVING, NOT_SERVING or None for a name that is not known."""
-    call = cluster.channel(port).unary_unary("/grpc.health.v1.Health/Check")
-    try:
-        answer = call(b"\x0a" + bytes([len(service)]) + service.encode(), timeout=TIMEOUT)
-    except grpc.RpcError as error:
-        assert error.code() == grpc.StatusCode.NOT_FOUND
-        return None
-    return {b"\x08\x01": "SERVING", b"\x08\x02": "NOT_SERVING"}[answer]
-
-
 def test_health_has_a_name_per_path(cluster, client):
-    wait_for(lambda: health(cluster, cluster.metadata_port, "events") == "SERVING", "events to flow")
+    wait_for(lambda: health_of(cluster, cluster.metadata_port, "events") == "SERVING", "events to flow")
     for port, names in ((cluster.metadata_port, ["", "metadata.write", "metadata.read", "events"]),
                         (cluster.bulk_port, ["", "metadata.write"]),
                         (cluster.object_port, ["", "object.read", "object.ingest"])):
         for name in names:
-            assert health(cluster, port, name) == "SERVING", name
-    assert health(cluster, cluster.metadata_port, "no.such.path") is None
+            assert health_of(cluster, port, name) == "SERVING", name
+    assert health_of(cluster, cluster.metadata_port, "no.such.path") is None
 
 
 def test_the_admin_ports_answer(cluster):

@@ -139,6 +139,18 @@ def tiers_of(record):
     return {record_messages.Tier.Name(place.tier)[len("TIER_"):] for place in record.locations}
 
 
+def health_of(cluster, port, service):
+    """SERVING, NOT_SERVING or None for a name that is not known; in the wire form, since the
+    health protocol is not ours."""
+    call = cluster.channel(port).unary_unary("/grpc.health.v1.Health/Check")
+    try:
+        answer = call(b"\x0a" + bytes([len(service)]) + service.encode(), timeout=TIMEOUT)
+    except grpc.RpcError as error:
+        assert error.code() == grpc.StatusCode.NOT_FOUND
+        return None
+    return {b"\x08\x01": "SERVING", b"\x08\x02": "NOT_SERVING"}[answer]
+
+
 class Failure:
     """What a refused call said."""
 
