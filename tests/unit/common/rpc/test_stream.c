@@ -250,6 +250,13 @@ static void wait_for_flag(struct watcher *watcher, bool *flag) {
     pthread_mutex_unlock(&watcher->lock);
 }
 
+static bool has_flag(struct watcher *watcher, const bool *flag) {
+    pthread_mutex_lock(&watcher->lock);
+    bool set = *flag;
+    pthread_mutex_unlock(&watcher->lock);
+    return set;
+}
+
 /* Waits without reading until its client goes or the server drains. */
 static void wait_for_end(void *service, struct rpc_stream *stream) {
     struct watcher *watcher = service;
@@ -315,12 +322,15 @@ Test(stream, a_deadline_ends_both_sides) {
     fixture_start(server);
     struct rpc_channel *channel = fixture_connect(rpc_server_port(server));
     struct error error = {0};
-    struct rpc_call_options options = {.timeout_ms = 100};
-    struct rpc_stream *stream = rpc_channel_open_stream(channel, "/test.Stream/Read", &options, &error);
-    struct bytes message;
-    cr_assert_eq(rpc_stream_read(stream, &message, &error), RPC_READ_ERROR);
-    cr_assert_eq(error.code, ERROR_DEADLINE_EXCEEDED);
-    cr_assert_not(rpc_stream_close(stream, &error));
+    /* Long enough to arrive, which a busy machine may need a few trials for. */
+    for (int64_t timeout_ms = 100; !has_flag(&watcher, &watcher.began); timeout_ms *= 2) {
+        struct rpc_call_options options = {.timeout_ms = timeout_ms};
+        struct rpc_stream *stream = rpc_channel_open_stream(channel, "/test.Stream/Read", &options, &error);
+        struct bytes message;
+        cr_assert_eq(rpc_stream_read(stream, &message, &error), RPC_READ_ERROR);
+        cr_assert_eq(error.code, ERROR_DEADLINE_EXCEEDED);
+        cr_assert_not(rpc_stream_close(stream, &error));
+    }
     wait_for_flag(&watcher, &watcher.ended);
     cr_assert_eq(watcher.read, RPC_READ_ERROR);
     fixture_stop(server, channel);
