@@ -179,6 +179,7 @@ static void fetch_payloads(void *service, struct rpc_stream *stream) {
     struct error error = {0};
     struct bytes wire;
     enum rpc_read read;
+    rpc_stream_end_reads_on_drain(stream);
     while ((read = rpc_stream_read(stream, &wire, &error)) == RPC_READ_MESSAGE) {
         if (!serve_request(service, stream, wire, &error)) {
             break;
