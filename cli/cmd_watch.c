@@ -12,6 +12,7 @@ enum { MAX_TYPES = 32 };
 struct watching {
     struct cli *cli;
     bool failed;
+    bool told;          /* of this interruption */
     struct error error; /* of the output */
 };
 
@@ -37,6 +38,7 @@ static void print_event(FILE *out, const Waybill__V1__ChangeEvent *event) {
 static bool take_change(void *self, const Waybill__V1__ChangeEvent *event) {
     struct watching *watching = self;
     struct cli *cli = watching->cli;
+    watching->told = false;
     if (cli->json) {
         output_message(cli, &event->base);
     } else {
@@ -50,9 +52,10 @@ static void tell_interruption(void *self, const struct error *why) {
     struct watching *watching = self;
     struct cli *cli = watching->cli;
     int status;
-    if (!cli->quiet && !cli->json && !interrupt_seen(cli->interrupt, &status)) {
+    if (!watching->told && !cli->quiet && !cli->json && !interrupt_seen(cli->interrupt, &status)) {
         fprintf(cli->streams.err, "waybill: watch: %s: connecting again\n", why->message);
     }
+    watching->told = true;
 }
 
 /* "staged,stored" */

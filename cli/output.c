@@ -44,8 +44,7 @@ static const char *hint_of(struct cli *cli, const struct error *error) {
         return "make it with: waybill bucket create NAME";
     }
     if (is_reason(error, "VERSION_MISMATCH") && error->detail_value[0] != '\0') {
-        return arena_printf(arena, "somebody wrote it meanwhile: look at it, then use --if-version=%s",
-                            error->detail_value);
+        return arena_printf(arena, "look at what is there now, then use --if-version=%s", error->detail_value);
     }
     if (is_reason(error, "REQUEST_ID_REUSED")) {
         return "another request needs another --request-id";

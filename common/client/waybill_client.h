@@ -57,7 +57,7 @@ enum {
     /* Payloads up to this length travel inside PutRecord, unless the bucket takes less. */
     WAYBILL_INLINE_MAX_BYTES = 64 * 1024,
     WAYBILL_DEFAULT_TIMEOUT_MS = 30000,
-    WAYBILL_DEFAULT_ATTEMPTS = 5,
+    WAYBILL_DEFAULT_ATTEMPTS = 8, /* some seconds: longer than a service takes to start again */
 };
 
 struct waybill_client;

@@ -125,7 +125,7 @@ Test(commands, put_honours_preconditions) {
     struct run run = run_waybill("put a photos/a --if-version 0");
     assert_run(run, CLI_CONFLICT);
     cr_assert_str_eq(run.err, "waybill: put photos/a: ABORTED VERSION_MISMATCH: the record is at version 1\n"
-                              "hint: somebody wrote it meanwhile: look at it, then use --if-version=1\n");
+                              "hint: look at what is there now, then use --if-version=1\n");
     run_free(&run);
     cr_assert_eq(run_status("put a photos/a --if-version 1"), CLI_OK);
     cli_fixture_stop(&fixture);
