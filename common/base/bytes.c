@@ -13,7 +13,8 @@ void buffer_clear(struct buffer *buffer) {
 }
 
 uint8_t *buffer_reserve(struct buffer *buffer, size_t extra) {
-    if (buffer->capacity - buffer->size < extra) {
+    /* Room for nothing is a pointer too, which memset and memcpy may be given. */
+    if (buffer->data == NULL || buffer->capacity - buffer->size < extra) {
         size_t wanted = buffer->size + extra;
         if (wanted < extra) {
             abort();
