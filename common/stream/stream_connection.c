@@ -1,5 +1,6 @@
 #include "common/stream/stream_connection.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,8 @@ enum {
     PING_INTERVAL_MS = 5000,
     CONNECT_TIMEOUT_MS = 2000,
     REQUEST_TIMEOUT_MS = 3000,
+    /* A server that takes nothing more must not hold a publishing thread for ever. */
+    WRITE_DEADLINE_MS = 3000,
     URLS_MAX = 16,
 };
 
@@ -20,35 +23,61 @@ struct stream_connection {
     natsConnection *nats;
     jsCtx *jetstream;
     atomic_bool connected;
+    _Atomic uint64_t generation;
+
+    pthread_mutex_t telling; /* one look at the state and its telling at a time */
+
+    pthread_mutex_t lock; /* closed */
+    pthread_cond_t changed;
+    bool closed; /* the library's last callback has come */
 };
 
 bool stream_set_error(struct error *error, natsStatus status, jsErrCode code, const char *what) {
-    return error_set(error, ERROR_UNAVAILABLE, "EVENT_STREAM_FAILED", "%s: %s (JetStream error %d)", what,
-                     natsStatus_GetText(status), (int)code);
+    natsStatus last = NATS_OK;
+    const char *words = nats_GetLastError(&last);
+    if (words == NULL || words[0] == '\0' || last != status) {
+        words = natsStatus_GetText(status);
+    }
+    if (code != 0) {
+        return error_set(error, ERROR_UNAVAILABLE, "EVENT_STREAM_FAILED", "%s: %s (JetStream error %d)", what, words,
+                         (int)code);
+    }
+    return error_set(error, ERROR_UNAVAILABLE, "EVENT_STREAM_FAILED", "%s: %s", what, words);
 }
 
-static void tell_state(struct stream_connection *connection, bool connected) {
-    if (atomic_exchange(&connection->connected, connected) == connected) {
-        return;
-    }
-    if (connected) {
+/* Callbacks come late and may tell of a state that is over, so each looks for itself. */
+static void tell_state(struct stream_connection *connection, natsConnection *nats) {
+    pthread_mutex_lock(&connection->telling);
+    bool connected = natsConnection_Status(nats) == NATS_CONN_STATUS_CONNECTED;
+    bool changed = atomic_exchange(&connection->connected, connected) != connected;
+    if (changed && connected) {
         log_info("event_stream_connected");
-    } else {
+    } else if (changed) {
         log_warn("event_stream_disconnected", LOG_STR("hint", "it reconnects by itself; is nats-server up?"));
     }
     if (connection->options.on_state != NULL) {
         connection->options.on_state(connection->options.self, connected);
     }
+    pthread_mutex_unlock(&connection->telling);
 }
 
 static void on_connected(natsConnection *nats, void *closure) {
-    (void)nats;
-    tell_state(closure, true);
+    struct stream_connection *connection = closure;
+    atomic_fetch_add(&connection->generation, 1);
+    tell_state(connection, nats);
 }
 
 static void on_disconnected(natsConnection *nats, void *closure) {
+    tell_state(closure, nats);
+}
+
+static void on_closed(natsConnection *nats, void *closure) {
     (void)nats;
-    tell_state(closure, false);
+    struct stream_connection *connection = closure;
+    pthread_mutex_lock(&connection->lock);
+    connection->closed = true;
+    pthread_cond_broadcast(&connection->changed);
+    pthread_mutex_unlock(&connection->lock);
 }
 
 /* Slow consumers and the like; what matters is seen by the calls themselves. */
@@ -82,12 +111,14 @@ static natsStatus make_options(struct stream_connection *connection, natsOptions
     status = status == NATS_OK ? natsOptions_SetName(options, connection->options.name) : status;
     status = status == NATS_OK ? natsOptions_SetTimeout(options, CONNECT_TIMEOUT_MS) : status;
     status = status == NATS_OK ? natsOptions_SetPingInterval(options, PING_INTERVAL_MS) : status;
+    status = status == NATS_OK ? natsOptions_SetWriteDeadline(options, WRITE_DEADLINE_MS) : status;
     status = status == NATS_OK ? natsOptions_SetMaxReconnect(options, -1) : status;
     status = status == NATS_OK ? natsOptions_SetReconnectWait(options, RECONNECT_WAIT_MS) : status;
     status =
         status == NATS_OK ? natsOptions_SetReconnectJitter(options, RECONNECT_JITTER_MS, RECONNECT_JITTER_MS) : status;
     status = status == NATS_OK ? natsOptions_SetDisconnectedCB(options, on_disconnected, connection) : status;
     status = status == NATS_OK ? natsOptions_SetReconnectedCB(options, on_connected, connection) : status;
+    status = status == NATS_OK ? natsOptions_SetClosedCB(options, on_closed, connection) : status;
     status = status == NATS_OK ? natsOptions_SetErrorHandler(options, on_error, connection) : status;
     status = status == NATS_OK ? natsOptions_SetRetryOnFailedConnect(options, true, on_connected, connection) : status;
     if (status != NATS_OK) {
@@ -98,30 +129,43 @@ static natsStatus make_options(struct stream_connection *connection, natsOptions
     return NATS_OK;
 }
 
+/* Connects, or starts to. */
+static natsStatus start_connecting(struct stream_connection *connection) {
+    natsOptions *options = NULL;
+    natsStatus status = make_options(connection, &options);
+    if (status != NATS_OK) {
+        return status;
+    }
+    status = natsConnection_Connect(&connection->nats, options);
+    natsOptions_Destroy(options);
+    if (status == NATS_OK) {
+        on_connected(connection->nats, connection);
+    } else if (status == NATS_NOT_YET_CONNECTED) {
+        log_warn("event_stream_not_connected", LOG_STR("urls", connection->options.urls),
+                 LOG_STR("hint", "it connects by itself once nats-server is up"));
+        status = NATS_OK;
+    }
+    return status;
+}
+
 struct stream_connection *stream_connection_new(const struct stream_connection_options *options, struct error *error) {
     struct stream_connection *connection = calloc(1, sizeof *connection);
     if (connection == NULL) {
         abort();
     }
     connection->options = *options;
-    natsOptions *nats_options = NULL;
-    natsStatus status = make_options(connection, &nats_options);
-    if (status == NATS_OK) {
-        status = natsConnection_Connect(&connection->nats, nats_options);
-        natsOptions_Destroy(nats_options);
-    }
-    if (status == NATS_OK) {
-        tell_state(connection, true);
-    } else if (status == NATS_NOT_YET_CONNECTED) {
-        log_warn("event_stream_not_connected", LOG_STR("urls", options->urls),
-                 LOG_STR("hint", "it connects by itself once nats-server is up"));
-        status = NATS_OK;
-    }
+    pthread_mutex_init(&connection->telling, NULL);
+    pthread_mutex_init(&connection->lock, NULL);
+    pthread_cond_init(&connection->changed, NULL);
     jsOptions js_options;
-    status = status == NATS_OK ? jsOptions_Init(&js_options) : status;
-    js_options.Wait = REQUEST_TIMEOUT_MS;
-    status =
-        status == NATS_OK ? natsConnection_JetStream(&connection->jetstream, connection->nats, &js_options) : status;
+    natsStatus status = start_connecting(connection);
+    if (status == NATS_OK) {
+        status = jsOptions_Init(&js_options);
+    }
+    if (status == NATS_OK) {
+        js_options.Wait = REQUEST_TIMEOUT_MS;
+        status = natsConnection_JetStream(&connection->jetstream, connection->nats, &js_options);
+    }
     if (status != NATS_OK) {
         error_set(error, ERROR_INVALID_ARGUMENT, "BAD_NATS_URL", "connecting to NATS at %s: %s", options->urls,
                   natsStatus_GetText(status));
@@ -135,15 +179,33 @@ bool stream_connection_connected(const struct stream_connection *connection) {
     return atomic_load(&connection->connected);
 }
 
+uint64_t stream_connection_generation(const struct stream_connection *connection) {
+    return atomic_load(&connection->generation);
+}
+
+/* Callbacks are queued behind one another on a thread of the library; after the one that
+ * tells of the end there are none. */
+static void close_connection(struct stream_connection *connection) {
+    natsConnection_Close(connection->nats);
+    pthread_mutex_lock(&connection->lock);
+    while (!connection->closed) {
+        pthread_cond_wait(&connection->changed, &connection->lock);
+    }
+    pthread_mutex_unlock(&connection->lock);
+    natsConnection_Destroy(connection->nats);
+}
+
 void stream_connection_free(struct stream_connection *connection) {
     if (connection == NULL) {
         return;
     }
     jsCtx_Destroy(connection->jetstream);
     if (connection->nats != NULL) {
-        natsConnection_Close(connection->nats);
-        natsConnection_Destroy(connection->nats);
+        close_connection(connection);
     }
+    pthread_cond_destroy(&connection->changed);
+    pthread_mutex_destroy(&connection->lock);
+    pthread_mutex_destroy(&connection->telling);
     free(connection);
 }
 
@@ -153,4 +215,34 @@ natsConnection *stream_connection_nats(struct stream_connection *connection) {
 
 jsCtx *stream_connection_jetstream(struct stream_connection *connection) {
     return connection->jetstream;
+}
+
+struct subscription_end {
+    pthread_mutex_t lock; /* over */
+    pthread_cond_t changed;
+    bool over;
+};
+
+static void on_subscription_over(void *closure) {
+    struct subscription_end *end = closure;
+    pthread_mutex_lock(&end->lock);
+    end->over = true;
+    pthread_cond_broadcast(&end->changed);
+    pthread_mutex_unlock(&end->lock);
+}
+
+void stream_unsubscribe(natsSubscription *subscription) {
+    if (subscription == NULL) {
+        return;
+    }
+    /* Only those with a handler have somebody to wait for. */
+    struct subscription_end end = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
+    bool told = natsSubscription_SetOnCompleteCB(subscription, on_subscription_over, &end) == NATS_OK &&
+                natsSubscription_Unsubscribe(subscription) == NATS_OK;
+    pthread_mutex_lock(&end.lock);
+    while (told && !end.over) {
+        pthread_cond_wait(&end.changed, &end.lock);
+    }
+    pthread_mutex_unlock(&end.lock);
+    natsSubscription_Destroy(subscription);
 }

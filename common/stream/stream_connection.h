@@ -5,6 +5,7 @@
 
 #include <nats/nats.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/base/error.h"
 
@@ -13,16 +14,23 @@ struct stream_connection;
 struct stream_connection_options {
     const char *urls; /* comma between */
     const char *name; /* shown by the server */
-    /* The state changed; on a thread of the NATS library, must be quick. May be NULL. */
+    /* Called after every connect and disconnect with the state as it then is, which may be the
+     * one that was told before: a server that was away for a moment. On a thread of the NATS
+     * library, one call at a time, must be quick and must not call this connection; the first
+     * call may come before stream_connection_new returns, none comes after
+     * stream_connection_free. May be NULL. */
     void (*on_state)(void *self, bool connected);
     void *self;
 };
 
-/* INVALID_ARGUMENT (BAD_NATS_URL) when the URLs cannot be read; a server that is away is no
- * failure. */
+/* INVALID_ARGUMENT (BAD_NATS_URL) when the URLs cannot be read or the server refuses our
+ * credentials; a server that is away is no failure. */
 struct stream_connection *stream_connection_new(const struct stream_connection_options *options, struct error *error);
 bool stream_connection_connected(const struct stream_connection *connection);
-/* Subscriptions made over it must be gone. NULL is fine. */
+/* Grows with every connect: whoever remembers it can tell that the server was away. */
+uint64_t stream_connection_generation(const struct stream_connection *connection);
+/* Sends what is still buffered, for half a second at most, and closes. Subscriptions made
+ * over it must be gone. NULL is fine. */
 void stream_connection_free(struct stream_connection *connection);
 
 /* For the other files of this room. */
@@ -30,5 +38,7 @@ natsConnection *stream_connection_nats(struct stream_connection *connection);
 jsCtx *stream_connection_jetstream(struct stream_connection *connection);
 /* UNAVAILABLE (EVENT_STREAM_FAILED), with what was being done and NATS's words. */
 bool stream_set_error(struct error *error, natsStatus status, jsErrCode code, const char *what);
+/* Ends a subscription and waits until no handler of it runs any more. NULL is fine. */
+void stream_unsubscribe(natsSubscription *subscription);
 
 #endif

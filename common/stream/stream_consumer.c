@@ -1,24 +1,47 @@
 #include "common/stream/stream_consumer.h"
 
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
 
-/* How often an idle consumer's place in the stream is checked. */
-enum { CHECK_INTERVAL_US = 2000000 };
+enum {
+    /* A request that a restarting server forgot is missed for no longer than this. */
+    REQUEST_MS = 2000,
+    IDLE_CHECK_US = 2000000, /* how often an idle consumer's place is checked */
+    DOUBT_CHECK_US = 250000, /* ... and one that may be wrong */
+    NS_PER_MS = 1000000,
+    MESSAGE_ID_BYTES = 64,
+};
+
+/* The furthest message that was delivered: what it was tells whether its stream is still the
+ * same. */
+struct landmark {
+    uint64_t sequence; /* 0: none */
+    int64_t time_ns;
+    char message_id[MESSAGE_ID_BYTES];
+};
 
 struct stream_consumer {
     struct stream_connection *connection;
     struct stream_consumer_options options;
     natsSubscription *subscription; /* NULL: to be made */
+    struct landmark landmark;
     int64_t checked_us;
+    uint64_t checked_generation; /* of the connection; another one: the place is in doubt */
+    bool idle;                   /* the last request brought nothing */
+    _Atomic uint64_t resets;
 };
 
 struct stream_delivery {
+    struct stream_connection *connection;
     natsMsg *message;
     uint64_t count;
+    uint64_t sequence;
 };
 
 struct stream_consumer *stream_consumer_new(struct stream_connection *connection,
@@ -33,11 +56,8 @@ struct stream_consumer *stream_consumer_new(struct stream_connection *connection
 }
 
 static void drop_subscription(struct stream_consumer *consumer) {
-    if (consumer->subscription != NULL) {
-        natsSubscription_Unsubscribe(consumer->subscription);
-        natsSubscription_Destroy(consumer->subscription);
-        consumer->subscription = NULL;
-    }
+    stream_unsubscribe(consumer->subscription);
+    consumer->subscription = NULL;
 }
 
 void stream_consumer_free(struct stream_consumer *consumer) {
@@ -47,149 +67,345 @@ void stream_consumer_free(struct stream_consumer *consumer) {
     }
 }
 
-/* Making a consumer that is there already, with the same configuration, is fine. */
-static natsStatus add_consumer(struct stream_consumer *consumer, jsErrCode *code) {
-    const struct stream_consumer_options *options = &consumer->options;
+uint64_t stream_consumer_resets(const struct stream_consumer *consumer) {
+    return atomic_load(&consumer->resets);
+}
+
+/* ---- time: no call may wait longer than the fetch that it serves ---- */
+
+static int64_t now_us(void) {
+    return clock_monotonic_us(&system_clock);
+}
+
+static int64_t left_ms(int64_t until_us) {
+    int64_t left = (until_us - now_us()) / 1000;
+    return left > 1 ? left : 1;
+}
+
+static jsOptions within(int64_t until_us) {
+    jsOptions options;
+    jsOptions_Init(&options);
+    options.Wait = left_ms(until_us) < REQUEST_MS ? left_ms(until_us) : REQUEST_MS;
+    return options;
+}
+
+/* ---- the consumer in the server ---- */
+
+static void fill_config(const struct stream_consumer_options *options, jsConsumerConfig *config) {
+    config->AckWait = options->ack_wait_ms * NS_PER_MS;
+    config->MaxDeliver = options->max_deliver != 0 ? options->max_deliver : -1;
+    config->MaxAckPending = options->max_ack_pending;
+    config->FilterSubject = options->filter;
+}
+
+/* With its place at `start` (0: the stream's first). */
+static natsStatus add_consumer(struct stream_consumer *consumer, uint64_t start, int64_t until_us, jsErrCode *code) {
+    jsOptions within_time = within(until_us);
     jsConsumerConfig config;
     jsConsumerConfig_Init(&config);
-    config.Durable = options->durable;
+    config.Durable = consumer->options.durable;
     config.AckPolicy = js_AckExplicit;
-    config.DeliverPolicy = js_DeliverAll;
-    config.AckWait = options->ack_wait_ms * 1000000;
-    config.MaxDeliver = -1;
-    config.MaxAckPending = options->max_ack_pending;
-    config.FilterSubject = options->filter;
+    config.DeliverPolicy = start > 0 ? js_DeliverByStartSequence : js_DeliverAll;
+    config.OptStartSeq = start;
+    fill_config(&consumer->options, &config);
+    return js_AddConsumer(NULL, stream_connection_jetstream(consumer->connection), consumer->options.stream, &config,
+                          &within_time, code);
+}
+
+/* A consumer that was made with other options follows ours. */
+static natsStatus follow_options(struct stream_consumer *consumer, const jsConsumerInfo *info, int64_t until_us,
+                                 jsErrCode *code) {
+    const jsConsumerConfig *found = info->Config;
+    jsConsumerConfig config = *found;
+    fill_config(&consumer->options, &config);
+    if (config.AckWait == found->AckWait && config.MaxDeliver == found->MaxDeliver &&
+        config.MaxAckPending == found->MaxAckPending &&
+        strcmp(config.FilterSubject, found->FilterSubject != NULL ? found->FilterSubject : "") == 0) {
+        return NATS_OK;
+    }
+    jsOptions within_time = within(until_us);
+    return js_UpdateConsumer(NULL, stream_connection_jetstream(consumer->connection), consumer->options.stream, &config,
+                             &within_time, code);
+}
+
+/* Makes it where it is missing. A subscription that makes it by itself would also delete it
+ * when it ends, under the feet of the other replicas. */
+static natsStatus have_consumer(struct stream_consumer *consumer, int64_t until_us, jsErrCode *code) {
+    jsOptions within_time = within(until_us);
     jsConsumerInfo *info = NULL;
-    natsStatus status =
-        js_AddConsumer(&info, stream_connection_jetstream(consumer->connection), options->stream, &config, NULL, code);
+    natsStatus status = js_GetConsumerInfo(&info, stream_connection_jetstream(consumer->connection),
+                                           consumer->options.stream, consumer->options.durable, &within_time, code);
+    if (status == NATS_OK) {
+        status = follow_options(consumer, info, until_us, code);
+    } else if (*code == JSConsumerNotFoundErr) {
+        *code = 0;
+        consumer->landmark.sequence = 0;
+        status = add_consumer(consumer, 0, until_us, code);
+    }
     jsConsumerInfo_Destroy(info);
     return status;
 }
 
-/* Binds to the consumer, made where it is missing. A subscription that makes it by itself
- * would also delete it when it ends, under the feet of the other replicas. */
-static bool subscribe(struct stream_consumer *consumer, struct error *error) {
+static bool subscribe(struct stream_consumer *consumer, int64_t until_us, struct error *error) {
     const struct stream_consumer_options *options = &consumer->options;
     jsErrCode code = 0;
-    natsStatus status = add_consumer(consumer, &code);
+    natsStatus status = have_consumer(consumer, until_us, &code);
     if (status == NATS_OK) {
+        jsOptions within_time = within(until_us);
         jsSubOptions sub_options;
         jsSubOptions_Init(&sub_options);
         sub_options.Stream = options->stream;
         sub_options.Consumer = options->durable;
         sub_options.ManualAck = true;
         status = js_PullSubscribe(&consumer->subscription, stream_connection_jetstream(consumer->connection),
-                                  options->filter, options->durable, NULL, &sub_options, &code);
+                                  options->filter, options->durable, &within_time, &sub_options, &code);
     }
     return status == NATS_OK || stream_set_error(error, status, code, "subscribing to the event stream");
 }
 
-/* What the server says of the consumer: gone, or ahead of its stream (which then lost
- * messages, and what is published in their place would never be delivered). */
-static bool consumer_is_lost(struct stream_consumer *consumer, struct error *error, bool *lost) {
+/* ---- its place in the stream ---- */
+
+enum place {
+    PLACE_GOOD,
+    PLACE_IN_DOUBT,  /* the stream is shorter than it was; what it will be filled with decides */
+    PLACE_LOST,      /* there is no consumer any more */
+    PLACE_REWRITTEN, /* the stream has other messages where some were delivered, or may get them */
+};
+
+/* Whether the landmark is what it was; one that was removed tells nothing. */
+static natsStatus compare_landmark(struct stream_consumer *consumer, int64_t until_us, bool *same, jsErrCode *code) {
+    const struct landmark *landmark = &consumer->landmark;
+    jsOptions within_time = within(until_us);
+    natsMsg *message = NULL;
+    const char *id = "";
+    *same = true;
+    natsStatus status = js_GetMsg(&message, stream_connection_jetstream(consumer->connection), consumer->options.stream,
+                                  landmark->sequence, &within_time, code);
+    if (status == NATS_OK) {
+        natsMsgHeader_Get(message, "Nats-Msg-Id", &id);
+        *same = landmark->message_id[0] != '\0'
+                    ? strncmp(id, landmark->message_id, sizeof landmark->message_id - 1) == 0
+                    : natsMsg_GetTime(message) == landmark->time_ns;
+    } else if (*code == JSNoMessageFoundErr) {
+        *code = 0;
+        status = NATS_OK;
+    }
+    natsMsg_Destroy(message);
+    return status;
+}
+
+/* `start`: where a rewritten stream has to be delivered from; 0: its first. */
+static natsStatus judge_place(struct stream_consumer *consumer, const jsConsumerInfo *info, const jsStreamState *stream,
+                              int64_t until_us, enum place *place, uint64_t *start, jsErrCode *code) {
+    uint64_t known = consumer->landmark.sequence;
+    bool ahead = info->Delivered.Stream > stream->LastSeq;
+    bool same = true;
+    *start = 0;
+    if (known == 0) {
+        *place = ahead ? PLACE_REWRITTEN : PLACE_GOOD;
+        return NATS_OK;
+    }
+    if (known > stream->LastSeq) {
+        *place = PLACE_IN_DOUBT;
+        return NATS_OK;
+    }
+    natsStatus status = compare_landmark(consumer, until_us, &same, code);
+    *place = same && !ahead ? PLACE_GOOD : PLACE_REWRITTEN;
+    if (same) {
+        *start = (info->AckFloor.Stream < known ? info->AckFloor.Stream : known) + 1;
+    }
+    return status;
+}
+
+/* The consumer is asked for first: a stream that grows meanwhile is never behind it. */
+static natsStatus find_place(struct stream_consumer *consumer, int64_t until_us, enum place *place, uint64_t *start,
+                             jsErrCode *code) {
     jsCtx *jetstream = stream_connection_jetstream(consumer->connection);
+    jsOptions within_time = within(until_us);
     jsConsumerInfo *info = NULL;
     jsStreamInfo *stream = NULL;
-    jsErrCode code = 0;
-    *lost = false;
     natsStatus status =
-        js_GetConsumerInfo(&info, jetstream, consumer->options.stream, consumer->options.durable, NULL, &code);
-    if (code == JSConsumerNotFoundErr || code == JSStreamNotFoundErr) {
-        *lost = true;
-        return true;
+        js_GetConsumerInfo(&info, jetstream, consumer->options.stream, consumer->options.durable, &within_time, code);
+    if (status != NATS_OK && (*code == JSConsumerNotFoundErr || *code == JSStreamNotFoundErr)) {
+        *code = 0;
+        *place = PLACE_LOST;
+        return NATS_OK;
     }
-    status = status == NATS_OK ? js_GetStreamInfo(&stream, jetstream, consumer->options.stream, NULL, &code) : status;
-    if (status == NATS_OK && info->Delivered.Stream > stream->State.LastSeq) {
-        log_warn("event_stream_went_back", LOG_INT("delivered", info->Delivered.Stream),
-                 LOG_INT("last", stream->State.LastSeq));
-        status = js_DeleteConsumer(jetstream, consumer->options.stream, consumer->options.durable, NULL, &code);
-        *lost = true;
+    if (status == NATS_OK) {
+        within_time = within(until_us);
+        status = js_GetStreamInfo(&stream, jetstream, consumer->options.stream, &within_time, code);
+    }
+    if (status == NATS_OK) {
+        status = judge_place(consumer, info, &stream->State, until_us, place, start, code);
     }
     jsConsumerInfo_Destroy(info);
     jsStreamInfo_Destroy(stream);
-    return status == NATS_OK || stream_set_error(error, status, code, "looking at the consumer");
+    return status;
 }
 
-static bool check_place(struct stream_consumer *consumer, struct error *error) {
-    int64_t now_us = clock_monotonic_us(&system_clock);
-    if (now_us - consumer->checked_us < CHECK_INTERVAL_US) {
+static natsStatus reset(struct stream_consumer *consumer, uint64_t start, int64_t until_us, jsErrCode *code) {
+    log_warn("event_stream_rewritten", LOG_STR("stream", consumer->options.stream),
+             LOG_INT("delivered_again_from", start),
+             LOG_STR("hint", "the stream lost its end; events are delivered again, which does no harm"));
+    jsOptions within_time = within(until_us);
+    natsStatus status = js_DeleteConsumer(stream_connection_jetstream(consumer->connection), consumer->options.stream,
+                                          consumer->options.durable, &within_time, code);
+    if (status == NATS_OK) {
+        atomic_fetch_add(&consumer->resets, 1);
+        consumer->landmark.sequence = 0;
+        drop_subscription(consumer);
+        status = add_consumer(consumer, start, until_us, code);
+    }
+    return status;
+}
+
+/* Checks the place when it is in doubt, or was not looked at for a while. */
+static bool check_place(struct stream_consumer *consumer, int64_t until_us, struct error *error) {
+    uint64_t generation = stream_connection_generation(consumer->connection);
+    bool doubt = generation != consumer->checked_generation;
+    int64_t age_us = now_us() - consumer->checked_us;
+    if (!(doubt && age_us >= DOUBT_CHECK_US) && !(consumer->idle && age_us >= IDLE_CHECK_US)) {
         return true;
     }
-    bool lost;
-    if (!consumer_is_lost(consumer, error, &lost)) {
-        return false;
+    enum place place = PLACE_GOOD;
+    uint64_t start = 0;
+    jsErrCode code = 0;
+    natsStatus status = find_place(consumer, until_us, &place, &start, &code);
+    if (status == NATS_OK && place == PLACE_REWRITTEN) {
+        status = reset(consumer, start, until_us, &code);
     }
-    consumer->checked_us = now_us;
-    if (lost) {
+    if (status != NATS_OK) {
+        return stream_set_error(error, status, code, "looking for the consumer's place in the stream");
+    }
+    if (place == PLACE_LOST) {
         drop_subscription(consumer);
     }
+    if (place != PLACE_IN_DOUBT) {
+        consumer->checked_generation = generation;
+    }
+    consumer->checked_us = now_us();
     return true;
 }
 
-static struct stream_delivery *take_delivery(natsMsg *message) {
+/* ---- fetching ---- */
+
+static struct stream_delivery *take_delivery(struct stream_consumer *consumer, natsMsg *message) {
     struct stream_delivery *delivery = calloc(1, sizeof *delivery);
     if (delivery == NULL) {
         abort();
     }
+    delivery->connection = consumer->connection;
     delivery->message = message;
     delivery->count = 1;
     jsMsgMetaData *meta = NULL;
-    if (natsMsg_GetMetaData(&meta, message) == NATS_OK) {
-        delivery->count = meta->NumDelivered;
-        jsMsgMetaData_Destroy(meta);
+    if (natsMsg_GetMetaData(&meta, message) != NATS_OK) {
+        return delivery;
     }
+    delivery->count = meta->NumDelivered;
+    delivery->sequence = meta->Sequence.Stream;
+    struct landmark *landmark = &consumer->landmark;
+    if (delivery->sequence > landmark->sequence) {
+        const char *id = NULL;
+        landmark->sequence = delivery->sequence;
+        landmark->time_ns = meta->Timestamp;
+        natsMsgHeader_Get(message, "Nats-Msg-Id", &id);
+        snprintf(landmark->message_id, sizeof landmark->message_id, "%s", id != NULL ? id : "");
+    }
+    jsMsgMetaData_Destroy(meta);
     return delivery;
 }
 
-int stream_consumer_fetch(struct stream_consumer *consumer, struct stream_delivery **deliveries, int max,
-                          int64_t wait_ms, struct error *error) {
-    if (consumer->subscription == NULL && !subscribe(consumer, error)) {
-        return -1;
-    }
+/* One request of the server. Returns as stream_consumer_fetch does. */
+static int request(struct stream_consumer *consumer, struct stream_delivery **deliveries, int max, int64_t until_us,
+                   struct error *error) {
     natsMsgList list = {0};
     jsErrCode code = 0;
+    int64_t wait_ms = left_ms(until_us) < REQUEST_MS ? left_ms(until_us) : REQUEST_MS;
     natsStatus status = natsSubscription_Fetch(&list, consumer->subscription, max, wait_ms, &code);
     if (status == NATS_OK) {
         for (int i = 0; i < list.Count; i++) {
-            deliveries[i] = take_delivery(list.Msgs[i]);
+            deliveries[i] = take_delivery(consumer, list.Msgs[i]);
             list.Msgs[i] = NULL; /* the delivery's now */
         }
         int count = list.Count;
         natsMsgList_Destroy(&list);
         return count;
     }
-    if (status != NATS_TIMEOUT) {
-        /* Whatever broke, a fresh subscription starts from what the server knows. */
-        drop_subscription(consumer);
-        stream_set_error(error, status, code, "fetching events");
-        return -1;
+    if (status == NATS_TIMEOUT || status == NATS_NOT_FOUND) {
+        return 0;
     }
-    return check_place(consumer, error) ? 0 : -1;
+    /* Whatever broke, a fresh subscription starts from what the server knows. */
+    stream_set_error(error, status, code, "fetching events");
+    drop_subscription(consumer);
+    return -1;
 }
+
+int stream_consumer_fetch(struct stream_consumer *consumer, struct stream_delivery **deliveries, int max,
+                          int64_t wait_ms, struct error *error) {
+    int64_t until_us = now_us() + wait_ms * 1000;
+    do {
+        if (!check_place(consumer, until_us, error) ||
+            (consumer->subscription == NULL && !subscribe(consumer, until_us, error))) {
+            return -1;
+        }
+        int count = request(consumer, deliveries, max, until_us, error);
+        consumer->idle = count == 0;
+        if (count != 0) {
+            return count;
+        }
+    } while (now_us() < until_us);
+    return 0;
+}
+
+/* ---- deliveries ---- */
 
 struct bytes stream_delivery_body(const struct stream_delivery *delivery) {
     return bytes_of(natsMsg_GetData(delivery->message), (size_t)natsMsg_GetDataLength(delivery->message));
+}
+
+const char *stream_delivery_subject(const struct stream_delivery *delivery) {
+    return natsMsg_GetSubject(delivery->message);
+}
+
+const char *stream_delivery_header(const struct stream_delivery *delivery, const char *name) {
+    const char *value = NULL;
+    return natsMsgHeader_Get(delivery->message, name, &value) == NATS_OK ? value : NULL;
+}
+
+uint64_t stream_delivery_sequence(const struct stream_delivery *delivery) {
+    return delivery->sequence;
 }
 
 uint64_t stream_delivery_count(const struct stream_delivery *delivery) {
     return delivery->count;
 }
 
-void stream_delivery_in_progress(struct stream_delivery *delivery) {
-    natsMsg_InProgress(delivery->message, NULL);
+/* natsMsg_Ack and its like need the subscription, which may be gone by now. */
+static void answer(struct stream_delivery *delivery, const char *text) {
+    natsStatus status = natsConnection_PublishString(stream_connection_nats(delivery->connection),
+                                                     natsMsg_GetReply(delivery->message), text);
+    if (status != NATS_OK) {
+        log_debug("delivery_not_answered", LOG_STR("status", natsStatus_GetText(status)));
+    }
 }
 
-static void free_delivery(struct stream_delivery *delivery) {
+void stream_delivery_drop(struct stream_delivery *delivery) {
     natsMsg_Destroy(delivery->message);
     free(delivery);
 }
 
+void stream_delivery_in_progress(struct stream_delivery *delivery) {
+    answer(delivery, "+WPI");
+}
+
 void stream_delivery_ack(struct stream_delivery *delivery) {
-    natsMsg_Ack(delivery->message, NULL);
-    free_delivery(delivery);
+    answer(delivery, "+ACK");
+    stream_delivery_drop(delivery);
 }
 
 void stream_delivery_nak(struct stream_delivery *delivery, int64_t delay_ms) {
-    natsMsg_NakWithDelay(delivery->message, delay_ms, NULL);
-    free_delivery(delivery);
+    char text[48];
+    snprintf(text, sizeof text, "-NAK {\"delay\":%" PRId64 "}", delay_ms * NS_PER_MS);
+    answer(delivery, delay_ms > 0 ? text : "-NAK");
+    stream_delivery_drop(delivery);
 }

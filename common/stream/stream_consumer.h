@@ -1,11 +1,13 @@
 /* A durable pull consumer of one JetStream stream, shared by all who open it by the same name:
  * each message goes to one of them and is delivered again unless it is acknowledged in time.
  *
- * It mends itself: a consumer or stream that is missing is waited for or made again, and one
- * whose position is beyond the end of a stream that lost messages is made anew, so that what
- * is published again is delivered again. Whoever uses it must bear redelivery.
+ * It mends itself: a consumer or stream that is missing is made again or waited for. A stream
+ * that lost its end and was filled again differently from what was delivered would never show
+ * its new messages to a consumer whose place is behind them; then the consumer is made anew,
+ * with its place where the two still agree. Whoever uses it must bear redelivery.
  *
- * One thread fetches; answers may come from it too. */
+ * One thread fetches. Deliveries may be answered by any thread, also after the consumer is
+ * freed, as long as the connection is there. */
 #ifndef WAYBILL_STREAM_STREAM_CONSUMER_H
 #define WAYBILL_STREAM_STREAM_CONSUMER_H
 
@@ -21,21 +23,29 @@ struct stream_consumer_options {
     const char *filter; /* a subject pattern */
     int64_t ack_wait_ms;
     int64_t max_ack_pending;
+    int64_t max_deliver; /* how often a message is delivered; 0 or -1: until it is acknowledged */
 };
 
 struct stream_consumer *stream_consumer_new(struct stream_connection *connection,
                                             const struct stream_consumer_options *options);
-/* Every delivery must be answered or freed. */
+/* The durable consumer stays in the stream. NULL is fine. */
 void stream_consumer_free(struct stream_consumer *consumer);
 
 /* Fetches up to `max` deliveries, waiting at most wait_ms for the first. Returns how many, 0
- * when there are none, -1 with UNAVAILABLE when the stream cannot be reached: pause and call
- * again. */
+ * when there are none, -1 with UNAVAILABLE when the stream cannot be reached or is not there:
+ * pause and call again. */
 int stream_consumer_fetch(struct stream_consumer *consumer, struct stream_delivery **deliveries, int max,
                           int64_t wait_ms, struct error *error);
+/* How often it was made anew because its stream had been rewritten. Any thread. */
+uint64_t stream_consumer_resets(const struct stream_consumer *consumer);
 
 /* Borrowed until the delivery is answered. */
 struct bytes stream_delivery_body(const struct stream_delivery *delivery);
+const char *stream_delivery_subject(const struct stream_delivery *delivery);
+/* The value of a header, by its exact name; NULL without it. */
+const char *stream_delivery_header(const struct stream_delivery *delivery, const char *name);
+/* Its place in the stream. */
+uint64_t stream_delivery_sequence(const struct stream_delivery *delivery);
 /* How often it was delivered, this time included. */
 uint64_t stream_delivery_count(const struct stream_delivery *delivery);
 /* Keeps it from being delivered again for another ack_wait. */
@@ -43,5 +53,7 @@ void stream_delivery_in_progress(struct stream_delivery *delivery);
 /* Each answers and frees the delivery. An answer that is lost means redelivery. */
 void stream_delivery_ack(struct stream_delivery *delivery);
 void stream_delivery_nak(struct stream_delivery *delivery, int64_t delay_ms);
+/* Frees it without an answer: it is delivered again after ack_wait. */
+void stream_delivery_drop(struct stream_delivery *delivery);
 
 #endif

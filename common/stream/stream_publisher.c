@@ -7,13 +7,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REPLY_BYTES = 128, DEDUPE_WINDOW_SECONDS = 120, ACKS_MAX = 65536 };
+#include "common/base/log.h"
+
+enum {
+    REPLY_BYTES = 128,
+    DUPLICATE_WINDOW_MS = 120000,
+    ACKS_MAX = 65536,
+    FOREIGN_MAX = 256, /* messages of others that are passed over at the end of the stream */
+    NS_PER_MS = 1000000,
+};
 
 struct stream_publisher {
     struct stream_connection *connection;
     struct stream_publisher_options options;
     char *inbox; /* acknowledgements come to <inbox>.<epoch>.<token> */
     natsSubscription *subscription;
+    natsMsg *last; /* whose body stream_end borrows */
 
     pthread_mutex_t lock; /* below; taken on NATS's thread too */
     struct stream_ack *acks;
@@ -22,21 +31,28 @@ struct stream_publisher {
     uint64_t epoch; /* grows with each sync, so that late acknowledgements are told apart */
 };
 
-/* {"stream":"S","seq":7} or {"error":{"code":400,"err_code":10071,"description":"..."}} */
+static void refuse(struct stream_ack *ack, enum stream_outcome outcome, const char *why) {
+    ack->outcome = outcome;
+    snprintf(ack->why, sizeof ack->why, "%s", why != NULL ? why : "no reason given");
+}
+
+/* {"stream":"S","seq":7,"duplicate":true} or {"error":{"code":400,"err_code":10071,"description":"..."}} */
 static void parse_ack(const char *data, size_t size, struct stream_ack *ack) {
     json_error_t ignored;
     json_t *root = json_loadb(data, size, 0, &ignored);
     const json_t *failure = json_object_get(root, "error");
     const json_t *sequence = json_object_get(root, "seq");
     if (failure != NULL) {
-        const char *description = json_string_value(json_object_get(failure, "description"));
-        error_set(&ack->error, ERROR_ABORTED, "EVENT_REFUSED", "the stream refused an event: %s",
-                  description != NULL ? description : "no reason given");
+        json_int_t code = json_integer_value(json_object_get(failure, "err_code"));
+        bool wrong_last = code == JSStreamWrongLastSequenceErr || code == JSStreamWrongLastMsgIDErr;
+        refuse(ack, wrong_last ? STREAM_WRONG_LAST : STREAM_REFUSED,
+               json_string_value(json_object_get(failure, "description")));
     } else if (json_is_integer(sequence)) {
-        ack->accepted = true;
+        ack->outcome = STREAM_ACCEPTED;
         ack->sequence = (uint64_t)json_integer_value(sequence);
+        ack->duplicate = json_is_true(json_object_get(root, "duplicate"));
     } else {
-        error_set(&ack->error, ERROR_INTERNAL, "BAD_ANSWER", "the stream's acknowledgement cannot be read");
+        refuse(ack, STREAM_REFUSED, "the acknowledgement cannot be read");
     }
     json_decref(root);
 }
@@ -67,7 +83,7 @@ static void on_reply(natsConnection *nats, natsSubscription *subscription, natsM
     if (strncmp(subject, publisher->inbox, prefix) == 0 &&
         sscanf(subject + prefix, ".%" SCNu64 ".%" SCNd64, &epoch, &ack.token) == 2) {
         if (natsMsg_IsNoResponders(message)) {
-            error_set(&ack.error, ERROR_UNAVAILABLE, "EVENT_STREAM_FAILED", "no stream takes events");
+            refuse(&ack, STREAM_NO_RESPONDERS, "no stream takes the subject");
         } else {
             parse_ack(natsMsg_GetData(message), (size_t)natsMsg_GetDataLength(message), &ack);
         }
@@ -112,51 +128,134 @@ void stream_publisher_free(struct stream_publisher *publisher) {
     if (publisher == NULL) {
         return;
     }
-    if (publisher->subscription != NULL) {
-        natsSubscription_Unsubscribe(publisher->subscription);
-        natsSubscription_Destroy(publisher->subscription);
-    }
+    stream_unsubscribe(publisher->subscription);
+    natsMsg_Destroy(publisher->last);
     pthread_mutex_destroy(&publisher->lock);
     free(publisher->acks);
     free(publisher->inbox);
     free(publisher);
 }
 
+/* ---- the stream itself ---- */
+
+/* What the options have to say of a stream. `subjects` is borrowed by the config. */
+static void fill_limits(const struct stream_publisher_options *options, jsStreamConfig *config) {
+    int64_t duplicate_window_ms =
+        options->duplicate_window_ms != 0 ? options->duplicate_window_ms : DUPLICATE_WINDOW_MS;
+    config->MaxBytes = options->max_bytes == 0 ? -1 : options->max_bytes;
+    config->MaxAge = options->max_age_ms * NS_PER_MS;
+    config->Duplicates = duplicate_window_ms * NS_PER_MS;
+    if (config->MaxAge > 0 && config->Duplicates > config->MaxAge) {
+        config->Duplicates = config->MaxAge; /* the server insists */
+    }
+}
+
 static natsStatus add_stream(struct stream_publisher *publisher, jsStreamInfo **info, jsErrCode *code) {
     const struct stream_publisher_options *options = &publisher->options;
+    const char *subjects[] = {options->subjects};
     jsStreamConfig config;
     jsStreamConfig_Init(&config);
-    const char *subjects[] = {options->subjects};
     config.Name = options->stream;
     config.Subjects = subjects;
     config.SubjectsLen = 1;
     config.Storage = js_FileStorage;
     config.Retention = js_LimitsPolicy;
     config.Discard = js_DiscardOld;
-    config.Duplicates = DEDUPE_WINDOW_SECONDS * INT64_C(1000000000);
-    config.MaxBytes = options->max_bytes == 0 ? -1 : options->max_bytes;
-    config.MaxAge = options->max_age_ms * 1000000;
-    if (config.MaxAge > 0 && config.Duplicates > config.MaxAge) {
-        config.Duplicates = config.MaxAge;
-    }
+    config.Replicas = options->replicas != 0 ? options->replicas : 1;
     config.AllowDirect = true;
-    return js_AddStream(info, stream_connection_jetstream(publisher->connection), &config, NULL, code);
-}
-
-/* The Nats-Msg-Id of the last message, "" when it has none. */
-static natsStatus get_last_id(struct stream_publisher *publisher, struct stream_end *end, jsErrCode *code) {
-    natsMsg *message = NULL;
-    natsStatus status = js_GetMsg(&message, stream_connection_jetstream(publisher->connection),
-                                  publisher->options.stream, end->sequence, NULL, code);
+    fill_limits(options, &config);
+    natsStatus status = js_AddStream(info, stream_connection_jetstream(publisher->connection), &config, NULL, code);
     if (status == NATS_OK) {
-        const char *id = NULL;
-        if (natsMsgHeader_Get(message, "Nats-Msg-Id", &id) == NATS_OK) {
-            snprintf(end->message_id, sizeof end->message_id, "%s", id);
-        }
-        end->has_message = true;
-        natsMsg_Destroy(message);
+        log_info("event_stream_made", LOG_STR("stream", options->stream));
     }
     return status;
+}
+
+/* Limits follow the options; all else that an operator may have set is left alone. That this
+ * fails is no reason to publish nothing. */
+static void follow_options(struct stream_publisher *publisher, const jsStreamInfo *info) {
+    jsStreamConfig config = *info->Config;
+    fill_limits(&publisher->options, &config);
+    if (config.MaxBytes == info->Config->MaxBytes && config.MaxAge == info->Config->MaxAge &&
+        config.Duplicates == info->Config->Duplicates) {
+        return;
+    }
+    jsErrCode code = 0;
+    struct error error = {0};
+    natsStatus status = js_UpdateStream(NULL, stream_connection_jetstream(publisher->connection), &config, NULL, &code);
+    if (status == NATS_OK) {
+        log_info("event_stream_limits_changed", LOG_STR("stream", publisher->options.stream));
+    } else {
+        stream_set_error(&error, status, code, "changing the stream's limits");
+        log_warn("event_stream_limits_kept", LOG_ERROR(&error),
+                 LOG_STR("hint", "the stream keeps the limits it has; compare them with the configuration"));
+    }
+}
+
+/* ---- its end ---- */
+
+static bool is_ours(struct stream_publisher *publisher, natsMsg *message, struct stream_end *end) {
+    const char *id = NULL;
+    if (natsMsgHeader_Get(message, "Nats-Msg-Id", &id) != NATS_OK || strlen(id) >= sizeof end->message_id ||
+        (publisher->options.is_ours != NULL && !publisher->options.is_ours(publisher->options.self, id))) {
+        return false;
+    }
+    snprintf(end->message_id, sizeof end->message_id, "%s", id);
+    return true;
+}
+
+/* Takes the message if it is ours. */
+static bool take_last(struct stream_publisher *publisher, natsMsg *message, struct stream_end *end) {
+    if (!is_ours(publisher, message, end)) {
+        natsMsg_Destroy(message);
+        return false;
+    }
+    publisher->last = message;
+    end->has_message = true;
+    end->message_sequence = natsMsg_GetSequence(message);
+    end->body = bytes_of(natsMsg_GetData(message), (size_t)natsMsg_GetDataLength(message));
+    /* An event that was on its way may arrive between the two questions. */
+    end->sequence = end->message_sequence > end->sequence ? end->message_sequence : end->sequence;
+    return true;
+}
+
+/* Looks for our newest message, from the end backwards. */
+static bool find_last(struct stream_publisher *publisher, uint64_t first_sequence, struct stream_end *end,
+                      struct error *error) {
+    jsCtx *jetstream = stream_connection_jetstream(publisher->connection);
+    const char *stream = publisher->options.stream;
+    natsMsg *message = NULL;
+    jsErrCode code = 0;
+    natsStatus status = js_GetLastMsg(&message, jetstream, stream, publisher->options.subjects, NULL, &code);
+    if (status != NATS_OK) {
+        /* None: expired or purged since. */
+        return code == JSNoMessageFoundErr ||
+               stream_set_error(error, status, code, "reading the stream's last message");
+    }
+    uint64_t sequence = natsMsg_GetSequence(message);
+    int passed = 0;
+    for (; !take_last(publisher, message, end); passed++) {
+        if (passed == FOREIGN_MAX) {
+            return error_set(error, ERROR_FAILED_PRECONDITION, "FOREIGN_STREAM",
+                             "the last %d messages of stream %s were written by others", FOREIGN_MAX, stream);
+        }
+        message = NULL;
+        do {
+            if (--sequence < first_sequence) {
+                return true; /* all of them are somebody else's */
+            }
+            status = js_GetMsg(&message, jetstream, stream, sequence, NULL, &code);
+        } while (status != NATS_OK && code == JSNoMessageFoundErr);
+        if (status != NATS_OK) {
+            return stream_set_error(error, status, code, "reading the stream's last messages");
+        }
+    }
+    if (passed > 0) {
+        log_warn("foreign_events", LOG_STR("stream", stream), LOG_INT("last_sequence", end->sequence),
+                 LOG_INT("our_last_sequence", end->message_sequence),
+                 LOG_STR("hint", "somebody else publishes to the stream's subjects; deny it in nats-server"));
+    }
+    return true;
 }
 
 bool stream_publisher_sync(struct stream_publisher *publisher, struct stream_end *end, struct error *error) {
@@ -164,6 +263,8 @@ bool stream_publisher_sync(struct stream_publisher *publisher, struct stream_end
     publisher->epoch++;
     publisher->ack_count = 0;
     pthread_mutex_unlock(&publisher->lock);
+    natsMsg_Destroy(publisher->last);
+    publisher->last = NULL;
 
     *end = (struct stream_end){0};
     jsStreamInfo *info = NULL;
@@ -171,15 +272,18 @@ bool stream_publisher_sync(struct stream_publisher *publisher, struct stream_end
     jsCtx *jetstream = stream_connection_jetstream(publisher->connection);
     natsStatus status = js_GetStreamInfo(&info, jetstream, publisher->options.stream, NULL, &code);
     if (status != NATS_OK && code == JSStreamNotFoundErr) {
+        code = 0;
         status = add_stream(publisher, &info, &code);
+    } else if (status == NATS_OK) {
+        follow_options(publisher, info);
     }
-    if (status == NATS_OK) {
-        end->sequence = info->State.LastSeq;
-        bool empty = info->State.Msgs == 0;
-        jsStreamInfo_Destroy(info);
-        status = empty ? NATS_OK : get_last_id(publisher, end, &code);
+    if (status != NATS_OK) {
+        return stream_set_error(error, status, code, "asking for the end of the stream");
     }
-    return status == NATS_OK || stream_set_error(error, status, code, "asking for the end of the stream");
+    end->sequence = info->State.LastSeq;
+    uint64_t first_sequence = info->State.FirstSeq;
+    jsStreamInfo_Destroy(info);
+    return find_last(publisher, first_sequence, end, error);
 }
 
 static natsStatus set_headers(natsMsg *nats_message, const struct stream_message *message) {
@@ -187,6 +291,11 @@ static natsStatus set_headers(natsMsg *nats_message, const struct stream_message
     snprintf(expected, sizeof expected, "%" PRIu64, message->expected_last_sequence);
     natsStatus status = natsMsgHeader_Set(nats_message, "Nats-Msg-Id", message->message_id);
     status = status == NATS_OK ? natsMsgHeader_Set(nats_message, "Nats-Expected-Last-Sequence", expected) : status;
+    if (message->expected_last_id != NULL) {
+        status = status == NATS_OK
+                     ? natsMsgHeader_Set(nats_message, "Nats-Expected-Last-Msg-Id", message->expected_last_id)
+                     : status;
+    }
     for (size_t i = 0; status == NATS_OK && i < message->header_count; i++) {
         status = natsMsgHeader_Set(nats_message, message->headers[i].name, message->headers[i].value);
     }

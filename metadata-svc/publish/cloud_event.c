@@ -56,11 +56,13 @@ bool cloud_event_make(const char *shard, struct bytes wire, struct arena *arena,
     if (change == NULL || (change->record == NULL && change->bucket == NULL)) {
         return error_set(error, ERROR_DATA_LOSS, "RECORD_CORRUPT", "a stored change event cannot be decoded");
     }
+    char id[STREAM_MESSAGE_ID_BYTES];
+    cloud_event_message_id(shard, change->revision, id);
     const char *bucket = change->record != NULL ? change->record->bucket : change->bucket->name;
     char *type = type_token(change->type, arena);
     *event = (struct cloud_event){
         .subject = arena_printf(arena, "waybill.changes.%s.%s.%s", shard, bucket, type),
-        .message_id = arena_printf(arena, "%s-%lld", shard, (long long)change->revision),
+        .message_id = arena_strdup(arena, id),
     };
     add_header(event, "ce-specversion", "1.0");
     add_header(event, "ce-id", event->message_id);
@@ -70,9 +72,13 @@ bool cloud_event_make(const char *shard, struct bytes wire, struct arena *arena,
                change->record != NULL ? arena_printf(arena, "%s/%s", bucket, percent_encode(change->record->key, arena))
                                       : bucket);
     add_header(event, "ce-time", time_text(change->commit_time, arena));
-    add_header(event, "ce-dataschema", "waybill.v1.ChangeEvent");
+    add_header(event, "ce-dataschema", "urn:waybill:proto:waybill.v1.ChangeEvent");
     add_header(event, "content-type", "application/protobuf");
     return true;
+}
+
+void cloud_event_message_id(const char *shard, int64_t revision, char id[STREAM_MESSAGE_ID_BYTES]) {
+    snprintf(id, STREAM_MESSAGE_ID_BYTES, "%s-%lld", shard, (long long)revision);
 }
 
 int64_t cloud_event_revision(const char *shard, const char *message_id) {

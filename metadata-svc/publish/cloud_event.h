@@ -19,6 +19,8 @@ struct cloud_event {
 /* Describes an encoded ChangeEvent; all of it in the arena. DATA_LOSS when it cannot be read. */
 bool cloud_event_make(const char *shard, struct bytes change, struct arena *arena, struct cloud_event *event,
                       struct error *error);
+/* <shard>-<revision> */
+void cloud_event_message_id(const char *shard, int64_t revision, char id[STREAM_MESSAGE_ID_BYTES]);
 /* The revision in a message id of this shard; 0 when it is none. */
 int64_t cloud_event_revision(const char *shard, const char *message_id);
 

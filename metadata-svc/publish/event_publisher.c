@@ -13,9 +13,10 @@
 
 enum {
     ACK_TIMEOUT_US = 5000000,
-    BUSY_PAUSE_MS = 100,   /* an acknowledgement cuts it short */
-    IDLE_PAUSE_MS = 1000,  /* a notification cuts it short */
-    STOP_PATIENCE_MS = 500 /* for acknowledgements when stopping */
+    BUSY_PAUSE_MS = 100,    /* an acknowledgement cuts it short */
+    IDLE_PAUSE_MS = 1000,   /* a notification cuts it short */
+    TROUBLE_PAUSE_MS = 100, /* the core decides when to try again */
+    STOP_PATIENCE_MS = 500  /* for acknowledgements when stopping */
 };
 
 struct event_publisher {
@@ -47,16 +48,17 @@ static bool sink_sync(void *self, struct sink_end *end, struct error *error) {
     *end = (struct sink_end){.sequence = found.sequence};
     if (found.has_message) {
         end->revision = cloud_event_revision(publisher->options.shard, found.message_id);
-        if (end->revision == 0) {
-            return error_set(error, ERROR_FAILED_PRECONDITION, "FOREIGN_STREAM",
-                             "the last message of stream %s is no event of shard %s", publisher->stream_name,
-                             publisher->options.shard);
-        }
+        end->event = found.body;
     }
     return true;
 }
 
-static bool sink_publish(void *self, int64_t revision, struct bytes change, uint64_t expected_last,
+static bool is_ours(void *self, const char *message_id) {
+    struct event_publisher *publisher = self;
+    return cloud_event_revision(publisher->options.shard, message_id) > 0;
+}
+
+static bool sink_publish(void *self, int64_t revision, struct bytes change, uint64_t expected_last, bool chained,
                          struct error *error) {
     struct event_publisher *publisher = self;
     struct arena arena;
@@ -64,11 +66,14 @@ static bool sink_publish(void *self, int64_t revision, struct bytes change, uint
     arena_init(&arena);
     bool good = cloud_event_make(publisher->options.shard, change, &arena, &event, error);
     if (good) {
+        char previous[STREAM_MESSAGE_ID_BYTES];
+        cloud_event_message_id(publisher->options.shard, revision - 1, previous);
         struct stream_message message = {
             .token = revision,
             .subject = event.subject,
             .message_id = event.message_id,
             .expected_last_sequence = expected_last,
+            .expected_last_id = chained ? previous : NULL,
             .headers = event.headers,
             .header_count = event.header_count,
             .body = change,
@@ -77,6 +82,19 @@ static bool sink_publish(void *self, int64_t revision, struct bytes change, uint
     }
     arena_free(&arena);
     return good;
+}
+
+static struct sink_ack translate(const struct stream_ack *arrived) {
+    struct sink_ack ack = {
+        .revision = arrived->token,
+        .outcome = arrived->outcome == STREAM_ACCEPTED     ? SINK_ACCEPTED
+                   : arrived->outcome == STREAM_WRONG_LAST ? SINK_DISPLACED
+                                                           : SINK_REFUSED,
+        .duplicate = arrived->duplicate,
+        .sequence = arrived->sequence,
+    };
+    snprintf(ack.why, sizeof ack.why, "%s", arrived->why);
+    return ack;
 }
 
 enum { COLLECT_STEP = 64 };
@@ -89,8 +107,7 @@ static size_t sink_collect(void *self, struct sink_ack *acks, size_t max) {
         size_t wanted = max - total < COLLECT_STEP ? max - total : COLLECT_STEP;
         size_t count = stream_publisher_collect(publisher->stream, arrived, wanted);
         for (size_t i = 0; i < count; i++) {
-            acks[total++] =
-                (struct sink_ack){arrived[i].token, arrived[i].accepted, arrived[i].sequence, arrived[i].error};
+            acks[total++] = translate(&arrived[i]);
         }
         if (count < wanted) {
             break;
@@ -118,7 +135,9 @@ static void tell_state(struct event_publisher *publisher) {
     bool publishing = publisher_core_state(publisher->core) == PUBLISHER_PUBLISHING;
     if (publishing != publisher->publishing) {
         publisher->publishing = publishing;
-        publisher->options.on_state(publisher->options.self, publishing);
+        if (publisher->options.on_state != NULL) {
+            publisher->options.on_state(publisher->options.self, publishing);
+        }
     }
 }
 
@@ -131,12 +150,19 @@ static bool step(struct event_publisher *publisher) {
     return busy;
 }
 
+static int64_t pause_ms(const struct event_publisher *publisher, bool busy) {
+    if (publisher_core_state(publisher->core) != PUBLISHER_PUBLISHING) {
+        return TROUBLE_PAUSE_MS;
+    }
+    return busy ? BUSY_PAUSE_MS : IDLE_PAUSE_MS;
+}
+
 static void *event_publisher_loop(void *argument) {
     struct event_publisher *publisher = argument;
     bool busy = false;
     do {
         busy = step(publisher);
-    } while (!stop_signal_pause(&publisher->stop, busy ? BUSY_PAUSE_MS : IDLE_PAUSE_MS));
+    } while (!stop_signal_pause(&publisher->stop, pause_ms(publisher, busy)));
     int64_t until_us = clock_monotonic_us(publisher->options.clock) + STOP_PATIENCE_MS * INT64_C(1000);
     while (busy && clock_monotonic_us(publisher->options.clock) < until_us) {
         nats_Sleep(1);
@@ -166,6 +192,7 @@ static bool connect_stream(struct event_publisher *publisher, struct error *erro
         .subjects = publisher->subjects,
         .max_bytes = options->stream_max_bytes,
         .max_age_ms = options->stream_max_age_ms,
+        .is_ours = is_ours,
         .on_ack = on_ack,
         .self = publisher,
     };
@@ -217,6 +244,18 @@ int64_t event_publisher_published_revision(const struct event_publisher *publish
 
 bool event_publisher_connected(const struct event_publisher *publisher) {
     return stream_connection_connected(publisher->connection);
+}
+
+enum publisher_state event_publisher_state(const struct event_publisher *publisher) {
+    return publisher_core_state(publisher->core);
+}
+
+uint64_t event_publisher_published_total(const struct event_publisher *publisher) {
+    return publisher_core_published_total(publisher->core);
+}
+
+unsigned event_publisher_in_flight(const struct event_publisher *publisher) {
+    return publisher_core_in_flight(publisher->core);
 }
 
 uint64_t event_publisher_rewinds(const struct event_publisher *publisher) {

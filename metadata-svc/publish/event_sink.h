@@ -7,24 +7,37 @@
 
 /* Where the stream ends. */
 struct sink_end {
-    uint64_t sequence; /* of its last message, there or expired; 0: it never held one */
-    int64_t revision;  /* that this message tells of; 0 when there is none to tell */
+    uint64_t sequence;  /* of its last message, there or expired; 0: it never held one */
+    int64_t revision;   /* of the newest event that it holds; 0: it holds none */
+    struct bytes event; /* that event as it was published; borrowed until the next sync */
+};
+
+enum sink_outcome {
+    SINK_ACCEPTED,  /* the stream has it, at `sequence` */
+    SINK_DISPLACED, /* another sequence is the stream's last than was expected */
+    SINK_REFUSED,   /* something else is in the way; `why` says what */
 };
 
 struct sink_ack {
     int64_t revision;
-    bool accepted;
-    uint64_t sequence; /* where the stream has it */
-    struct error error;
+    enum sink_outcome outcome;
+    bool duplicate; /* the stream had this revision before: it is that one which is at `sequence` */
+    uint64_t sequence;
+    char why[96]; /* for people */
 };
 
 struct event_sink {
     bool (*connected)(void *self);
-    /* Asks for the end; acknowledgements of what was published before never come. */
+    /* Asks for the end, making the stream where it is missing; acknowledgements of what was
+     * published before never come. May wait for the server, a few seconds at most. */
     bool (*sync)(void *self, struct sink_end *end, struct error *error);
     /* Publishes an encoded ChangeEvent if `expected_last` is the stream's last sequence when it
-     * arrives. Does not wait; an acknowledgement follows unless something breaks. */
-    bool (*publish)(void *self, int64_t revision, struct bytes event, uint64_t expected_last, struct error *error);
+     * arrives, and, when it is chained, the stream's last message is the revision before. (The
+     * sequence alone would let an event in whose forerunner lost its place to somebody else's
+     * message.) Does not wait; an acknowledgement follows unless something breaks. DATA_LOSS when
+     * the event itself is no event. */
+    bool (*publish)(void *self, int64_t revision, struct bytes event, uint64_t expected_last, bool chained,
+                    struct error *error);
     /* Takes acknowledgements that have come, without waiting. */
     size_t (*collect)(void *self, struct sink_ack *acks, size_t max);
     void *self;

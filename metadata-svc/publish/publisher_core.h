@@ -5,7 +5,11 @@
  * connection) it asks the stream for the last revision it has and goes on behind that one. So
  * a stream that lost its tail, or everything, gets it again from the log. Every event carries
  * the sequence that must be the stream's last: a gap, a reordering or a second writer makes
- * the stream refuse it. */
+ * the stream refuse it.
+ *
+ * A stream whose newest event is not the one that this log has for that revision (or has not)
+ * tells another history: a backup was restored, or somebody else writes by our name. Then
+ * nothing is published until somebody decides (PUBLISHER_FENCED). */
 #ifndef WAYBILL_PUBLISH_PUBLISHER_CORE_H
 #define WAYBILL_PUBLISH_PUBLISHER_CORE_H
 
@@ -17,20 +21,27 @@ struct publisher_core;
 
 struct publisher_core_options {
     unsigned window;        /* events on their way at most, up to PUBLISHER_WINDOW_MAX */
-    int64_t ack_timeout_us; /* an event without answer for so long is lost */
+    size_t window_bytes;    /* of events on their way at most (one always goes); 0: PUBLISHER_WINDOW_BYTES */
+    int64_t ack_timeout_us; /* no answer for so long while some are due: they are lost */
     const struct clock *clock;
 };
 
-enum { PUBLISHER_WINDOW_MAX = 4096 };
+enum {
+    PUBLISHER_WINDOW_MAX = 65536,
+    PUBLISHER_WINDOW_BYTES = 8 * 1024 * 1024,
+    /* Pauses before the stream is asked again when asking did not help. */
+    PUBLISHER_FIRST_PAUSE_MS = 50,
+    PUBLISHER_LONGEST_PAUSE_MS = 5000,
+};
 
 enum publisher_state {
     PUBLISHER_WAITING,    /* for a connection, or after a failure */
     PUBLISHER_PUBLISHING, /* all is well */
-    PUBLISHER_FENCED,     /* the stream has revisions that this log does not: another writer, or a
-                             restored backup; publishing would contradict what was published */
+    PUBLISHER_FENCED,     /* the stream tells another history than this log: publishing would contradict
+                             what was published */
 };
 
-/* Borrows reader and sink. */
+/* Borrows reader and sink. Looks at the log's bounds: what it no longer has was published. */
 struct publisher_core *publisher_core_new(struct change_reader reader, struct event_sink sink,
                                           const struct publisher_core_options *options);
 void publisher_core_free(struct publisher_core *core);
@@ -43,10 +54,13 @@ void publisher_core_resync(struct publisher_core *core);
 
 /* Any thread. */
 enum publisher_state publisher_core_state(const struct publisher_core *core);
-/* The newest revision that the stream is known to have. */
+/* The newest revision that the stream is known to have, with all below it; before it was ever
+ * asked, the least that it may be. Goes back when the stream lost events. */
 int64_t publisher_core_published(const struct publisher_core *core);
 uint64_t publisher_core_published_total(const struct publisher_core *core);
 /* How often it had to go back. */
 uint64_t publisher_core_rewinds_total(const struct publisher_core *core);
+/* Events on their way. */
+unsigned publisher_core_in_flight(const struct publisher_core *core);
 
 #endif
