@@ -13,7 +13,7 @@ enum {
     REPLY_BYTES = 128,
     DUPLICATE_WINDOW_MS = 120000,
     ACKS_MAX = 65536,
-    FOREIGN_MAX = 256, /* messages of others that are passed over at the end of the stream */
+    PASSED_MAX = 256, /* messages at the end of the stream that are not ours, or removed */
     NS_PER_MS = 1000000,
 };
 
@@ -214,45 +214,43 @@ static bool take_last(struct stream_publisher *publisher, natsMsg *message, stru
     end->has_message = true;
     end->message_sequence = natsMsg_GetSequence(message);
     end->body = bytes_of(natsMsg_GetData(message), (size_t)natsMsg_GetDataLength(message));
-    /* An event that was on its way may arrive between the two questions. */
-    end->sequence = end->message_sequence > end->sequence ? end->message_sequence : end->sequence;
     return true;
 }
 
-/* Looks for our newest message, from the end backwards. */
+/* Reads a message; one that was removed is none, and no failure. */
+static bool read_message(struct stream_publisher *publisher, uint64_t sequence, natsMsg **message,
+                         struct error *error) {
+    jsErrCode code = 0;
+    *message = NULL;
+    natsStatus status = js_GetMsg(message, stream_connection_jetstream(publisher->connection),
+                                  publisher->options.stream, sequence, NULL, &code);
+    return status == NATS_OK || code == JSNoMessageFoundErr ||
+           stream_set_error(error, status, code, "reading the stream's last messages");
+}
+
+/* Looks for our newest message, from the end backwards, one by one: asked for the last message
+ * of a subject, nats-server 2.9 says that there is none when the very last was removed. */
 static bool find_last(struct stream_publisher *publisher, uint64_t first_sequence, struct stream_end *end,
                       struct error *error) {
-    jsCtx *jetstream = stream_connection_jetstream(publisher->connection);
-    const char *stream = publisher->options.stream;
-    natsMsg *message = NULL;
-    jsErrCode code = 0;
-    natsStatus status = js_GetLastMsg(&message, jetstream, stream, publisher->options.subjects, NULL, &code);
-    if (status != NATS_OK) {
-        /* None: expired or purged since. */
-        return code == JSNoMessageFoundErr ||
-               stream_set_error(error, status, code, "reading the stream's last message");
-    }
-    uint64_t sequence = natsMsg_GetSequence(message);
-    int passed = 0;
-    for (; !take_last(publisher, message, end); passed++) {
-        if (passed == FOREIGN_MAX) {
+    int foreign = 0;
+    for (uint64_t sequence = end->sequence; sequence >= first_sequence && sequence > 0; sequence--) {
+        natsMsg *message;
+        if (end->sequence - sequence == PASSED_MAX) {
             return error_set(error, ERROR_FAILED_PRECONDITION, "FOREIGN_STREAM",
-                             "the last %d messages of stream %s were written by others", FOREIGN_MAX, stream);
+                             "the last %d messages of stream %s were removed or written by others", PASSED_MAX,
+                             publisher->options.stream);
         }
-        message = NULL;
-        do {
-            if (--sequence < first_sequence) {
-                return true; /* all of them are somebody else's */
-            }
-            status = js_GetMsg(&message, jetstream, stream, sequence, NULL, &code);
-        } while (status != NATS_OK && code == JSNoMessageFoundErr);
-        if (status != NATS_OK) {
-            return stream_set_error(error, status, code, "reading the stream's last messages");
+        if (!read_message(publisher, sequence, &message, error)) {
+            return false;
         }
+        if (message != NULL && take_last(publisher, message, end)) {
+            break;
+        }
+        foreign += message != NULL;
     }
-    if (passed > 0) {
-        log_warn("foreign_events", LOG_STR("stream", stream), LOG_INT("last_sequence", end->sequence),
-                 LOG_INT("our_last_sequence", end->message_sequence),
+    if (foreign > 0) {
+        log_warn("foreign_events", LOG_STR("stream", publisher->options.stream), LOG_INT("count", foreign),
+                 LOG_INT("last_sequence", end->sequence),
                  LOG_STR("hint", "somebody else publishes to the stream's subjects; deny it in nats-server"));
     }
     return true;
@@ -282,8 +280,9 @@ bool stream_publisher_sync(struct stream_publisher *publisher, struct stream_end
     }
     end->sequence = info->State.LastSeq;
     uint64_t first_sequence = info->State.FirstSeq;
+    bool empty = info->State.Msgs == 0;
     jsStreamInfo_Destroy(info);
-    return find_last(publisher, first_sequence, end, error);
+    return empty || find_last(publisher, first_sequence, end, error);
 }
 
 static natsStatus set_headers(natsMsg *nats_message, const struct stream_message *message) {
