@@ -236,7 +236,9 @@ void stream_unsubscribe(natsSubscription *subscription) {
         return;
     }
     /* Only those with a handler have somebody to wait for. */
-    struct subscription_end end = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
+    struct subscription_end end = {.over = false};
+    pthread_mutex_init(&end.lock, NULL);
+    pthread_cond_init(&end.changed, NULL);
     bool told = natsSubscription_SetOnCompleteCB(subscription, on_subscription_over, &end) == NATS_OK &&
                 natsSubscription_Unsubscribe(subscription) == NATS_OK;
     pthread_mutex_lock(&end.lock);
@@ -244,5 +246,7 @@ void stream_unsubscribe(natsSubscription *subscription) {
         pthread_cond_wait(&end.changed, &end.lock);
     }
     pthread_mutex_unlock(&end.lock);
+    pthread_cond_destroy(&end.changed);
+    pthread_mutex_destroy(&end.lock);
     natsSubscription_Destroy(subscription);
 }
