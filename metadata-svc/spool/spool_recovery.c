@@ -108,7 +108,7 @@ static struct payload *payload_of(struct payload_spool *spool, const struct spoo
 }
 
 static void take_names(struct payload *payload, const struct spool_frame *frame, struct bytes body) {
-    const uint8_t *first = memchr(body.data, 0, body.size);
+    const uint8_t *first = body.size > 0 ? memchr(body.data, 0, body.size) : NULL;
     size_t bucket = first != NULL ? (size_t)(first - body.data) : body.size;
     if (bucket + 1 < body.size && body.data[body.size - 1] == 0) {
         payload_name(payload, bytes_of(body.data, bucket), bytes_of(first + 1, body.size - bucket - 2),
@@ -170,7 +170,7 @@ static bool scan_segment(struct recovery *recovery, struct segment *segment, boo
     segment_scan_start(&scan, file, &segment->header);
     while ((good = segment_scan_next(&scan, &scanned, &found, error)) && found && !*sealed) {
         if (scanned.after_hole) {
-            add_hole(recovery, segment, scanned.at - SPOOL_ALIGN_BYTES);
+            add_hole(recovery, segment, scanned.hole_at);
         }
         if (scanned.names_lost) {
             add_hole(recovery, segment, scanned.at);

@@ -150,6 +150,7 @@ bool segment_scan_next(struct segment_scan *scan, struct scanned_frame *scanned,
     }
     const struct spool_frame *frame = &scanned->frame;
     scanned->after_hole = scanned->at - frame->lead_bytes != scan->at;
+    scanned->hole_at = scan->at;
     uint64_t end = scanned->at + SPOOL_HEADER_BYTES + frame->gap_bytes + frame->body_bytes;
     scan->at = spool_round_up(end, SPOOL_ALIGN_BYTES);
     return frame->type != SPOOL_FRAME_BEGIN || read_names(scan, scanned, error);

@@ -29,6 +29,7 @@ struct scanned_frame {
     uint64_t at;
     struct spool_frame frame;
     bool after_hole;    /* frames between the last one and this are lost */
+    uint64_t hole_at;   /* where the first of them stood */
     struct bytes names; /* of a BEGIN frame; valid until the next one. Empty where lost */
     bool names_lost;
 };

@@ -104,7 +104,7 @@ static bool can_advance(const struct payload_spool *spool) {
 bool segments_have_room(const struct payload_spool *spool) {
     const struct segment *active = spool->active;
     return can_advance(spool) ||
-           (active != NULL && active->end + SPOOL_LARGE_BYTES <= spool_last_end(active->header.segment_bytes));
+           (active != NULL && active->end + SPOOL_BLOCK_BYTES <= spool_last_end(active->header.segment_bytes));
 }
 
 static uint64_t oldest_live(const struct payload_spool *spool, uint64_t number) {
@@ -219,13 +219,15 @@ static bool give_back(struct payload_spool *spool, struct segment *segment, stru
     char name[SEGMENT_NAME_BYTES];
     segment_file_name(segment->header.number, name);
     segment_file_close(spool, segment);
-    struct error ignored = {0};
-    if (!spool->disk->ops->unlink(spool->disk, name, &ignored)) {
-        return spool_fail(spool, &ignored);
-    }
+    struct error stray = {0};
+    bool gone = spool->disk->ops->unlink(spool->disk, name, &stray);
     pthread_mutex_lock(&spool->lock);
     forget_segment(spool, segment);
     pthread_mutex_unlock(&spool->lock);
+    if (!gone) {
+        *error = stray;
+        return spool_fail(spool, error);
+    }
     if (error->code == ERROR_RESOURCE_EXHAUSTED) {
         error_prefix(error, "the payload spool cannot grow");
         memcpy(error->reason, "SPOOL_FULL", sizeof "SPOOL_FULL");
