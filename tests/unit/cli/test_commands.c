@@ -46,7 +46,7 @@ Test(commands, put_reads_standard_input) {
     close(ends[1]);
     struct run run = run_with_input(ends[0], "put - photos/in --content-type=text/plain");
     assert_run(run, CLI_OK);
-    cr_assert_eq(fixture.fake->uploads, 1);
+    cr_assert_eq(fake_get(fixture.fake, uploads), 1);
     cr_assert_not_null(strstr(run.out, "5 bytes"));
     run_free(&run);
     cr_assert_eq(run_status("put - photos/"), CLI_USAGE);
@@ -103,17 +103,17 @@ Test(commands, put_types_attributes) {
 Test(commands, put_waits_until_stored) {
     struct cli_fixture fixture = cli_fixture_start();
     make_file("a", 1);
-    fixture.fake->polls_until_stored = 3;
+    fake_set(fixture.fake, polls_until_stored, 3);
     struct run run = run_waybill("put a photos/a --wait=stored");
     assert_run(run, CLI_OK);
     cr_assert_not_null(strstr(run.out, "STORED"));
     run_free(&run);
-    fixture.fake->polls_until_stored = 1000000;
+    fake_set(fixture.fake, polls_until_stored, 1000000);
     cr_assert_eq(run_status("put a photos/a --wait stored --wait-timeout 20ms"), CLI_UNAVAILABLE);
     cr_assert_eq(run_status("put a photos/a --wait staged"), CLI_OK);
     cr_assert_eq(run_status("put a photos/a --wait soon"), CLI_USAGE);
-    fixture.fake->polls_until_stored = 0;
-    fixture.fake->payloads_fail = true;
+    fake_set(fixture.fake, polls_until_stored, 0);
+    fake_set(fixture.fake, payloads_fail, true);
     cr_assert_eq(run_status("put a photos/a --wait stored"), CLI_CONFLICT);
     cli_fixture_stop(&fixture);
 }
@@ -145,7 +145,7 @@ Test(commands, put_goes_on_after_a_failure_and_tells_the_first) {
 
 Test(commands, announced_payloads_are_uploaded) {
     struct cli_fixture fixture = cli_fixture_start();
-    fixture.fake->persisted = -1;
+    fake_set(fixture.fake, persisted, -1);
     make_file("a", 100);
     struct run run = run_waybill("put --announce 100 photos/a");
     assert_run(run, CLI_OK);
@@ -230,12 +230,12 @@ Test(commands, a_failed_get_leaves_the_target_as_it_was) {
     make_file("a", 100);
     cr_assert_eq(run_status("put a photos/a"), CLI_OK);
     cr_assert_eq(run_status("put a photos/other"), CLI_OK);
-    fixture.fake->corrupt_chunk = true;
+    fake_set(fixture.fake, corrupt_chunk, true);
     struct run run = run_waybill("get photos/a new");
     assert_run(run, CLI_DATA_LOSS);
     cr_assert_not_null(strstr(run.err, "waybill: get photos/a: DATA_LOSS CHECKSUM_MISMATCH: "));
     run_free(&run);
-    fixture.fake->corrupt_chunk = true;
+    fake_set(fixture.fake, corrupt_chunk, true);
     cr_assert_eq(run_status("get photos/other a"), CLI_DATA_LOSS);
     cr_assert(file_is("a", 0, 100));
     cr_assert_eq(run_status("get photos/missing gone"), CLI_NOT_FOUND);

@@ -713,6 +713,27 @@ static inline void fake_services_stop(struct fake_services *fake) {
     free(fake);
 }
 
+/* Fields of the services that are being watched or changed while they run. */
+#define fake_set(fake_, member_, value_)                                                                               \
+    do {                                                                                                               \
+        pthread_mutex_lock(&(fake_)->lock);                                                                            \
+        (fake_)->member_ = (value_);                                                                                   \
+        pthread_mutex_unlock(&(fake_)->lock);                                                                          \
+    } while (0)
+#define fake_get(fake_, member_)                                                                                       \
+    __extension__({                                                                                                    \
+        pthread_mutex_lock(&(fake_)->lock);                                                                            \
+        __typeof__((fake_)->member_) got_ = (fake_)->member_;                                                          \
+        pthread_mutex_unlock(&(fake_)->lock);                                                                          \
+        got_;                                                                                                          \
+    })
+
+/* The request id of the n-th write. */
+__attribute__((unused)) static const char *fake_request_id(struct fake_services *fake, unsigned n) {
+    cr_assert_lt(n, fake_get(fake, request_count));
+    return fake->request_ids[n];
+}
+
 /* A bucket that is there from the start; inline_max -1: the default. */
 __attribute__((unused)) static void fake_add_bucket(struct fake_services *fake, const char *name, int64_t inline_max) {
     Waybill__V1__Bucket bucket = WAYBILL__V1__BUCKET__INIT;

@@ -69,8 +69,8 @@ Test(client, short_bytes_go_inline) {
     struct bytes data = counting(WAYBILL_INLINE_MAX_BYTES);
     Waybill__V1__Record *record = put(&fixture, &put_a, data);
     cr_assert_eq(record->size, WAYBILL_INLINE_MAX_BYTES);
-    cr_assert_eq(fixture.fake->inline_puts, 1);
-    cr_assert_eq(fixture.fake->uploads, 0);
+    cr_assert_eq(fake_get(fixture.fake, inline_puts), 1);
+    cr_assert_eq(fake_get(fixture.fake, uploads), 0);
     forget(data);
     stop(&fixture);
 }
@@ -80,8 +80,8 @@ Test(client, longer_bytes_are_streamed) {
     struct bytes data = counting(3 * MIB + 17);
     Waybill__V1__Record *record = put(&fixture, &put_a, data);
     cr_assert_eq(record->crc32c, crc32c(data));
-    cr_assert_eq(fixture.fake->inline_puts, 0);
-    cr_assert_eq(fixture.fake->uploads, 1);
+    cr_assert_eq(fake_get(fixture.fake, inline_puts), 0);
+    cr_assert_eq(fake_get(fixture.fake, uploads), 1);
     forget(data);
     stop(&fixture);
 }
@@ -99,7 +99,7 @@ Test(client, a_bucket_that_takes_less_inline_gets_a_stream) {
     fake_add_bucket(fixture.fake, "small", 10);
     struct waybill_put what = {.bucket = "small", .key = "a"};
     put(&fixture, &what, bytes_of("0123456789a", 11));
-    cr_assert_eq(fixture.fake->uploads, 1);
+    cr_assert_eq(fake_get(fixture.fake, uploads), 1);
     stop(&fixture);
 }
 
@@ -135,25 +135,25 @@ Test(client, a_retried_write_keeps_its_request_id) {
     struct fixture fixture = start();
     fake_fail(fixture.fake, FAKE_METADATA "PutRecord", 2, ERROR_UNAVAILABLE, "DRAINING");
     put(&fixture, &put_a, bytes_of("x", 1));
-    cr_assert_eq(fixture.fake->request_count, 3);
+    cr_assert_eq(fake_get(fixture.fake, request_count), 3);
     struct uuid id;
-    cr_assert(uuid_parse_text(fixture.fake->request_ids[0], &id));
-    cr_assert_str_eq(fixture.fake->request_ids[0], fixture.fake->request_ids[1]);
-    cr_assert_str_eq(fixture.fake->request_ids[0], fixture.fake->request_ids[2]);
+    cr_assert(uuid_parse_text(fake_request_id(fixture.fake, 0), &id));
+    cr_assert_str_eq(fake_request_id(fixture.fake, 0), fake_request_id(fixture.fake, 1));
+    cr_assert_str_eq(fake_request_id(fixture.fake, 0), fake_request_id(fixture.fake, 2));
     put(&fixture, &put_a, bytes_of("x", 1));
-    cr_assert_str_neq(fixture.fake->request_ids[0], fixture.fake->request_ids[3]);
+    cr_assert_str_neq(fake_request_id(fixture.fake, 0), fake_request_id(fixture.fake, 3));
     stop(&fixture);
 }
 
 Test(client, a_broken_upload_begins_again_under_its_request_id) {
     struct fixture fixture = start();
-    fixture.fake->fail_upload_at = 2 * MIB;
+    fake_set(fixture.fake, fail_upload_at, 2 * MIB);
     struct bytes data = counting(4 * MIB);
     Waybill__V1__Record *record = put(&fixture, &put_a, data);
     cr_assert_eq(record->version, 1);
     cr_assert_eq(record->crc32c, crc32c(data));
-    cr_assert_eq(fixture.fake->uploads, 2);
-    cr_assert_str_eq(fixture.fake->request_ids[0], fixture.fake->request_ids[1]);
+    cr_assert_eq(fake_get(fixture.fake, uploads), 2);
+    cr_assert_str_eq(fake_request_id(fixture.fake, 0), fake_request_id(fixture.fake, 1));
     forget(data);
     stop(&fixture);
 }
@@ -163,7 +163,7 @@ Test(client, the_callers_request_id_is_sent) {
     struct waybill_put what = put_a;
     what.request_id = "6f1c53d8-6a0c-4b2e-9e3a-0d1f3f6f2c11";
     put(&fixture, &what, bytes_of("x", 1));
-    cr_assert_str_eq(fixture.fake->request_ids[0], what.request_id);
+    cr_assert_str_eq(fake_request_id(fixture.fake, 0), what.request_id);
     stop(&fixture);
 }
 
@@ -174,7 +174,7 @@ Test(client, attempts_end) {
     cr_assert_not(
         waybill_put_bytes(fixture.client, &put_a, bytes_of("x", 1), NULL, &fixture.arena, &record, &fixture.error));
     assert_error(&fixture, ERROR_UNAVAILABLE, "DRAINING");
-    cr_assert_eq(fixture.fake->attempts, WAYBILL_DEFAULT_ATTEMPTS);
+    cr_assert_eq(fake_get(fixture.fake, attempts), WAYBILL_DEFAULT_ATTEMPTS);
     stop(&fixture);
 }
 
@@ -252,13 +252,13 @@ Test(client, a_pipe_is_streamed_to_its_end) {
               fixture.error.message);
     close(ends[0]);
     cr_assert_eq(record->size, 5);
-    cr_assert_eq(fixture.fake->uploads, 1);
+    cr_assert_eq(fake_get(fixture.fake, uploads), 1);
     stop(&fixture);
 }
 
 Test(client, a_pipe_that_was_read_is_not_tried_again) {
     struct fixture fixture = start();
-    fixture.fake->fail_upload_at = 1;
+    fake_set(fixture.fake, fail_upload_at, 1);
     int ends[2];
     cr_assert_eq(pipe(ends), 0);
     write_whole(ends[1], bytes_of("piped", 5));
@@ -266,7 +266,7 @@ Test(client, a_pipe_that_was_read_is_not_tried_again) {
     Waybill__V1__Record *record;
     cr_assert_not(waybill_put_fd(fixture.client, &put_a, ends[0], NULL, &fixture.arena, &record, &fixture.error));
     assert_error(&fixture, ERROR_UNAVAILABLE, "DRAINING");
-    cr_assert_eq(fixture.fake->uploads, 1);
+    cr_assert_eq(fake_get(fixture.fake, uploads), 1);
     close(ends[0]);
     stop(&fixture);
 }
@@ -291,7 +291,7 @@ Test(client, a_source_that_changes_its_length_makes_no_record) {
             waybill_put_source(fixture.client, &put_a, &source, NULL, &fixture.arena, &record, &fixture.error));
         assert_error(&fixture, ERROR_ABORTED, "SOURCE_CHANGED");
     }
-    cr_assert_eq(fixture.fake->version_count, 0);
+    cr_assert_eq(fake_get(fixture.fake, version_count), 0);
     stop(&fixture);
 }
 
@@ -321,7 +321,7 @@ static void announce_and_upload(struct fixture *fixture, struct bytes data, Wayb
 
 Test(client, an_announced_payload_is_uploaded) {
     struct fixture fixture = start();
-    fixture.fake->persisted = -1; /* the server cannot tell */
+    fake_set(fixture.fake, persisted, -1); /* the server cannot tell */
     struct bytes data = counting(MIB + 1);
     Waybill__V1__Record *record;
     announce_and_upload(&fixture, data, &record);
@@ -331,11 +331,11 @@ Test(client, an_announced_payload_is_uploaded) {
 
 Test(client, an_announced_payload_goes_on_where_it_broke_off) {
     struct fixture fixture = start();
-    fixture.fake->persisted = MIB + 256;
+    fake_set(fixture.fake, persisted, MIB + 256);
     struct bytes data = counting(3 * MIB + 100);
     Waybill__V1__Record *record;
     announce_and_upload(&fixture, data, &record);
-    cr_assert_eq(fixture.fake->bytes_uploaded, 2 * MIB + 100 - 256);
+    cr_assert_eq(fake_get(fixture.fake, bytes_uploaded), 2 * MIB + 100 - 256);
     forget(data);
     stop(&fixture);
 }
@@ -359,7 +359,7 @@ Test(client, a_delete_answers_with_the_tombstone) {
     cr_assert(waybill_delete(fixture.client, &what, &fixture.arena, &record, &fixture.error));
     cr_assert_eq(record->version, 2);
     cr_assert_eq(record->state, WAYBILL__V1__RECORD_STATE__RECORD_STATE_DELETED);
-    cr_assert_str_neq(fixture.fake->request_ids[1], "");
+    cr_assert_str_neq(fake_request_id(fixture.fake, 1), "");
     stop(&fixture);
 }
 
@@ -415,7 +415,7 @@ Test(client, buckets_are_made_with_their_policy) {
 Test(client, a_wait_ends_when_the_object_is_stored) {
     struct fixture fixture = start();
     put(&fixture, &put_a, bytes_of("x", 1));
-    fixture.fake->polls_until_stored = 3;
+    fake_set(fixture.fake, polls_until_stored, 3);
     Waybill__V1__Record *record;
     cr_assert(waybill_wait(fixture.client, "photos", "a", 1, WAYBILL_WAIT_STORED, 60000, &fixture.arena, &record,
                            &fixture.error));
@@ -426,13 +426,13 @@ Test(client, a_wait_ends_when_the_object_is_stored) {
 Test(client, a_wait_ends_when_the_payload_fails_or_time_is_up) {
     struct fixture fixture = start();
     put(&fixture, &put_a, bytes_of("x", 1));
-    fixture.fake->polls_until_stored = 1000000;
+    fake_set(fixture.fake, polls_until_stored, 1000000);
     Waybill__V1__Record *record;
     cr_assert_not(waybill_wait(fixture.client, "photos", "a", 1, WAYBILL_WAIT_STORED, 30, &fixture.arena, &record,
                                &fixture.error));
     assert_error(&fixture, ERROR_DEADLINE_EXCEEDED, "WAIT_TIMEOUT");
-    fixture.fake->polls_until_stored = 1;
-    fixture.fake->payloads_fail = true;
+    fake_set(fixture.fake, polls_until_stored, 1);
+    fake_set(fixture.fake, payloads_fail, true);
     cr_assert_not(waybill_wait(fixture.client, "photos", "a", 1, WAYBILL_WAIT_STORED, 0, &fixture.arena, &record,
                                &fixture.error));
     assert_error(&fixture, ERROR_FAILED_PRECONDITION, "PAYLOAD_FAILED");
@@ -442,10 +442,7 @@ Test(client, a_wait_ends_when_the_payload_fails_or_time_is_up) {
 /* Cancels once the call under test has reached the services. */
 static void *cancel_later(void *argument) {
     struct fixture *fixture = argument;
-    for (bool busy = false; !busy;) {
-        pthread_mutex_lock(&fixture->fake->lock);
-        busy = fixture->fake->attempts > 0;
-        pthread_mutex_unlock(&fixture->fake->lock);
+    while (fake_get(fixture->fake, attempts) == 0) {
         sched_yield();
     }
     waybill_client_cancel(fixture->client);
@@ -455,7 +452,7 @@ static void *cancel_later(void *argument) {
 Test(client, cancel_ends_a_wait) {
     struct fixture fixture = start();
     put(&fixture, &put_a, bytes_of("x", 1));
-    fixture.fake->polls_until_stored = 1000000;
+    fake_set(fixture.fake, polls_until_stored, 1000000);
     fake_fail(fixture.fake, FAKE_METADATA "GetRecord", 0, ERROR_OK, "");
     pthread_t thread;
     pthread_create(&thread, NULL, cancel_later, &fixture);
@@ -558,14 +555,14 @@ Test(client, a_broken_read_goes_on_at_the_same_version) {
     struct fixture fixture = start();
     struct bytes data = counting(4 * MIB);
     put(&fixture, &put_a, data);
-    fixture.fake->fail_path = FAKE_OBJECT "ReadObject";
-    fixture.fake->break_read_at = 2 * MIB;
+    fake_set(fixture.fake, fail_path, FAKE_OBJECT "ReadObject");
+    fake_set(fixture.fake, break_read_at, 2 * MIB);
     struct collector collector = {0};
     struct waybill_read_result result;
     cr_assert(read_it(&fixture, &read_a, &collector, &result), "%s", fixture.error.message);
     cr_assert(bytes_equal(buffer_bytes(&collector.got), data));
     cr_assert(result.checked);
-    cr_assert_eq(fixture.fake->attempts, 2);
+    cr_assert_eq(fake_get(fixture.fake, attempts), 2);
     cr_assert_eq(collector.begun, 1);
     buffer_free(&collector.got);
     forget(data);
@@ -575,7 +572,7 @@ Test(client, a_broken_read_goes_on_at_the_same_version) {
 Test(client, a_corrupt_chunk_is_data_loss_before_the_sink_sees_it) {
     struct fixture fixture = start();
     put(&fixture, &put_a, bytes_of("good", 4));
-    fixture.fake->corrupt_chunk = true;
+    fake_set(fixture.fake, corrupt_chunk, true);
     struct collector collector = {0};
     struct waybill_read_result result;
     cr_assert_not(read_it(&fixture, &read_a, &collector, &result));
@@ -587,13 +584,14 @@ Test(client, a_corrupt_chunk_is_data_loss_before_the_sink_sees_it) {
 Test(client, an_object_that_is_not_its_records_is_data_loss) {
     struct fixture fixture = start();
     put(&fixture, &put_a, bytes_of("good", 4));
-    fixture.fake->corrupt_chunk = fixture.fake->corrupt_object = true;
+    fake_set(fixture.fake, corrupt_object, true);
+    fake_set(fixture.fake, corrupt_chunk, true);
     struct collector collector = {0};
     struct waybill_read_result result;
     cr_assert_not(read_it(&fixture, &read_a, &collector, &result));
     assert_error(&fixture, ERROR_DATA_LOSS, "CHECKSUM_MISMATCH");
-    fixture.fake->corrupt_object = false;
-    fixture.fake->short_object = true;
+    fake_set(fixture.fake, corrupt_object, false);
+    fake_set(fixture.fake, short_object, true);
     cr_assert_not(read_it(&fixture, &read_a, &collector, &result));
     assert_error(&fixture, ERROR_DATA_LOSS, "SIZE_MISMATCH");
     cr_assert_not(result.checked);
@@ -638,7 +636,7 @@ Test(client, a_watch_goes_on_after_the_last_revision_seen) {
     for (int i = 0; i < 7; i++) {
         fake_add_object(fixture.fake, "photos", "a", bytes_of("x", 1));
     }
-    fixture.fake->watch_breaks_after = 3;
+    fake_set(fixture.fake, watch_breaks_after, 3);
     struct witness witness = {.most = 6};
     struct waybill_watch watch = {.bucket = "photos", .start_revision = 2};
     struct waybill_watcher watcher = {see_change, see_interruption, &witness};
@@ -647,7 +645,7 @@ Test(client, a_watch_goes_on_after_the_last_revision_seen) {
         cr_assert_eq(witness.revisions[i], i + 2);
     }
     cr_assert_eq(witness.interruptions, 1);
-    cr_assert_eq(fixture.fake->watch_starts[1], 5);
+    cr_assert_eq(fake_get(fixture.fake, watch_starts[1]), 5);
     stop(&fixture);
 }
 
@@ -667,10 +665,7 @@ Test(client, a_watch_from_now_on_misses_nothing_when_it_is_refused_at_first) {
     fake_fail(fixture.fake, FAKE_METADATA "WatchChanges", 2, ERROR_UNAVAILABLE, "DRAINING");
     pthread_t thread;
     pthread_create(&thread, NULL, watch_one, &fixture);
-    for (bool called = false; !called;) {
-        pthread_mutex_lock(&fixture.fake->lock);
-        called = fixture.fake->watch_count > 0;
-        pthread_mutex_unlock(&fixture.fake->lock);
+    while (fake_get(fixture.fake, watch_count) == 0) {
         sched_yield();
     }
     fake_add_object(fixture.fake, "photos", "b", bytes_of("x", 1)); /* revision 2 */
