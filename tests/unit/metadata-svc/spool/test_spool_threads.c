@@ -66,7 +66,7 @@ static void *read_payloads(void *argument) {
     return NULL;
 }
 
-Test(spool_threads, uploads_reads_and_releases_run_at_the_same_time, .timeout = 200) {
+Test(spool_threads, uploads_reads_and_releases_run_at_the_same_time) {
     struct crowd crowd = {.fixture = fixture_start(1, 40)};
     struct writer writers[WRITERS];
     pthread_t write_threads[WRITERS];
@@ -116,7 +116,7 @@ static void *finish_small(void *argument) {
     return NULL;
 }
 
-Test(spool_threads, uploads_that_finish_together_share_flushes, .timeout = 60) {
+Test(spool_threads, uploads_that_finish_together_share_flushes) {
     enum { FINISHERS = 8 };
     char root[64] = "/tmp/waybill-spool-XXXXXX";
     struct error error = {0};
