@@ -61,8 +61,6 @@ static const struct config_entry entries[] = {
 
     DURATION(change_log_retention, .initial = "24h", .min = SECONDS(1), .max = HOURS(8760),
              .help = "How long published changes stay in the change log, for watchers"),
-    SIZE(change_log_max_bytes, .initial = "1GiB", .min = MIB(1), .max = TIB(16),
-         .help = "Most bytes of published changes in the change log"),
     INT(outbox_max_events, .initial = "10000000", .min = 1, .max = 1000000000, .unit = "events",
         .help = "Unpublished events that may wait for NATS; then commits are refused"),
     INT(publish_window, .initial = "512", .min = 1, .max = 65536, .unit = "events",

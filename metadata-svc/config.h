@@ -31,7 +31,6 @@ struct metadata_config {
     int64_t spool_segment_bytes;
 
     int64_t change_log_retention_ms;
-    int64_t change_log_max_bytes;
     int64_t outbox_max_events;
     int64_t publish_window;
     int64_t stream_max_bytes;  /* 0 = no limit */

@@ -20,6 +20,18 @@ static double commits_waiting(void *self) {
     return committer_waiting(api->committer);
 }
 
+static double stream_rewinds(void *self) {
+    struct metadata_api *api = self;
+    return (double)event_publisher_rewinds(api->publisher);
+}
+
+static double spool_bytes(void *self) {
+    struct metadata_api *api = self;
+    struct payload_spool_stats stats;
+    payload_spool_stats(api->spool, &stats);
+    return (double)stats.live_bytes;
+}
+
 void service_metrics_register(struct service_metrics *self, struct metrics *metrics, struct metadata_api *api) {
     self->flush_seconds =
         metrics_histogram(metrics, "waybill_metadata_flush_seconds", "Time to make one batch of commits durable.", NULL,
@@ -38,6 +50,10 @@ void service_metrics_register(struct service_metrics *self, struct metrics *metr
                            published_revision, api);
     metrics_gauge_callback(metrics, "waybill_committed_revision", "Newest durable revision.", NULL, committed_revision,
                            api);
+    metrics_counter_callback(metrics, "waybill_stream_rewinds_total",
+                             "Times that the publisher had to go back because the stream had lost events.", NULL,
+                             stream_rewinds, api);
+    metrics_gauge_callback(metrics, "waybill_spool_bytes", "Payload bytes in the spool.", NULL, spool_bytes, api);
     metrics_gauge_callback(metrics, "waybill_commits_waiting", "Changes that wait for the committer.", NULL,
                            commits_waiting, api);
 }

@@ -43,10 +43,8 @@ static const struct config_entry entries[] = {
            .help = "NATS servers with JetStream"),
     ENUM(log_level, .initial = "info", .choices = log_levels, .help = "Least level of the log lines that are written"),
 
-    INT(ingest_batch, .initial = "256", .min = 1, .max = 4096, .unit = "payloads",
+    INT(ingest_batch, .initial = "256", .min = 1, .max = 1000, .unit = "payloads",
         .help = "Most payloads that share one append, flush and report"),
-    SIZE(ingest_batch_bytes, .initial = "64MiB", .min = KIB(64), .max = GIB(1),
-         .help = "Most bytes that share one append, flush and report; a larger payload goes alone"),
     DURATION(ack_wait, .initial = "30s", .min = SECONDS(1), .max = MINUTES(60),
              .help = "How long an event may be in work before it is delivered again"),
     SIZE(volume_bytes, .initial = "1GiB", .min = MIB(1), .max = GIB(64),

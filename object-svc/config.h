@@ -25,7 +25,6 @@ struct object_config {
     enum log_level log_level;
 
     int64_t ingest_batch;
-    int64_t ingest_batch_bytes;
     int64_t ack_wait_ms;
     int64_t volume_bytes;
     int64_t tier_interval_ms;
