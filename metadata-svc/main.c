@@ -8,10 +8,10 @@
 #include "common/base/disk.h"
 #include "common/base/log.h"
 #include "common/base/signals.h"
-#include "common/observe/admin_http.h"
 #include "common/observe/rpc_metrics.h"
 #include "common/rpc/health.h"
 #include "common/rpc/reflection.h"
+#include "common/service/service_admin.h"
 #include "metadata-svc/api/metadata_api.h"
 #include "metadata-svc/config.h"
 #include "metadata-svc/lifecycle/housekeeper.h"
@@ -47,7 +47,7 @@ struct service {
     struct reflection *reflection;
     struct rpc_server *small;
     struct rpc_server *bulk;
-    struct admin_http *admin;
+    struct service_admin *admin;
     atomic_bool read_only;
 };
 
@@ -218,45 +218,17 @@ static bool start_servers(struct service *service, struct error *error) {
     return true;
 }
 
-static bool path_serves(struct health *health, const char *name, struct error *error) {
-    return health_serving(health, name) ||
-           error_set(error, ERROR_UNAVAILABLE, "NOT_SERVING", "%s does not serve", name);
-}
-
-static bool ready_to_write(void *self, struct error *error) {
-    return path_serves(self, "metadata.write", error);
-}
-
-static bool ready_to_read(void *self, struct error *error) {
-    return path_serves(self, "metadata.read", error);
-}
-
-/* Answering at all is the proof. */
-static bool is_alive(void *self, struct error *error) {
-    (void)self;
-    (void)error;
-    return true;
-}
-
 static bool start_admin(struct service *service, struct error *error) {
-    if (service->config.admin_listen[0] == '\0') {
-        return true;
-    }
-    struct admin_check live[] = {{"process", is_alive, NULL}};
     /* Without the event stream commits go on, so it is no reason to take traffic away. */
-    struct admin_check ready[] = {{"metadata.write", ready_to_write, service->health},
-                                  {"metadata.read", ready_to_read, service->health}};
-    struct admin_http_options options = {
+    static const char *const ready_paths[] = {"metadata.write", "metadata.read", NULL};
+    struct service_admin_options options = {
         .listen = service->config.admin_listen,
         .service = "metadata-svc",
-        .write_metrics = admin_http_registry,
-        .metrics_self = service->metrics,
-        .live = live,
-        .live_count = 1,
-        .ready = ready,
-        .ready_count = 2,
+        .metrics = service->metrics,
+        .health = service->health,
+        .ready_paths = ready_paths,
     };
-    service->admin = admin_http_start(&options, error);
+    service->admin = service_admin_start(&options, error);
     return service->admin != NULL;
 }
 
@@ -283,7 +255,7 @@ static void stop(struct service *service) {
     health_shut_down(service->health);
     drain_server(service->bulk, service->config.drain_grace_ms);
     drain_server(service->small, service->config.drain_grace_ms);
-    admin_http_stop(service->admin);
+    service_admin_stop(service->admin);
     housekeeper_stop(service->housekeeper);
     committer_stop(service->committer);
     event_publisher_stop(service->publisher);
@@ -318,7 +290,7 @@ int main(int argc, char **argv) {
     if (good) {
         log_info("listening", LOG_INT("port", rpc_server_port(service.small)),
                  LOG_INT("bulk_port", rpc_server_port(service.bulk)),
-                 LOG_INT("admin_port", service.admin != NULL ? admin_http_port(service.admin) : 0),
+                 LOG_INT("admin_port", service_admin_port(service.admin)),
                  LOG_INT("revision", commit_feed_revision(service.feed)));
         int number = signals_wait();
         log_info("draining", LOG_INT("signal", number));

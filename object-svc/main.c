@@ -6,10 +6,10 @@
 #include "common/base/disk.h"
 #include "common/base/log.h"
 #include "common/base/signals.h"
-#include "common/observe/admin_http.h"
 #include "common/observe/rpc_metrics.h"
 #include "common/rpc/health.h"
 #include "common/rpc/reflection.h"
+#include "common/service/service_admin.h"
 #include "object-svc/api/status_api.h"
 #include "object-svc/config.h"
 #include "object-svc/hot/volume_store.h"
@@ -43,7 +43,7 @@ struct service {
     struct health *health;
     struct reflection *reflection;
     struct rpc_server *server;
-    struct admin_http *admin;
+    struct service_admin *admin;
 };
 
 /* ---- what the rooms tell each other ---- */
@@ -210,36 +210,17 @@ static bool start_server(struct service *service, struct error *error) {
     return true;
 }
 
-static bool ready_to_read(void *self, struct error *error) {
-    return health_serving(self, "object.read") ||
-           error_set(error, ERROR_UNAVAILABLE, "NOT_SERVING", "object.read does not serve");
-}
-
-/* Answering at all is the proof. */
-static bool is_alive(void *self, struct error *error) {
-    (void)self;
-    (void)error;
-    return true;
-}
-
 static bool start_admin(struct service *service, struct error *error) {
-    if (service->config.admin_listen[0] == '\0') {
-        return true;
-    }
-    struct admin_check live[] = {{"process", is_alive, NULL}};
     /* Without the event stream objects can be read, so it is no reason to take traffic away. */
-    struct admin_check ready[] = {{"object.read", ready_to_read, service->health}};
-    struct admin_http_options options = {
+    static const char *const ready_paths[] = {"object.read", NULL};
+    struct service_admin_options options = {
         .listen = service->config.admin_listen,
         .service = "object-svc",
-        .write_metrics = admin_http_registry,
-        .metrics_self = service->metrics,
-        .live = live,
-        .live_count = 1,
-        .ready = ready,
-        .ready_count = 1,
+        .metrics = service->metrics,
+        .health = service->health,
+        .ready_paths = ready_paths,
     };
-    service->admin = admin_http_start(&options, error);
+    service->admin = service_admin_start(&options, error);
     return service->admin != NULL;
 }
 
@@ -262,7 +243,7 @@ static void stop(struct service *service) {
         rpc_server_drain(service->server, service->config.drain_grace_ms);
         rpc_server_free(service->server);
     }
-    admin_http_stop(service->admin);
+    service_admin_stop(service->admin);
     tier_mover_stop(service->mover);
     ingester_stop(service->ingester);
     metadata_client_free(service->metadata);
@@ -293,8 +274,7 @@ int main(int argc, char **argv) {
     bool good = start(&service, &error);
     if (good) {
         log_info("listening", LOG_INT("port", rpc_server_port(service.server)),
-                 LOG_INT("admin_port", service.admin != NULL ? admin_http_port(service.admin) : 0),
-                 LOG_STR("replica", service.config.replica));
+                 LOG_INT("admin_port", service_admin_port(service.admin)), LOG_STR("replica", service.config.replica));
         int number = signals_wait();
         log_info("draining", LOG_INT("signal", number));
     } else {
