@@ -23,7 +23,6 @@ struct stream_connection {
     natsConnection *nats;
     jsCtx *jetstream;
     atomic_bool connected;
-    _Atomic uint64_t generation;
 
     pthread_mutex_t telling; /* one look at the state and its telling at a time */
 
@@ -62,9 +61,7 @@ static void tell_state(struct stream_connection *connection, natsConnection *nat
 }
 
 static void on_connected(natsConnection *nats, void *closure) {
-    struct stream_connection *connection = closure;
-    atomic_fetch_add(&connection->generation, 1);
-    tell_state(connection, nats);
+    tell_state(closure, nats);
 }
 
 static void on_disconnected(natsConnection *nats, void *closure) {
@@ -179,8 +176,17 @@ bool stream_connection_connected(const struct stream_connection *connection) {
     return atomic_load(&connection->connected);
 }
 
-uint64_t stream_connection_generation(const struct stream_connection *connection) {
-    return atomic_load(&connection->generation);
+/* Counted by the library itself, since its callbacks come some time after the first messages. */
+uint64_t stream_connection_reconnects(const struct stream_connection *connection) {
+    natsStatistics *statistics = NULL;
+    uint64_t reconnects = 0;
+    if (natsStatistics_Create(&statistics) != NATS_OK) {
+        abort();
+    }
+    natsConnection_GetStats(connection->nats, statistics);
+    natsStatistics_GetCounts(statistics, NULL, NULL, NULL, NULL, &reconnects);
+    natsStatistics_Destroy(statistics);
+    return reconnects;
 }
 
 /* Callbacks are queued behind one another on a thread of the library; after the one that

@@ -27,8 +27,9 @@ struct stream_connection_options {
  * credentials; a server that is away is no failure. */
 struct stream_connection *stream_connection_new(const struct stream_connection_options *options, struct error *error);
 bool stream_connection_connected(const struct stream_connection *connection);
-/* Grows with every connect: whoever remembers it can tell that the server was away. */
-uint64_t stream_connection_generation(const struct stream_connection *connection);
+/* Grows with every reconnect, before anything comes from the new server: whoever remembers it
+ * can tell that the server was away. */
+uint64_t stream_connection_reconnects(const struct stream_connection *connection);
 /* Sends what is still buffered, for half a second at most, and closes. Subscriptions made
  * over it must be gone. NULL is fine. */
 void stream_connection_free(struct stream_connection *connection);

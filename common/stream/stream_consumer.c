@@ -8,31 +8,27 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/stream/stream_landmarks.h"
 
 enum {
     /* A request that a restarting server forgot is missed for no longer than this. */
     REQUEST_MS = 2000,
     IDLE_CHECK_US = 2000000, /* how often an idle consumer's place is checked */
-    DOUBT_CHECK_US = 250000, /* ... and one that may be wrong */
+    DOUBT_CHECK_US = 250000, /* ... and one that may be wrong, after it was looked at once */
+    /* Checks in a row that a slow server may leave unanswered before that is an error. */
+    UNANSWERED_MAX = 3,
     NS_PER_MS = 1000000,
-    MESSAGE_ID_BYTES = 64,
-};
-
-/* The furthest message that was delivered: what it was tells whether its stream is still the
- * same. */
-struct landmark {
-    uint64_t sequence; /* 0: none */
-    int64_t time_ns;
-    char message_id[MESSAGE_ID_BYTES];
 };
 
 struct stream_consumer {
     struct stream_connection *connection;
     struct stream_consumer_options options;
     natsSubscription *subscription; /* NULL: to be made */
-    struct landmark landmark;
+    struct stream_landmarks landmarks;
     int64_t checked_us;
-    uint64_t checked_generation; /* of the connection; another one: the place is in doubt */
+    uint64_t checked_reconnects; /* of the connection, when the place was good; more: it is in doubt */
+    uint64_t looked_reconnects;  /* ... when it was last looked at */
+    unsigned unanswered;         /* checks in a row that took too long */
     bool idle;                   /* the last request brought nothing */
     _Atomic uint64_t resets;
 };
@@ -52,6 +48,8 @@ struct stream_consumer *stream_consumer_new(struct stream_connection *connection
     }
     consumer->connection = connection;
     consumer->options = *options;
+    consumer->looked_reconnects = UINT64_MAX;
+    consumer->checked_reconnects = UINT64_MAX; /* it is not known where others left the consumer */
     return consumer;
 }
 
@@ -139,7 +137,7 @@ static natsStatus have_consumer(struct stream_consumer *consumer, int64_t until_
         status = follow_options(consumer, info, until_us, code);
     } else if (*code == JSConsumerNotFoundErr) {
         *code = 0;
-        consumer->landmark.sequence = 0;
+        consumer->landmarks.count = 0;
         status = add_consumer(consumer, 0, until_us, code);
     }
     jsConsumerInfo_Destroy(info);
@@ -173,19 +171,19 @@ enum place {
 };
 
 /* Whether the landmark is what it was; one that was removed tells nothing. */
-static natsStatus compare_landmark(struct stream_consumer *consumer, int64_t until_us, bool *same, jsErrCode *code) {
-    const struct landmark *landmark = &consumer->landmark;
+static natsStatus compare_landmark(struct stream_consumer *consumer, const struct stream_landmark *landmark,
+                                   int64_t until_us, bool *same, jsErrCode *code) {
     jsOptions within_time = within(until_us);
     natsMsg *message = NULL;
     const char *id = "";
     *same = true;
     natsStatus status = js_GetMsg(&message, stream_connection_jetstream(consumer->connection), consumer->options.stream,
                                   landmark->sequence, &within_time, code);
-    if (status == NATS_OK) {
+    if (status == NATS_OK && landmark->message_id[0] != '\0') {
         natsMsgHeader_Get(message, "Nats-Msg-Id", &id);
-        *same = landmark->message_id[0] != '\0'
-                    ? strncmp(id, landmark->message_id, sizeof landmark->message_id - 1) == 0
-                    : natsMsg_GetTime(message) == landmark->time_ns;
+        *same = strncmp(id, landmark->message_id, sizeof landmark->message_id - 1) == 0;
+    } else if (status == NATS_OK) {
+        *same = natsMsg_GetTime(message) == landmark->time_ns;
     } else if (*code == JSNoMessageFoundErr) {
         *code = 0;
         status = NATS_OK;
@@ -194,25 +192,34 @@ static natsStatus compare_landmark(struct stream_consumer *consumer, int64_t unt
     return status;
 }
 
+/* GOOD when all landmarks are where they were, IN_DOUBT when the stream does not reach to one. */
+static natsStatus find_landmarks(struct stream_consumer *consumer, const jsStreamState *stream, int64_t until_us,
+                                 enum place *place, jsErrCode *code) {
+    natsStatus status = NATS_OK;
+    *place = PLACE_GOOD;
+    for (unsigned i = 0; i < consumer->landmarks.count && status == NATS_OK && *place != PLACE_REWRITTEN; i++) {
+        const struct stream_landmark *landmark = &consumer->landmarks.of[i];
+        bool same = true;
+        if (landmark->sequence > stream->LastSeq) {
+            *place = PLACE_IN_DOUBT;
+        } else {
+            status = compare_landmark(consumer, landmark, until_us, &same, code);
+        }
+        *place = same ? *place : PLACE_REWRITTEN;
+    }
+    return status;
+}
+
 /* `start`: where a rewritten stream has to be delivered from; 0: its first. */
 static natsStatus judge_place(struct stream_consumer *consumer, const jsConsumerInfo *info, const jsStreamState *stream,
                               int64_t until_us, enum place *place, uint64_t *start, jsErrCode *code) {
-    uint64_t known = consumer->landmark.sequence;
-    bool ahead = info->Delivered.Stream > stream->LastSeq;
-    bool same = true;
+    uint64_t known = stream_landmarks_furthest(&consumer->landmarks);
+    natsStatus status = find_landmarks(consumer, stream, until_us, place, code);
     *start = 0;
-    if (known == 0) {
-        *place = ahead ? PLACE_REWRITTEN : PLACE_GOOD;
-        return NATS_OK;
-    }
-    if (known > stream->LastSeq) {
-        *place = PLACE_IN_DOUBT;
-        return NATS_OK;
-    }
-    natsStatus status = compare_landmark(consumer, until_us, &same, code);
-    *place = same && !ahead ? PLACE_GOOD : PLACE_REWRITTEN;
-    if (same) {
-        *start = (info->AckFloor.Stream < known ? info->AckFloor.Stream : known) + 1;
+    if (*place == PLACE_GOOD && info->Delivered.Stream > stream->LastSeq) {
+        /* What was delivered behind the landmarks, to whom it may be, is gone. */
+        *place = PLACE_REWRITTEN;
+        *start = known > 0 ? (info->AckFloor.Stream < known ? info->AckFloor.Stream : known) + 1 : 0;
     }
     return status;
 }
@@ -252,21 +259,42 @@ static natsStatus reset(struct stream_consumer *consumer, uint64_t start, int64_
                                           consumer->options.durable, &within_time, code);
     if (status == NATS_OK) {
         atomic_fetch_add(&consumer->resets, 1);
-        consumer->landmark.sequence = 0;
+        consumer->landmarks.count = 0;
         drop_subscription(consumer);
         status = add_consumer(consumer, start, until_us, code);
     }
     return status;
 }
 
-/* Checks the place when it is in doubt, or was not looked at for a while. */
-static bool check_place(struct stream_consumer *consumer, int64_t until_us, struct error *error) {
-    uint64_t generation = stream_connection_generation(consumer->connection);
-    bool doubt = generation != consumer->checked_generation;
+/* Since the last check the server was away, and may have come back with another stream. */
+static bool in_doubt(const struct stream_consumer *consumer) {
+    return stream_connection_reconnects(consumer->connection) != consumer->checked_reconnects;
+}
+
+static bool check_is_due(const struct stream_consumer *consumer) {
     int64_t age_us = now_us() - consumer->checked_us;
-    if (!(doubt && age_us >= DOUBT_CHECK_US) && !(consumer->idle && age_us >= IDLE_CHECK_US)) {
+    bool new_server = stream_connection_reconnects(consumer->connection) != consumer->looked_reconnects;
+    return new_server || (in_doubt(consumer) && age_us >= DOUBT_CHECK_US) ||
+           (consumer->idle && age_us >= IDLE_CHECK_US);
+}
+
+static void settle(struct stream_consumer *consumer, enum place place, uint64_t reconnects) {
+    consumer->looked_reconnects = reconnects;
+    if (place == PLACE_GOOD) {
+        stream_landmarks_settle(&consumer->landmarks);
+    }
+    if (place != PLACE_IN_DOUBT) {
+        consumer->checked_reconnects = reconnects;
+    }
+}
+
+/* Checks the place when it is in doubt, or was not looked at for a while. A check that is not
+ * answered in time is made again later: messages may flow all the same. */
+static bool check_place(struct stream_consumer *consumer, int64_t until_us, struct error *error) {
+    if (!check_is_due(consumer)) {
         return true;
     }
+    uint64_t reconnects = stream_connection_reconnects(consumer->connection);
     enum place place = PLACE_GOOD;
     uint64_t start = 0;
     jsErrCode code = 0;
@@ -274,22 +302,24 @@ static bool check_place(struct stream_consumer *consumer, int64_t until_us, stru
     if (status == NATS_OK && place == PLACE_REWRITTEN) {
         status = reset(consumer, start, until_us, &code);
     }
+    consumer->checked_us = now_us();
+    if (status == NATS_TIMEOUT && ++consumer->unanswered < UNANSWERED_MAX) {
+        return true;
+    }
+    consumer->unanswered = 0;
     if (status != NATS_OK) {
         return stream_set_error(error, status, code, "looking for the consumer's place in the stream");
     }
     if (place == PLACE_LOST) {
         drop_subscription(consumer);
     }
-    if (place != PLACE_IN_DOUBT) {
-        consumer->checked_generation = generation;
-    }
-    consumer->checked_us = now_us();
+    settle(consumer, place, reconnects);
     return true;
 }
 
 /* ---- fetching ---- */
 
-static struct stream_delivery *take_delivery(struct stream_consumer *consumer, natsMsg *message) {
+static struct stream_delivery *take_delivery(struct stream_consumer *consumer, natsMsg *message, uint64_t era) {
     struct stream_delivery *delivery = calloc(1, sizeof *delivery);
     if (delivery == NULL) {
         abort();
@@ -303,14 +333,10 @@ static struct stream_delivery *take_delivery(struct stream_consumer *consumer, n
     }
     delivery->count = meta->NumDelivered;
     delivery->sequence = meta->Sequence.Stream;
-    struct landmark *landmark = &consumer->landmark;
-    if (delivery->sequence > landmark->sequence) {
-        const char *id = NULL;
-        landmark->sequence = delivery->sequence;
-        landmark->time_ns = meta->Timestamp;
-        natsMsgHeader_Get(message, "Nats-Msg-Id", &id);
-        snprintf(landmark->message_id, sizeof landmark->message_id, "%s", id != NULL ? id : "");
-    }
+    struct stream_landmark landmark = {.sequence = delivery->sequence, .time_ns = meta->Timestamp, .era = era};
+    const char *id = stream_delivery_header(delivery, "Nats-Msg-Id");
+    snprintf(landmark.message_id, sizeof landmark.message_id, "%s", id != NULL ? id : "");
+    stream_landmarks_note(&consumer->landmarks, &landmark);
     jsMsgMetaData_Destroy(meta);
     return delivery;
 }
@@ -323,8 +349,9 @@ static int request(struct stream_consumer *consumer, struct stream_delivery **de
     int64_t wait_ms = left_ms(until_us) < REQUEST_MS ? left_ms(until_us) : REQUEST_MS;
     natsStatus status = natsSubscription_Fetch(&list, consumer->subscription, max, wait_ms, &code);
     if (status == NATS_OK) {
+        uint64_t era = stream_connection_reconnects(consumer->connection);
         for (int i = 0; i < list.Count; i++) {
-            deliveries[i] = take_delivery(consumer, list.Msgs[i]);
+            deliveries[i] = take_delivery(consumer, list.Msgs[i], era);
             list.Msgs[i] = NULL; /* the delivery's now */
         }
         int count = list.Count;
@@ -344,7 +371,8 @@ int stream_consumer_fetch(struct stream_consumer *consumer, struct stream_delive
                           int64_t wait_ms, struct error *error) {
     int64_t until_us = now_us() + wait_ms * 1000;
     do {
-        if (!check_place(consumer, until_us, error) ||
+        /* Half of the time is for the messages themselves. */
+        if (!check_place(consumer, (now_us() + until_us) / 2, error) ||
             (consumer->subscription == NULL && !subscribe(consumer, until_us, error))) {
             return -1;
         }
@@ -353,7 +381,7 @@ int stream_consumer_fetch(struct stream_consumer *consumer, struct stream_delive
         if (count != 0) {
             return count;
         }
-    } while (now_us() < until_us);
+    } while (now_us() + 1000 < until_us);
     return 0;
 }
 

@@ -118,7 +118,10 @@ Test(stream_consumer, work_in_progress_is_not_delivered_again) {
     cr_assert_eq(fetch(&t, held, 1), 1);
     for (int i = 0; i < 8; i++) {
         stream_delivery_in_progress(held[0]);
-        cr_assert_eq(stream_consumer_fetch(t.consumer, other, 1, 300, &error), 0);
+        int count = stream_consumer_fetch(t.consumer, other, 1, 300, &error);
+        cr_assert_eq(count, 0, "count %d, delivery %d, resets %d: %s", count,
+                     count > 0 ? (int)stream_delivery_count(other[0]) : 0, (int)stream_consumer_resets(t.consumer),
+                     error.message);
     }
     stream_delivery_ack(held[0]);
     await_all_answered(&t);
@@ -327,6 +330,34 @@ Test(stream_consumer, other_messages_in_place_of_lost_ones_are_delivered) {
     fill_and_lose_tail(&t, true);
     put_events(&t, "b", 51, 120); /* before it could look */
     take_events(&t, "b", 51, 120);
+    stream_test_close(&t);
+}
+
+/* The server knows that it delivered 51 to 100, but no longer what they were. */
+Test(stream_consumer, what_was_not_answered_before_a_loss_is_delivered_after_it) {
+    struct stream_test t;
+    struct stream_delivery *deliveries[FETCH_MAX];
+    stream_test_open(&t);
+    stream_consumer_free(t.consumer);
+    t.consumer = consume(&t, 1000, 0);
+    add_stream(&t);
+    put_events(&t, "a", 1, 50);
+    take_events(&t, "a", 1, 50);
+    await_all_answered(&t);
+    nats_server_stop(&t.server);
+    nats_server_keep_data(&t.server);
+    nats_server_start(&t.server);
+    put_events(&t, "a", 51, 100);
+    for (int got = 0; got < 50;) {
+        int count = fetch(&t, deliveries, 50 - got);
+        for (int i = 0; i < count; i++) {
+            stream_delivery_drop(deliveries[i]);
+        }
+        got += count;
+    }
+    lose_tail(&t);
+    put_events(&t, "a", 51, 100);
+    take_events(&t, "a", 51, 100);
     stream_test_close(&t);
 }
 
