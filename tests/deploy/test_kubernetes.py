@@ -49,6 +49,13 @@ def test_services_select_their_pods_and_name_ports_that_these_have(manifests):
             assert ports[port["targetPort"]] == port["port"]
 
 
+def test_disruption_budgets_select_the_pods_of_each_part(manifests):
+    budgets = of_kind(manifests, "PodDisruptionBudget")
+    for name, stateful_set in of_kind(manifests, "StatefulSet").items():
+        labels = stateful_set["spec"]["template"]["metadata"]["labels"]
+        assert budgets[name]["spec"]["selector"]["matchLabels"].items() <= labels.items()
+
+
 def test_mounts_have_volumes_and_volumes_have_sources(manifests):
     config_maps = of_kind(manifests, "ConfigMap")
     for stateful_set in of_kind(manifests, "StatefulSet").values():

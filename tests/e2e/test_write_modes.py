@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from client import COLD, HOT, HOT_AND_COLD, objects, tiers_of
+from client import COLD, HOT, HOT_AND_COLD, objects, payloads, tiers_of
 from contract import event_pb2, metadata_service_pb2, record_pb2
 from cluster import wait_for
 
@@ -58,6 +58,35 @@ def test_a_large_payload_comes_back(client):
     assert hashlib.sha256(client.read("cold-soon", "large")[0]).digest() == digest
     client.wait_tiers("cold-soon", "large", {"COLD"}, 120)
     assert hashlib.sha256(client.read("cold-soon", "large")[0]).digest() == digest
+
+
+def test_checksums_go_with_the_bytes_all_the_way(client):
+    data, crc32c, half = b"123456789", 0xE3069283, 0xF63AF4EE  # half: of the first four bytes
+    digest = hashlib.sha256(data).digest()
+    request = metadata_service_pb2.PutRecordRequest(bucket="hot-only", key="sum-inline")
+    request.inline_payload.data, request.inline_payload.crc32c, request.inline_payload.sha256 = data, crc32c, digest
+    assert client.metadata.PutRecord(request).record.crc32c == crc32c
+    messages = [{"new_record": {"bucket": "hot-only", "key": "sum-streamed", "size": 9, "sha256": digest}},
+                {"chunk": {"data": data[:4], "crc32c": half}}, {"chunk": {"data": data[4:]}},
+                {"finish": {"crc32c": crc32c}}]
+    answer = client.payloads.UploadPayload(payloads.UploadPayloadRequest(**message) for message in messages)
+    assert answer.record.crc32c == crc32c
+    for key in ("sum-inline", "sum-streamed"):
+        client.wait_state("hot-only", key, "STORED")
+        record = client.get("hot-only", key)
+        assert (record.crc32c, record.sha256) == (crc32c, digest)
+        chunks = [answer for answer in client.objects.ReadObject(
+            objects.ReadObjectRequest(bucket="hot-only", key=key)) if answer.data]
+        assert [(chunk.data, chunk.crc32c) for chunk in chunks] == [(data, crc32c)]
+
+
+def test_a_stat_tells_where_a_read_would_read_from(client):
+    client.put("cold-soon", "stat", b"somewhere")
+    request = objects.StatObjectRequest(bucket="cold-soon", key="stat")
+    assert client.objects.StatObject(request).record.size == 9
+    client.wait_tiers("cold-soon", "stat", {"COLD"})
+    answer = client.objects.StatObject(request)
+    assert answer.source == objects.READ_SOURCE_COLD and tiers_of(answer.record) == {"COLD"}
 
 
 def test_an_announced_payload_is_staged_when_it_arrives(client):

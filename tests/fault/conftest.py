@@ -3,4 +3,4 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "python"))
 
-from conftest_shared import client, cluster, own_cluster  # noqa: E402,F401
+from conftest_shared import client, cluster, own_cluster, pytest_runtest_makereport  # noqa: E402,F401

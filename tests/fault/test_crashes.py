@@ -7,11 +7,12 @@ import os
 import random
 import threading
 import time
+import uuid
 
 import grpc
 import pytest
 
-from client import COLD, Client, record_messages
+from client import COLD, Client, record_messages, tiers_of
 from cluster import PATIENCE, wait_for
 from conftest_shared import run_cluster
 from jetstream import last_revision, read_stream
@@ -29,6 +30,8 @@ RETRIED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.
 def write_one(client, chance, key):
     """Writes until it is acknowledged; returns (version, bytes or None)."""
     kind = chance.choice(["inline", "streamed", "plain"])
+    # Without a request id a retry may commit a second version; with one it must not.
+    fields = {"request_id": str(uuid.UUID(int=chance.getrandbits(128), version=4))} if chance.random() < 0.5 else {}
     data = None
     if kind == "inline":
         data = chance.randbytes(chance.choice([0, 1, 100, 5000, 60000]))
@@ -37,9 +40,10 @@ def write_one(client, chance, key):
     while True:
         try:
             if kind == "streamed":
-                record = client.upload("crashes", key, data)
+                record = client.upload("crashes", key, data, **fields)
             else:
-                record = client.put("crashes", key, data)
+                record = client.put("crashes", key, data, **fields)
+            assert record.version == 1 or not fields, f"the request for {key} took effect twice"
             return record.version, data
         except grpc.RpcError as error:
             assert error.code() in RETRIED, error
@@ -77,10 +81,12 @@ class Writers:
 
 
 def kill_at_random(cluster, chance, writers):
-    kills = 0
+    """Kills each part in turn, in an order that changes, while writers write."""
+    kills, turn = 0, []
     while writers.alive() and kills < KILLS_MAX:
         time.sleep(chance.uniform(0.02, 0.4) * PATIENCE)
-        process = chance.choice(cluster.processes)
+        turn = turn or chance.sample(cluster.processes, len(cluster.processes))
+        process = turn.pop()
         process.kill()
         time.sleep(chance.uniform(0, 0.2))
         process.start(wait=False)
@@ -105,13 +111,13 @@ def has_arrived(client, key, version, data):
 def test_acked_writes_survive_kills_of_any_part(crash_cluster, round_number):
     cluster, client = crash_cluster
     chance = random.Random(f"{SEED}/{round_number}")
+    print(f"seed {SEED}, round {round_number}")
     writers = Writers(client, f"{SEED}/{round_number}", round_number)
     for thread in writers.threads:
         thread.start()
     kills = kill_at_random(cluster, chance, writers)
     assert writers.failure is None, writers.failure
-    assert len(writers.acked) == PUTS
-    print(f"seed {SEED}, round {round_number}: {kills} kills")
+    assert len(writers.acked) == PUTS and kills > 0
     for (key, version), data in writers.acked.items():
         wait_for(lambda: has_arrived(client, key, version, data), f"{key} to be stored (seed {SEED})", 60)
     for (key, version), data in writers.acked.items():
@@ -126,6 +132,17 @@ def test_the_stream_has_every_commit_once_and_in_order_after_the_crashes(crash_c
     wait_for(lambda: last_revision(cluster.nats_port) >= newest, "the outbox to drain", 60)
     revisions = [int(headers["Nats-Msg-Id"].split("-")[-1]) for _, headers, _ in read_stream(cluster.nats_port)]
     assert revisions == list(range(1, revisions[-1] + 1))
+
+
+def test_every_payload_goes_cold_and_the_spool_drains_after_the_crashes(crash_cluster):
+    _, client = crash_cluster
+
+    def unfinished():
+        return [record.key for page in client.list_pages("crashes", page_size=1000) for record in page
+                if tiers_of(record) != ({"COLD"} if record.HasField("size") else set())]
+
+    wait_for(lambda: not unfinished(), "every object to be in the cold store alone", 60)
+    wait_for(lambda: client.status().spool_payloads == 0, "the spool to drain", 60)
 
 
 @pytest.fixture(scope="module")

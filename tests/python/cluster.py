@@ -103,6 +103,8 @@ class Process:
             raise AssertionError(f"{self.name} did not stop:\n{self.log()[-4000:]}") from None
 
     def log(self):
+        if not os.path.exists(self.log_path):
+            return ""
         with open(self.log_path, "r", errors="replace") as log:
             return log.read()
 

@@ -1,5 +1,6 @@
 """Fixtures that the Python suites share."""
 
+import atexit
 import os
 import shutil
 import tempfile
@@ -8,6 +9,32 @@ import pytest
 
 from client import Client
 from cluster import Cluster
+
+_running = []
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows how the logs of its processes end."""
+    report = (yield).get_result()
+    if report.failed:
+        for process in (process for cluster in _running for process in cluster.processes):
+            report.sections.append((f"end of the log of {process.name}", process.log()[-3000:]))
+
+
+@atexit.register
+def kill_what_is_left():
+    """Of tests that failed inside a cluster of their own."""
+    for cluster in list(_running):
+        end(cluster)
+
+
+def end(cluster):
+    for process in cluster.processes:
+        process.kill()
+    shutil.rmtree(cluster.directory, ignore_errors=True)
+    if cluster in _running:
+        _running.remove(cluster)
 
 
 def check_logs(cluster, allowed=()):
@@ -26,6 +53,7 @@ def run_cluster(allowed_errors=(), **options):
     """Yields a running cluster; in the end both services must stop cleanly."""
     directory = tempfile.mkdtemp(prefix="waybill-test-")
     cluster = Cluster(directory, **options)
+    _running.append(cluster)
     try:
         yield cluster.start()
         statuses = cluster.stop()
@@ -33,9 +61,7 @@ def run_cluster(allowed_errors=(), **options):
                                                                   cluster.object.log()[-3000:])
         check_logs(cluster, allowed_errors)
     finally:
-        for process in cluster.processes:
-            process.kill()
-        shutil.rmtree(directory, ignore_errors=True)
+        end(cluster)
 
 
 @pytest.fixture

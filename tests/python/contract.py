@@ -1,6 +1,7 @@
 """Python code made from proto/ alone, with protoc and grpcio, as a client in any language
 would have it."""
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import tempfile
 from cluster import ROOT
 
 _generated = tempfile.mkdtemp(prefix="waybill-contract-")
+atexit.register(shutil.rmtree, _generated, ignore_errors=True)
 
 
 def _generate():
@@ -36,7 +38,3 @@ from waybill.v1 import (  # noqa: E402,F401
     metadata_service_pb2_grpc, object_service_pb2, object_service_pb2_grpc, payload_service_pb2,
     payload_service_pb2_grpc, record_pb2, report_service_pb2, report_service_pb2_grpc, schema_service_pb2,
     schema_service_pb2_grpc)
-
-
-def clean_up():
-    shutil.rmtree(_generated, ignore_errors=True)
