@@ -3,6 +3,7 @@ ports and below one temporary directory."""
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -34,9 +35,16 @@ CHANNEL_OPTIONS = [
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Below the ports that the system gives to outgoing connections: one of those could take
+    the port while a test has its program stopped, even a client that tries to reach it."""
+    while True:
+        port = random.randrange(10240, 30240)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass  # taken
 
 
 def wait_for(condition, what, seconds=30.0):
@@ -69,9 +77,12 @@ class Process:
 
     def start(self, wait=True):
         wrap = os.environ.get("WAYBILL_WRAP", "").split() if self.name != "nats" else []
+        # What is meant for the tests, or for the command line, is no configuration.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("WAYBILL_")}
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                wrap + self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+                wrap + self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                env=environment)
         if wait:
             self.wait_ready()
 
