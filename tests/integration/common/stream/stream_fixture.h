@@ -14,7 +14,7 @@
 #include "common/stream/stream_publisher.h"
 #include "tests/support/nats_server.h"
 
-enum { PATIENCE_MS = 30000, FETCH_MAX = 100 };
+enum { PATIENCE_MS = 60000, FETCH_MAX = 100 };
 
 #define STREAM "EVENTS"
 #define DURABLE "worker"
@@ -154,11 +154,14 @@ static inline void take_events(struct stream_test *t, const char *history, int f
     }
 }
 
-/* What the server says of the consumer once every answer has reached it. */
+/* Waits until the server knows of no delivery without an answer. An answer may be lost with a
+ * connection or a server: what is delivered again for that is answered here. */
 static inline void await_all_answered(struct stream_test *t) {
+    struct stream_delivery *deliveries[FETCH_MAX];
     look(t);
     for (int64_t until = now_ms() + PATIENCE_MS;; usleep(5000)) {
         jsConsumerInfo *info = NULL;
+        struct error error = {0};
         bool done = js_GetConsumerInfo(&info, t->jetstream, STREAM, DURABLE, NULL, NULL) == NATS_OK &&
                     info->NumAckPending == 0 && info->NumPending == 0;
         jsConsumerInfo_Destroy(info);
@@ -166,6 +169,10 @@ static inline void await_all_answered(struct stream_test *t) {
             return;
         }
         cr_assert_lt(now_ms(), until, "unanswered deliveries are left");
+        int count = stream_consumer_fetch(t->consumer, deliveries, FETCH_MAX, 100, &error);
+        for (int i = 0; i < count; i++) {
+            stream_delivery_ack(deliveries[i]);
+        }
     }
 }
 
