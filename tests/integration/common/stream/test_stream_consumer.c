@@ -46,6 +46,9 @@ Test(stream_consumer, a_single_event_is_not_held_back_for_more) {
     stream_test_close(&t);
 }
 
+/* For a busy machine; less than the waits that a fetch must not fall into (3 s and more). */
+enum { SLACK_MS = 2000 };
+
 Test(stream_consumer, never_waits_longer_than_told) {
     struct stream_test t;
     struct stream_delivery *deliveries[FETCH_MAX];
@@ -54,26 +57,26 @@ Test(stream_consumer, never_waits_longer_than_told) {
     int64_t start = now_ms();
     cr_assert_eq(stream_consumer_fetch(t.consumer, deliveries, FETCH_MAX, 400, &error), -1, "there is no stream");
     cr_assert_str_eq(error.reason, "EVENT_STREAM_FAILED");
-    cr_assert_lt(now_ms() - start, 600);
+    cr_assert_lt(now_ms() - start, 400 + SLACK_MS);
     add_stream(&t);
     for (int i = 0; i < 12; i++) {
         start = now_ms();
         cr_assert_eq(stream_consumer_fetch(t.consumer, deliveries, FETCH_MAX, 300, &error), 0);
-        cr_assert_lt(now_ms() - start, 500);
+        cr_assert_lt(now_ms() - start, 300 + SLACK_MS);
         cr_assert_geq(now_ms() - start, 250);
     }
     nats_server_halt(&t.server);
     for (int i = 0; i < 12; i++) {
         start = now_ms();
         cr_assert_leq(stream_consumer_fetch(t.consumer, deliveries, FETCH_MAX, 300, &error), 0);
-        cr_assert_lt(now_ms() - start, 500);
+        cr_assert_lt(now_ms() - start, 300 + SLACK_MS);
     }
     nats_server_resume(&t.server);
     nats_server_kill(&t.server);
     for (int i = 0; i < 12; i++) {
         start = now_ms();
         cr_assert_leq(stream_consumer_fetch(t.consumer, deliveries, FETCH_MAX, 300, &error), 0);
-        cr_assert_lt(now_ms() - start, 500);
+        cr_assert_lt(now_ms() - start, 300 + SLACK_MS);
     }
     nats_server_start(&t.server);
     put_events(&t, "a", 1, 1);
