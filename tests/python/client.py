@@ -38,7 +38,8 @@ class Client:
         bucket.storage.storage_class = storage_class
         bucket.storage.cold_after.CopyFrom(
             duration_pb2.Duration(seconds=int(cold_after), nanos=int(cold_after % 1 * 1e9)))
-        return self.metadata.CreateBucket(metadata.CreateBucketRequest(bucket=bucket), timeout=TIMEOUT).bucket
+        request = metadata.CreateBucketRequest(bucket=bucket)
+        return self.metadata.CreateBucket(request, timeout=TIMEOUT, wait_for_ready=True).bucket
 
     def put(self, bucket, key, data=None, **fields):
         """A record of metadata only, or with the data inline."""

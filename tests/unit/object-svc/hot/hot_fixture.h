@@ -38,11 +38,16 @@ static inline void fixture_shell(const char *format, const char *a, const char *
     cr_assert_eq(system(command), 0, "%s", command);
 }
 
-/* Makes `to` a copy of `from`, a file or a directory. */
+/* Makes `to` a copy of `from`, a file or a directory. An index in use may lose a file to a
+ * compaction while it is copied: then the copy is begun anew. */
 static inline void fixture_copy(const char *from, const char *to) {
     char command[1024];
     snprintf(command, sizeof command, "rm -rf %s && cp -r %s %s", to, from, to);
-    cr_assert_eq(system(command), 0, "%s", command);
+    int status = system(command);
+    for (int tries = 0; status != 0 && tries < 20; tries++) {
+        status = system(command);
+    }
+    cr_assert_eq(status, 0, "%s", command);
 }
 
 static inline void fixture_init(struct hot_fixture *fixture) {
