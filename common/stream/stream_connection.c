@@ -176,6 +176,10 @@ bool stream_connection_connected(const struct stream_connection *connection) {
     return atomic_load(&connection->connected);
 }
 
+bool stream_connection_closed(const struct stream_connection *connection) {
+    return natsConnection_IsClosed(connection->nats);
+}
+
 /* Counted by the library itself, since its callbacks come some time after the first messages. */
 uint64_t stream_connection_reconnects(const struct stream_connection *connection) {
     natsStatistics *statistics = NULL;

@@ -27,6 +27,9 @@ struct stream_connection_options {
  * credentials; a server that is away is no failure. */
 struct stream_connection *stream_connection_new(const struct stream_connection_options *options, struct error *error);
 bool stream_connection_connected(const struct stream_connection *connection);
+/* Whether the library has given up for good, which it does when a server goes away in the
+ * middle of a first handshake or refuses our credentials twice: only a new connection helps. */
+bool stream_connection_closed(const struct stream_connection *connection);
 /* Grows with every reconnect, before anything comes from the new server: whoever remembers it
  * can tell that the server was away. */
 uint64_t stream_connection_reconnects(const struct stream_connection *connection);

@@ -30,13 +30,14 @@ struct event_publisher {
     pthread_t thread;
     bool publishing;         /* as it was last told; the thread's */
     atomic_bool reconnected; /* since the last step */
+    atomic_bool connected;   /* as the connection last told */
 };
 
 /* ---- the sink over JetStream ---- */
 
 static bool sink_connected(void *self) {
     struct event_publisher *publisher = self;
-    return stream_connection_connected(publisher->connection);
+    return publisher->stream != NULL && stream_connection_connected(publisher->connection);
 }
 
 static bool sink_sync(void *self, struct sink_end *end, struct error *error) {
@@ -125,6 +126,7 @@ static void on_ack(void *self) {
 
 static void on_connection(void *self, bool connected) {
     struct event_publisher *publisher = self;
+    atomic_store(&publisher->connected, connected);
     if (connected) {
         atomic_store(&publisher->reconnected, true);
         stop_signal_wake(&publisher->stop);
@@ -141,7 +143,25 @@ static void tell_state(struct event_publisher *publisher) {
     }
 }
 
+static bool connect_stream(struct event_publisher *publisher, struct error *error);
+static void disconnect_stream(struct event_publisher *publisher);
+
+/* A connection that the library gave up is made anew. */
+static void mend_connection(struct event_publisher *publisher) {
+    struct error error = {0};
+    if (publisher->stream != NULL && !stream_connection_closed(publisher->connection)) {
+        return;
+    }
+    disconnect_stream(publisher);
+    if (!connect_stream(publisher, &error)) {
+        log_warn("event_stream_not_connected", LOG_ERROR(&error), LOG_STR("hint", "it is tried again"));
+        disconnect_stream(publisher);
+    }
+    publisher_core_resync(publisher->core);
+}
+
 static bool step(struct event_publisher *publisher) {
+    mend_connection(publisher);
     if (atomic_exchange(&publisher->reconnected, false)) {
         publisher_core_resync(publisher->core);
     }
@@ -200,9 +220,16 @@ static bool connect_stream(struct event_publisher *publisher, struct error *erro
     return publisher->stream != NULL;
 }
 
-static void free_parts(struct event_publisher *publisher) {
+static void disconnect_stream(struct event_publisher *publisher) {
     stream_publisher_free(publisher->stream);
     stream_connection_free(publisher->connection);
+    publisher->stream = NULL;
+    publisher->connection = NULL;
+    atomic_store(&publisher->connected, false);
+}
+
+static void free_parts(struct event_publisher *publisher) {
+    disconnect_stream(publisher);
     publisher_core_free(publisher->core);
     stop_signal_destroy(&publisher->stop);
     free(publisher);
@@ -223,7 +250,8 @@ struct event_publisher *event_publisher_start(struct change_reader reader,
         .clock = options->clock,
     };
     publisher->core = publisher_core_new(reader, sink, &core_options);
-    if (!connect_stream(publisher, error)) {
+    /* The thread tries again whatever time can mend. */
+    if (!connect_stream(publisher, error) && error->code == ERROR_INVALID_ARGUMENT) {
         free_parts(publisher);
         return NULL;
     }
@@ -243,7 +271,7 @@ int64_t event_publisher_published_revision(const struct event_publisher *publish
 }
 
 bool event_publisher_connected(const struct event_publisher *publisher) {
-    return stream_connection_connected(publisher->connection);
+    return atomic_load(&publisher->connected);
 }
 
 enum publisher_state event_publisher_state(const struct event_publisher *publisher) {

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -33,6 +34,7 @@ struct ingester {
     struct ingest_core *core;
     struct stop_signal stop;
     pthread_t thread;
+    atomic_bool connected; /* as the connection last told */
 
     /* The thread's. */
     struct slot slots[INGEST_BATCH_MAX];
@@ -100,6 +102,12 @@ static void keep_alive(void *self) {
     }
 }
 
+static void on_connection(void *self, bool connected) {
+    struct ingester *ingester = self;
+    atomic_store(&ingester->connected, connected);
+    ingester->options.on_state(ingester->options.self, connected);
+}
+
 /* ---- batches ---- */
 
 /* Takes the deliveries that make sense into slots; the others can only be dropped. */
@@ -136,13 +144,63 @@ static void run_batch(struct ingester *ingester, struct stream_delivery **delive
     arena_free(&arena);
 }
 
+/* ---- the connection ---- */
+
+static bool connect_stream(struct ingester *ingester, struct error *error) {
+    const struct ingester_options *options = &ingester->options;
+    snprintf(ingester->stream_name, sizeof ingester->stream_name, "WAYBILL_CHANGES_%s", options->shard);
+    snprintf(ingester->filter, sizeof ingester->filter, "waybill.changes.%s.*.staged", options->shard);
+    struct stream_connection_options connection_options = {
+        .urls = options->nats_url,
+        .name = "waybill-object-svc",
+        .on_state = on_connection,
+        .self = ingester,
+    };
+    ingester->connection = stream_connection_new(&connection_options, error);
+    if (ingester->connection == NULL) {
+        return false;
+    }
+    struct stream_consumer_options consumer_options = {
+        .stream = ingester->stream_name,
+        .durable = "waybill-object-svc",
+        .filter = ingester->filter,
+        .ack_wait_ms = options->ack_wait_ms,
+        .max_ack_pending = (int64_t)options->batch * STAGED_BATCHES_AHEAD,
+    };
+    ingester->consumer = stream_consumer_new(ingester->connection, &consumer_options);
+    return true;
+}
+
+static void disconnect_stream(struct ingester *ingester) {
+    stream_consumer_free(ingester->consumer);
+    stream_connection_free(ingester->connection);
+    ingester->consumer = NULL;
+    ingester->connection = NULL;
+    atomic_store(&ingester->connected, false);
+}
+
+/* A connection that the library gave up is made anew. */
+static bool mend_connection(struct ingester *ingester, struct error *error) {
+    if (ingester->consumer != NULL && !stream_connection_closed(ingester->connection)) {
+        return true;
+    }
+    disconnect_stream(ingester);
+    if (connect_stream(ingester, error)) {
+        return true;
+    }
+    disconnect_stream(ingester);
+    return false;
+}
+
 static void *ingester_loop(void *argument) {
     struct ingester *ingester = argument;
     struct stream_delivery *deliveries[INGEST_BATCH_MAX];
     while (!stop_signal_raised(&ingester->stop)) {
         struct error error = {0};
-        int count =
-            stream_consumer_fetch(ingester->consumer, deliveries, (int)ingester->options.batch, FETCH_WAIT_MS, &error);
+        int count = mend_connection(ingester, &error)
+                        ? stream_consumer_fetch(ingester->consumer, deliveries, (int)ingester->options.batch,
+                                                FETCH_WAIT_MS, &error)
+                        : -1;
         if (count > 0) {
             run_batch(ingester, deliveries, count);
         }
@@ -177,38 +235,8 @@ static void register_metrics(struct ingester *ingester, struct metrics *metrics)
                                                    METRIC_LABELS({"write_mode", "decoupled"}), &metric_buckets_seconds);
 }
 
-static bool connect_parts(struct ingester *ingester, struct error *error) {
-    const struct ingester_options *options = &ingester->options;
-    snprintf(ingester->stream_name, sizeof ingester->stream_name, "WAYBILL_CHANGES_%s", options->shard);
-    snprintf(ingester->filter, sizeof ingester->filter, "waybill.changes.%s.*.staged", options->shard);
-    struct stream_connection_options connection_options = {
-        .urls = options->nats_url,
-        .name = "waybill-object-svc",
-        .on_state = options->on_state,
-        .self = options->self,
-    };
-    struct ingest_ports ports = options->ports;
-    ports.progress = keep_alive;
-    ports.progress_self = ingester;
-    ingester->core = ingest_core_new(&ports, error);
-    ingester->connection = ingester->core != NULL ? stream_connection_new(&connection_options, error) : NULL;
-    if (ingester->connection == NULL) {
-        return false;
-    }
-    struct stream_consumer_options consumer_options = {
-        .stream = ingester->stream_name,
-        .durable = "waybill-object-svc",
-        .filter = ingester->filter,
-        .ack_wait_ms = options->ack_wait_ms,
-        .max_ack_pending = (int64_t)options->batch * STAGED_BATCHES_AHEAD,
-    };
-    ingester->consumer = stream_consumer_new(ingester->connection, &consumer_options);
-    return true;
-}
-
 static void free_parts(struct ingester *ingester) {
-    stream_consumer_free(ingester->consumer);
-    stream_connection_free(ingester->connection);
+    disconnect_stream(ingester);
     ingest_core_free(ingester->core);
     stop_signal_destroy(&ingester->stop);
     free(ingester);
@@ -224,7 +252,11 @@ struct ingester *ingester_start(const struct ingester_options *options, struct e
     ingester->jitter_seed = (unsigned)clock_unix_us(options->ports.clock);
     stop_signal_init(&ingester->stop);
     register_metrics(ingester, options->metrics);
-    if (!connect_parts(ingester, error)) {
+    struct ingest_ports ports = options->ports;
+    ports.progress = keep_alive;
+    ports.progress_self = ingester;
+    ingester->core = ingest_core_new(&ports, error);
+    if (ingester->core == NULL || !connect_stream(ingester, error)) {
         free_parts(ingester);
         return NULL;
     }
@@ -236,7 +268,7 @@ struct ingester *ingester_start(const struct ingester_options *options, struct e
 }
 
 bool ingester_connected(const struct ingester *ingester) {
-    return stream_connection_connected(ingester->connection);
+    return atomic_load(&ingester->connected);
 }
 
 struct counter *ingester_stored(const struct ingester *ingester) {
