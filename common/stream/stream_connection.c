@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/base/log.h"
 
@@ -241,22 +242,42 @@ static void on_subscription_over(void *closure) {
     pthread_mutex_unlock(&end->lock);
 }
 
+enum { SUBSCRIPTION_PATIENCE_SECONDS = 2 };
+
+/* Waits for the end, for a while; returns whether it came. */
+static bool await_end(struct subscription_end *end) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += SUBSCRIPTION_PATIENCE_SECONDS;
+    int timed_out = 0;
+    pthread_mutex_lock(&end->lock);
+    while (!end->over && timed_out == 0) {
+        timed_out = pthread_cond_timedwait(&end->changed, &end->lock, &until);
+    }
+    bool over = end->over;
+    pthread_mutex_unlock(&end->lock);
+    return over;
+}
+
 void stream_unsubscribe(natsSubscription *subscription) {
     if (subscription == NULL) {
         return;
     }
-    /* Only those with a handler have somebody to wait for. */
-    struct subscription_end end = {.over = false};
-    pthread_mutex_init(&end.lock, NULL);
-    pthread_cond_init(&end.changed, NULL);
-    bool told = natsSubscription_SetOnCompleteCB(subscription, on_subscription_over, &end) == NATS_OK &&
-                natsSubscription_Unsubscribe(subscription) == NATS_OK;
-    pthread_mutex_lock(&end.lock);
-    while (told && !end.over) {
-        pthread_cond_wait(&end.changed, &end.lock);
+    struct subscription_end *end = calloc(1, sizeof *end);
+    if (end == NULL) {
+        abort();
     }
-    pthread_mutex_unlock(&end.lock);
-    pthread_cond_destroy(&end.changed);
-    pthread_mutex_destroy(&end.lock);
+    pthread_mutex_init(&end->lock, NULL);
+    pthread_cond_init(&end->changed, NULL);
+    /* Only those with a handler have somebody to wait for. Unsubscribing fails where the
+     * connection is closed already; the end is told all the same, be it late: then `end` must
+     * outlive this call. */
+    bool told = natsSubscription_SetOnCompleteCB(subscription, on_subscription_over, end) == NATS_OK;
+    natsSubscription_Unsubscribe(subscription);
+    if (!told || await_end(end)) {
+        pthread_cond_destroy(&end->changed);
+        pthread_mutex_destroy(&end->lock);
+        free(end);
+    }
     natsSubscription_Destroy(subscription);
 }

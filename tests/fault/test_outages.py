@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import socket
-import threading
 
 import grpc
 import pytest
@@ -83,37 +81,6 @@ def test_services_may_start_before_nats():
         client = Client(cluster)
         client.create_bucket("outage", HOT)
         write_some(client, "early", 5)
-        cluster.nats.start()
-        check_some(client, "early", 5)
-        check_stream(cluster, client)
-
-
-def test_a_nats_that_hangs_up_in_the_handshake_is_tried_again():
-    for cluster in run_cluster():
-        cluster.stop()
-        stopping = threading.Event()
-        with socket.create_server(("127.0.0.1", cluster.nats_port)) as impostor:
-            impostor.settimeout(0.1)
-
-            def hang_up():
-                greetings = [b"", b"INFO {}\r\n", b'INFO {"server_id":"x","version":"2.9.10","proto":1,"headers":true}\r\n']
-                while not stopping.is_set():
-                    try:
-                        with impostor.accept()[0] as connection:
-                            connection.sendall(greetings[0])
-                            greetings.append(greetings.pop(0))
-                    except OSError:
-                        pass  # nobody came, or it went away first
-
-            thread = threading.Thread(target=hang_up)
-            thread.start()
-            cluster.metadata.start()
-            cluster.object.start()
-            client = Client(cluster)
-            client.create_bucket("outage", HOT)
-            write_some(client, "early", 5)
-            stopping.set()
-            thread.join()
         cluster.nats.start()
         check_some(client, "early", 5)
         check_stream(cluster, client)
