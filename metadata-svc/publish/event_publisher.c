@@ -104,7 +104,7 @@ static size_t sink_collect(void *self, struct sink_ack *acks, size_t max) {
     struct event_publisher *publisher = self;
     struct stream_ack arrived[COLLECT_STEP];
     size_t total = 0;
-    while (total < max) {
+    while (publisher->stream != NULL && total < max) {
         size_t wanted = max - total < COLLECT_STEP ? max - total : COLLECT_STEP;
         size_t count = stream_publisher_collect(publisher->stream, arrived, wanted);
         for (size_t i = 0; i < count; i++) {

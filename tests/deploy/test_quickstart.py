@@ -27,6 +27,7 @@ def test_the_quickstart_stores_files_and_stops_what_it_started(tmp_path):
     data = tmp_path / "data"
     script = f"""
         ip link set lo up
+        trap "'{QUICKSTART}' stop --data-dir '{data}'" EXIT
         '{QUICKSTART}' --data-dir '{data}' '{folder}' || exit 1
         '{QUICKSTART}' --data-dir '{data}' status
         '{QUICKSTART}' --data-dir '{data}' stop

@@ -1,7 +1,11 @@
 """Parts that are away: commits and uploads go on, and what was missed is caught up with."""
 
+import contextlib
+import itertools
 import os
 import shutil
+import socket
+import threading
 
 import grpc
 import pytest
@@ -81,6 +85,45 @@ def test_services_may_start_before_nats():
         client = Client(cluster)
         client.create_bucket("outage", HOT)
         write_some(client, "early", 5)
+        cluster.nats.start()
+        check_some(client, "early", 5)
+        check_stream(cluster, client)
+
+
+@contextlib.contextmanager
+def hanging_up(port):
+    """A server at `port` that lets go of everybody in the middle of the handshake."""
+    stopping = threading.Event()
+    greetings = itertools.cycle([b"", b"INFO {}\r\n", b'INFO {"server_id":"x","version":"2.9.10","proto":1,"headers":true}\r\n'])
+
+    def hang_up():
+        while not stopping.is_set():
+            try:
+                with impostor.accept()[0] as connection:
+                    connection.sendall(next(greetings))
+            except OSError:
+                pass  # nobody came, or it went away first
+
+    with socket.create_server(("127.0.0.1", port)) as impostor:
+        impostor.settimeout(0.1)
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        try:
+            yield
+        finally:
+            stopping.set()
+            thread.join()
+
+
+def test_a_nats_that_hangs_up_in_the_handshake_is_tried_again():
+    for cluster in run_cluster():
+        cluster.stop()
+        with hanging_up(cluster.nats_port):
+            cluster.metadata.start()
+            cluster.object.start()
+            client = Client(cluster)
+            client.create_bucket("outage", HOT)
+            write_some(client, "early", 5)
         cluster.nats.start()
         check_some(client, "early", 5)
         check_stream(cluster, client)
