@@ -7,7 +7,6 @@
  * - streams of 1 MiB messages up and down, one and four at a time; the receiver adds up a
  *   byte of every 4 KiB, so that what arrived is known to be what was sent. */
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +18,9 @@
 #include "common/rpc/rpc_server.h"
 #include "common/rpc/rpc_stream.h"
 #include "google/protobuf/any.pb-c.h"
+#include "tests/bench/null_rpc.h"
 
-enum { MIB = 1 << 20, TEXT_BYTES = 300, STEP_BYTES = 4096, MAX_SAMPLES = 1 << 20 };
+enum { MIB = 1 << 20, STEP_BYTES = 4096 };
 
 struct bench {
     int64_t run_us;
@@ -31,20 +31,7 @@ static int64_t now_us(void) {
     return clock_monotonic_us(&system_clock);
 }
 
-static void die(const char *what, const struct error *error) {
-    fprintf(stderr, "%s: %s %s\n", what, error->reason, error->message);
-    exit(1);
-}
-
 /* ---- the server ---- */
-
-static void echo(void *service, struct rpc_call *call) {
-    (void)service;
-    ProtobufCMessage *request = rpc_call_decode(call, &google__protobuf__any__descriptor);
-    if (request != NULL) {
-        rpc_call_reply(call, request);
-    }
-}
 
 static uint64_t look_at(uint64_t sum, const uint8_t *data, size_t size) {
     for (size_t i = 0; i < size; i += STEP_BYTES) {
@@ -80,7 +67,7 @@ static uint64_t receive_all(struct rpc_stream *stream, uint64_t *sum) {
         }
     }
     if (got == RPC_READ_ERROR) {
-        die("stream", &error);
+        load_die("stream", &error);
     }
     return count;
 }
@@ -114,121 +101,50 @@ static void download(void *service, struct rpc_stream *stream) {
 
 /* ---- unary ---- */
 
-static int compare(const void *a, const void *b) {
-    int64_t left = *(const int64_t *)a;
-    int64_t right = *(const int64_t *)b;
-    return (left > right) - (left < right);
+static void print_rate(const char *what, const struct load_result *result) {
+    printf("%-28s %9.0f /s   p50 %5ld us   p99 %5ld us\n", what, load_rate(result),
+           (long)latency_quantile(&result->latency, 0.5), (long)latency_quantile(&result->latency, 0.99));
 }
 
-static void print_rate(const char *what, size_t calls, int64_t took_us, int64_t *samples) {
-    size_t sampled = calls < MAX_SAMPLES ? calls : MAX_SAMPLES;
-    qsort(samples, sampled, sizeof *samples, compare);
-    printf("%-28s %9.0f /s   p50 %5ld us   p99 %5ld us\n", what, (double)calls * 1e6 / (double)took_us,
-           (long)samples[sampled / 2], (long)samples[sampled * 99 / 100]);
-}
-
-static Google__Protobuf__Any make_request(char text[TEXT_BYTES]) {
-    Google__Protobuf__Any request = GOOGLE__PROTOBUF__ANY__INIT;
-    memset(text, 'x', TEXT_BYTES - 1);
-    text[TEXT_BYTES - 1] = '\0';
-    request.type_url = text;
-    return request;
-}
-
-static void bench_waiting(struct bench *bench, int64_t *samples) {
-    char text[TEXT_BYTES];
-    Google__Protobuf__Any request = make_request(text);
-    int64_t begin = now_us();
-    size_t calls = 0;
-    while (now_us() < begin + bench->run_us) {
-        struct arena arena;
-        struct error error;
-        ProtobufCMessage *response;
-        arena_init(&arena);
-        int64_t sent = now_us();
-        if (!rpc_channel_call(bench->channel, "/bench/Echo", NULL, &request.base, &google__protobuf__any__descriptor,
-                              &arena, &response, &error)) {
-            die("call", &error);
-        }
-        samples[calls++ % MAX_SAMPLES] = now_us() - sent;
-        arena_free(&arena);
-    }
-    print_rate("unary, 1 outstanding", calls, now_us() - begin, samples);
-}
-
-struct flight {
-    struct bench *bench;
-    const Google__Protobuf__Any *request;
-    int64_t end_us;
-    int64_t *samples;
-    atomic_size_t calls;
-    pthread_mutex_t lock;
-    pthread_cond_t landed;
-    unsigned outstanding;
-};
-
-struct flyer {
-    struct flight *flight;
-    int64_t sent_us;
-};
-
-static void land(void *context, struct bytes response, const struct error *error);
-
-static void take_off(struct flyer *flyer) {
+static void call_and_wait(struct bench *bench, struct load_result *result) {
+    struct arena arena;
     struct error error;
-    flyer->sent_us = now_us();
-    if (!rpc_channel_start(flyer->flight->bench->channel, "/bench/Echo", NULL, &flyer->flight->request->base, land,
-                           flyer, &error)) {
-        die("start", &error);
+    ProtobufCMessage *response;
+    arena_init(&arena);
+    int64_t sent = now_us();
+    if (!rpc_channel_call(bench->channel, NULL_RPC_PATH, NULL, null_rpc_request(NULL, 0),
+                          &google__protobuf__any__descriptor, &arena, &response, &error)) {
+        load_die("call", &error);
     }
+    latency_add(&result->latency, now_us() - sent);
+    result->calls++;
+    arena_free(&arena);
 }
 
-static void land(void *context, struct bytes response, const struct error *error) {
-    struct flyer *flyer = context;
-    struct flight *flight = flyer->flight;
-    if (error != NULL || response.size < TEXT_BYTES) {
-        die("started call", error);
-    }
-    int64_t now = now_us();
-    flight->samples[atomic_fetch_add(&flight->calls, 1) % MAX_SAMPLES] = now - flyer->sent_us;
-    if (now < flight->end_us) {
-        take_off(flyer);
-        return;
-    }
-    pthread_mutex_lock(&flight->lock);
-    flight->outstanding--;
-    pthread_cond_signal(&flight->landed);
-    pthread_mutex_unlock(&flight->lock);
-}
-
-static void bench_started(struct bench *bench, unsigned outstanding, int64_t *samples) {
-    char text[TEXT_BYTES];
-    Google__Protobuf__Any request = make_request(text);
+static void bench_waiting(struct bench *bench, struct load_result *result) {
     int64_t begin = now_us();
-    struct flight flight = {.bench = bench,
-                            .request = &request,
-                            .end_us = begin + bench->run_us,
-                            .samples = samples,
-                            .lock = PTHREAD_MUTEX_INITIALIZER,
-                            .landed = PTHREAD_COND_INITIALIZER,
-                            .outstanding = outstanding};
-    struct flyer *flyers = calloc(outstanding, sizeof *flyers);
-    if (flyers == NULL) {
-        abort();
+    memset(result, 0, sizeof *result);
+    while (now_us() < begin + bench->run_us) {
+        call_and_wait(bench, result);
     }
-    for (unsigned i = 0; i < outstanding; i++) {
-        flyers[i].flight = &flight;
-        take_off(&flyers[i]);
-    }
-    pthread_mutex_lock(&flight.lock);
-    while (flight.outstanding > 0) {
-        pthread_cond_wait(&flight.landed, &flight.lock);
-    }
-    pthread_mutex_unlock(&flight.lock);
+    result->took_us = now_us() - begin;
+    print_rate("unary, 1 outstanding", result);
+}
+
+static void bench_started(struct bench *bench, unsigned outstanding, struct load_result *result) {
+    struct load load = {
+        .channel = bench->channel,
+        .path = NULL_RPC_PATH,
+        .outstanding = outstanding,
+        .measure_us = bench->run_us,
+        .request = null_rpc_request,
+        .check = null_rpc_check,
+    };
+    memset(result, 0, sizeof *result);
+    load_run(&load, result);
     char what[32];
-    snprintf(what, sizeof what, "unary, %u outstanding", outstanding);
-    print_rate(what, atomic_load(&flight.calls), now_us() - begin, samples);
-    free(flyers);
+    snprintf(what, sizeof what, "unary, %u started", outstanding);
+    print_rate(what, result);
 }
 
 /* ---- streams ---- */
@@ -252,7 +168,7 @@ static struct rpc_stream *open_stream(struct bench *bench, const char *path) {
     struct error error;
     struct rpc_stream *stream = rpc_channel_open_stream(bench->channel, path, NULL, &error);
     if (stream == NULL) {
-        die("open", &error);
+        load_die("open", &error);
     }
     return stream;
 }
@@ -269,13 +185,13 @@ static void *run_upload(void *argument) {
     rpc_stream_writes_done(stream);
     struct bytes message;
     if (rpc_stream_read(stream, &message, &error) != RPC_READ_MESSAGE) {
-        die("upload", &error);
+        load_die("upload", &error);
     }
     Google__Protobuf__Any *answer = google__protobuf__any__unpack(NULL, message.size, message.data);
     check_sum(answer, sum);
     google__protobuf__any__free_unpacked(answer, NULL);
     if (!rpc_stream_close(stream, &error)) {
-        die("upload", &error);
+        load_die("upload", &error);
     }
     return NULL;
 }
@@ -299,7 +215,7 @@ static void *run_download(void *argument) {
         google__protobuf__any__free_unpacked(answer, NULL);
     }
     if (!rpc_stream_close(stream, &error)) {
-        die("download", &error);
+        load_die("download", &error);
     }
     return NULL;
 }
@@ -336,11 +252,11 @@ static int serve(struct bench *bench, unsigned queue_threads, int to_client, int
     };
     struct error error;
     struct rpc_server *server = rpc_server_new(&options);
-    rpc_server_add_unary(server, "/bench/Echo", RPC_INLINE, echo, NULL);
+    null_rpc_serve(server);
     rpc_server_add_stream(server, "/bench/Upload", upload, NULL);
     rpc_server_add_stream(server, "/bench/Download", download, bench);
     if (!rpc_server_start(server, &error)) {
-        die("start", &error);
+        load_die("start", &error);
     }
     int port = rpc_server_port(server);
     char end;
@@ -353,19 +269,19 @@ static int serve(struct bench *bench, unsigned queue_threads, int to_client, int
 }
 
 static void run_all(struct bench *bench) {
-    int64_t *samples = calloc(MAX_SAMPLES, sizeof *samples);
-    if (samples == NULL) {
+    struct load_result *result = calloc(1, sizeof *result);
+    if (result == NULL) {
         abort();
     }
-    bench_waiting(bench, samples);
-    bench_started(bench, 1, samples);
-    bench_started(bench, 64, samples);
-    bench_started(bench, 256, samples);
+    bench_waiting(bench, result);
+    bench_started(bench, 1, result);
+    bench_started(bench, 64, result);
+    bench_started(bench, 256, result);
     bench_streams(bench, "upload", run_upload, 1);
     bench_streams(bench, "upload", run_upload, 4);
     bench_streams(bench, "download", run_download, 1);
     bench_streams(bench, "download", run_download, 4);
-    free(samples);
+    free(result);
 }
 
 int main(int argc, char **argv) {
