@@ -156,6 +156,7 @@ static bool start_commits(struct service *service, struct error *error) {
     struct housekeeper_options housekeeper_options = {
         .change_log_retention_us = config->change_log_retention_ms * 1000,
         .clock = &system_clock,
+        .committer = service->committer,
         .published_revision = published_revision,
         .self = service,
     };

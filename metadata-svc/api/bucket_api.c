@@ -1,4 +1,4 @@
-/* CreateBucket, GetBucket, ListBuckets. */
+/* CreateBucket, UpdateBucket, DeleteBucket, GetBucket, ListBuckets. */
 #include <string.h>
 
 #include "common/base/names.h"
@@ -13,38 +13,30 @@
 enum { INLINE_MAX_BYTES = 64 * 1024 };
 
 #define COLD_AFTER_DEFAULT_US (24LL * 3600 * 1000000)
-/* The longest google.protobuf.Duration: about 10,000 years. */
-#define DURATION_MAX_SECONDS 315576000000LL
 
-static bool take_cold_after(const Google__Protobuf__Duration *duration, struct bucket *bucket, struct error *error) {
-    if (duration == NULL) {
-        bucket->cold_after_us = COLD_AFTER_DEFAULT_US;
-        return true;
-    }
-    if (duration->seconds < 0 || duration->seconds > DURATION_MAX_SECONDS || duration->nanos < 0 ||
-        duration->nanos > 999999999) {
-        return error_set_field(error, "bucket.storage.cold_after", "BAD_DURATION", "cold_after is 0 or more");
-    }
-    bucket->cold_after_us = duration->seconds * 1000000 + duration->nanos / 1000;
-    return true;
-}
+enum { MAX_VERSIONS_MAX = 1000000 };
 
 static bool take_storage(const Waybill__V1__StoragePolicy *storage, struct bucket *bucket, struct error *error) {
-    bucket->storage_class = STORAGE_HOT_AND_COLD;
-    if (storage == NULL) {
-        return take_cold_after(NULL, bucket, error);
-    }
-    if (storage->storage_class != WAYBILL__V1__STORAGE_CLASS__STORAGE_CLASS_UNSPECIFIED) {
-        bucket->storage_class = (enum storage_class)storage->storage_class;
-    }
+    static const Waybill__V1__StoragePolicy unset = WAYBILL__V1__STORAGE_POLICY__INIT;
+    const Waybill__V1__StoragePolicy *given = storage != NULL ? storage : &unset;
+    bucket->storage_class = given->storage_class == WAYBILL__V1__STORAGE_CLASS__STORAGE_CLASS_UNSPECIFIED
+                                ? STORAGE_HOT_AND_COLD
+                                : (enum storage_class)given->storage_class;
     if (bucket->storage_class < STORAGE_HOT || bucket->storage_class > STORAGE_COLD) {
         return error_set_field(error, "bucket.storage.storage_class", "BAD_STORAGE_CLASS",
-                               "there is no storage class %d", (int)storage->storage_class);
+                               "there is no storage class %d", (int)given->storage_class);
     }
-    return take_cold_after(storage->cold_after, bucket, error) &&
-           check_not_served_yet(storage->expire_after != NULL, "bucket.storage.expire_after", error) &&
-           check_not_served_yet(storage->promote_after_reads != 0, "bucket.storage.promote_after_reads", error) &&
-           check_not_served_yet(storage->max_versions != 0, "bucket.storage.max_versions", error);
+    if (given->max_versions < 0 || given->max_versions > MAX_VERSIONS_MAX) {
+        return error_set_field(error, "bucket.storage.max_versions", "BAD_MAX_VERSIONS", "max_versions is 0 to %d",
+                               MAX_VERSIONS_MAX);
+    }
+    bucket->max_versions = given->max_versions;
+    return check_duration(given->cold_after, "bucket.storage.cold_after", COLD_AFTER_DEFAULT_US, &bucket->cold_after_us,
+                          error) &&
+           check_duration(given->expire_after, "bucket.storage.expire_after", 0, &bucket->expire_after_us, error) &&
+           check_duration(given->version_retention, "bucket.storage.version_retention", 0,
+                          &bucket->version_retention_us, error) &&
+           check_not_served_yet(given->promote_after_reads != 0, "bucket.storage.promote_after_reads", error);
 }
 
 static bool take_bucket(const Waybill__V1__Bucket *message, struct bucket *bucket, struct error *error) {
@@ -58,14 +50,15 @@ static bool take_bucket(const Waybill__V1__Bucket *message, struct bucket *bucke
                                INLINE_MAX_BYTES);
     }
     return name_check_bucket(message->name, "bucket.name", error) && take_storage(message->storage, bucket, error) &&
+           check_duration(message->delete_retention, "bucket.delete_retention", BUCKET_DELETE_RETENTION_DEFAULT_US,
+                          &bucket->delete_retention_us, error) &&
            check_not_served_yet(message->write_mode > WAYBILL__V1__WRITE_MODE__WRITE_MODE_DECOUPLED,
                                 "bucket.write_mode", error) &&
            check_not_served_yet(message->has_decoupled_percent_case != 0 && message->decoupled_percent != 100,
                                 "bucket.decoupled_percent", error) &&
            check_not_served_yet(message->on_failure > WAYBILL__V1__ON_FAILURE__ON_FAILURE_KEEP_FAILED,
                                 "bucket.on_failure", error) &&
-           check_not_served_yet(message->payload_deadline != NULL, "bucket.payload_deadline", error) &&
-           check_not_served_yet(message->delete_retention != NULL, "bucket.delete_retention", error);
+           check_not_served_yet(message->payload_deadline != NULL, "bucket.payload_deadline", error);
 }
 
 static void answer_create(struct change_call *change) {
@@ -83,13 +76,106 @@ static void create_bucket(void *service, struct rpc_call *call) {
     struct error error = {0};
     struct change_call *change = change_call_begin(service, call, COMMIT_CREATE_BUCKET, answer_create);
     if (!take_bucket(request->bucket, &change->commit.bucket, &error) ||
-        !change_call_take_common(change, request->request_id, request->reason, false, 0, request->validate_only,
-                                 &request->base, &error)) {
+        !change_take_common(&change->commit, request->request_id, request->reason, false, 0, request->validate_only,
+                            &request->base, &error)) {
         rpc_call_fail(call, &error);
         return;
     }
     change_call_submit(change);
 }
+
+/* ---- UpdateBucket ---- */
+
+/* Which paths name which fields; storage alone names all of its own. */
+static const struct mask_path {
+    const char *path;
+    unsigned fields;
+} mask_paths[] = {
+    {"storage",
+     BUCKET_STORAGE_CLASS | BUCKET_COLD_AFTER | BUCKET_EXPIRE_AFTER | BUCKET_MAX_VERSIONS | BUCKET_VERSION_RETENTION},
+    {"storage.storage_class", BUCKET_STORAGE_CLASS},
+    {"storage.cold_after", BUCKET_COLD_AFTER},
+    {"storage.expire_after", BUCKET_EXPIRE_AFTER},
+    {"storage.max_versions", BUCKET_MAX_VERSIONS},
+    {"storage.version_retention", BUCKET_VERSION_RETENTION},
+    {"inline_max_bytes", BUCKET_INLINE_MAX_BYTES},
+    {"delete_retention", BUCKET_DELETE_RETENTION},
+    {"*", ~0u},
+};
+
+static bool take_path(const char *path, unsigned *fields, struct error *error) {
+    for (size_t i = 0; i < sizeof mask_paths / sizeof mask_paths[0]; i++) {
+        if (strcmp(mask_paths[i].path, path) == 0) {
+            *fields |= mask_paths[i].fields;
+            return true;
+        }
+    }
+    return error_set_field(error, "update_mask", "BAD_UPDATE_MASK", "\"%s\" is no field that can be updated", path);
+}
+
+static bool take_mask(const Google__Protobuf__FieldMask *mask, unsigned *fields, struct error *error) {
+    *fields = 0;
+    for (size_t i = 0; mask != NULL && i < mask->n_paths; i++) {
+        if (!take_path(mask->paths[i], fields, error)) {
+            return false;
+        }
+    }
+    return *fields != 0 ||
+           error_set_field(error, "update_mask", "FIELD_REQUIRED", "update_mask says which fields are taken over");
+}
+
+static void answer_update(struct change_call *change) {
+    Waybill__V1__UpdateBucketResponse response = WAYBILL__V1__UPDATE_BUCKET_RESPONSE__INIT;
+    response.bucket = bucket_to_proto(&change->commit.bucket, change->commit.arena);
+    rpc_call_reply(change->call, &response.base);
+}
+
+static void update_bucket(void *service, struct rpc_call *call) {
+    Waybill__V1__UpdateBucketRequest *request =
+        (Waybill__V1__UpdateBucketRequest *)rpc_call_decode(call, &waybill__v1__update_bucket_request__descriptor);
+    if (request == NULL) {
+        return;
+    }
+    struct error error = {0};
+    struct change_call *change = change_call_begin(service, call, COMMIT_UPDATE_BUCKET, answer_update);
+    if (!take_bucket(request->bucket, &change->commit.bucket, &error) ||
+        !take_mask(request->update_mask, &change->commit.bucket_fields, &error) ||
+        !change_take_common(&change->commit, request->request_id, request->reason,
+                            request->has_if_version_match_case != 0, request->if_version_match, request->validate_only,
+                            &request->base, &error)) {
+        rpc_call_fail(call, &error);
+        return;
+    }
+    change_call_submit(change);
+}
+
+/* ---- DeleteBucket ---- */
+
+static void answer_delete(struct change_call *change) {
+    Waybill__V1__DeleteBucketResponse response = WAYBILL__V1__DELETE_BUCKET_RESPONSE__INIT;
+    rpc_call_reply(change->call, &response.base);
+}
+
+static void delete_bucket(void *service, struct rpc_call *call) {
+    Waybill__V1__DeleteBucketRequest *request =
+        (Waybill__V1__DeleteBucketRequest *)rpc_call_decode(call, &waybill__v1__delete_bucket_request__descriptor);
+    if (request == NULL) {
+        return;
+    }
+    struct error error = {0};
+    struct change_call *change = change_call_begin(service, call, COMMIT_DELETE_BUCKET, answer_delete);
+    change->commit.bucket.name = request->name;
+    if (!name_check_bucket(request->name, "name", &error) ||
+        !change_take_common(&change->commit, request->request_id, request->reason,
+                            request->has_if_version_match_case != 0, request->if_version_match, request->validate_only,
+                            &request->base, &error)) {
+        rpc_call_fail(call, &error);
+        return;
+    }
+    change_call_submit(change);
+}
+
+/* ---- GetBucket, ListBuckets ---- */
 
 static void get_bucket(void *service, struct rpc_call *call) {
     struct metadata_api *api = service;
@@ -168,6 +254,8 @@ static void list_buckets(void *service, struct rpc_call *call) {
 
 void bucket_api_add_to(struct metadata_api *api, struct rpc_server *server) {
     rpc_server_add_unary(server, "/waybill.v1.MetadataService/CreateBucket", RPC_INLINE, create_bucket, api);
+    rpc_server_add_unary(server, "/waybill.v1.MetadataService/UpdateBucket", RPC_INLINE, update_bucket, api);
+    rpc_server_add_unary(server, "/waybill.v1.MetadataService/DeleteBucket", RPC_INLINE, delete_bucket, api);
     rpc_server_add_unary(server, "/waybill.v1.MetadataService/GetBucket", RPC_BLOCKING, get_bucket, api);
     rpc_server_add_unary(server, "/waybill.v1.MetadataService/ListBuckets", RPC_BLOCKING, list_buckets, api);
 }

@@ -17,6 +17,10 @@ static void finish(struct commit_request *commit) {
     }
 }
 
+void change_init(struct commit_request *commit, enum commit_kind kind, struct arena *arena) {
+    *commit = (struct commit_request){.kind = kind, .arena = arena, .actor = "", .reason = "", .replica = ""};
+}
+
 struct change_call *change_call_begin(struct metadata_api *api, struct rpc_call *call, enum commit_kind kind,
                                       void (*answer)(struct change_call *change)) {
     struct arena *arena = rpc_call_arena(call);
@@ -25,20 +29,14 @@ struct change_call *change_call_begin(struct metadata_api *api, struct rpc_call 
     change->call = call;
     change->answer = answer;
     change->start_us = clock_monotonic_us(api->clock);
-    change->commit.kind = kind;
-    change->commit.arena = arena;
-    change->commit.actor = "";
-    change->commit.reason = "";
-    change->commit.replica = "";
+    change_init(&change->commit, kind, arena);
     change->commit.done = finish;
     change->commit.context = change;
     return change;
 }
 
-bool change_call_take_common(struct change_call *change, const char *request_id, const char *reason,
-                             bool has_if_version, int64_t if_version, bool validate_only,
-                             const ProtobufCMessage *request, struct error *error) {
-    struct commit_request *commit = &change->commit;
+bool change_take_common(struct commit_request *commit, const char *request_id, const char *reason, bool has_if_version,
+                        int64_t if_version, bool validate_only, const ProtobufCMessage *request, struct error *error) {
     if (!name_check_request_id(request_id, "request_id", &commit->request_id, error) || !check_reason(reason, error) ||
         !check_if_version(has_if_version, if_version, error)) {
         return false;

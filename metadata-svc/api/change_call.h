@@ -18,9 +18,10 @@ struct change_call *change_call_begin(struct metadata_api *api, struct rpc_call 
                                       void (*answer)(struct change_call *change));
 /* Takes the parts that writing requests share. The fingerprint is of the decoded message, so
  * that the same request encoded in another order is the same. */
-bool change_call_take_common(struct change_call *change, const char *request_id, const char *reason,
-                             bool has_if_version, int64_t if_version, bool validate_only,
-                             const ProtobufCMessage *request, struct error *error);
+bool change_take_common(struct commit_request *commit, const char *request_id, const char *reason, bool has_if_version,
+                        int64_t if_version, bool validate_only, const ProtobufCMessage *request, struct error *error);
+/* An empty request in the arena's care: no string is NULL. */
+void change_init(struct commit_request *commit, enum commit_kind kind, struct arena *arena);
 /* Hands it to the committer; answers the call when that takes no more. */
 void change_call_submit(struct change_call *change);
 

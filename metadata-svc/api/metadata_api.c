@@ -9,6 +9,8 @@
 void metadata_api_add_to(struct metadata_api *api, struct rpc_server *server) {
     bucket_api_add_to(api, server);
     record_api_add_to(api, server);
+    list_api_add_to(api, server);
+    batch_api_add_to(api, server);
     watch_api_add_to(api, server);
     report_api_add_to(api, server);
     status_api_add_to(api, server);

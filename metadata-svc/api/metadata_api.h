@@ -37,6 +37,8 @@ void metadata_api_add_bulk_to(struct metadata_api *api, struct rpc_server *serve
 /* Each adds one concern; used by the two above. */
 void bucket_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void record_api_add_to(struct metadata_api *api, struct rpc_server *server);
+void list_api_add_to(struct metadata_api *api, struct rpc_server *server);
+void batch_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void watch_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void report_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void status_api_add_to(struct metadata_api *api, struct rpc_server *server);

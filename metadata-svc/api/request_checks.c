@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "metadata-svc/store/descriptor.h"
 #include "metadata-svc/store/record_codec.h"
 
 enum { PAGE_SIZE_DEFAULT = 100, PAGE_SIZE_MAX = 1000 };
@@ -11,6 +12,8 @@ enum { PAGE_SIZE_DEFAULT = 100, PAGE_SIZE_MAX = 1000 };
 /* The years 1 to 9999, as google.protobuf.Timestamp has it. */
 #define TIMESTAMP_MIN_SECONDS (-62135596800LL)
 #define TIMESTAMP_MAX_SECONDS 253402300799LL
+/* The longest google.protobuf.Duration: about 10,000 years. */
+#define DURATION_MAX_SECONDS 315576000000LL
 
 static int compare_names(const void *a, const void *b) {
     return strcmp(((const struct attribute_view *)a)->name, ((const struct attribute_view *)b)->name);
@@ -82,14 +85,8 @@ bool check_descriptor(const char *content_type, struct attribute_view *views, si
         if (!check_attribute_value(&record->attributes[i], error)) {
             return false;
         }
-        bytes += strlen(views[i].name) + waybill__v1__attribute_value__get_packed_size(views[i].value);
     }
-    if (bytes > RECORD_DESCRIPTOR_MAX_BYTES) {
-        return error_set_field(error, "attributes", "DESCRIPTOR_TOO_LARGE",
-                               "content type and attributes have %zu bytes, at most %d are taken", bytes,
-                               RECORD_DESCRIPTOR_MAX_BYTES);
-    }
-    return true;
+    return descriptor_check(record, arena, error);
 }
 
 bool check_reason(const char *reason, struct error *error) {
@@ -112,6 +109,37 @@ bool check_if_version(bool has, int64_t version, struct error *error) {
     if (has && version < 0) {
         return error_set_field(error, "if_version_match", "BAD_VERSION", "a version is 0 or more");
     }
+    return true;
+}
+
+bool check_version(int64_t version, const char *field, struct error *error) {
+    return version >= 0 || error_set_field(error, field, "BAD_VERSION", "a version is 1 or more, or 0 for the latest");
+}
+
+bool check_time(const Google__Protobuf__Timestamp *time, const char *field, int64_t *unix_us, struct error *error) {
+    *unix_us = 0;
+    if (time == NULL) {
+        return true;
+    }
+    if (time->seconds < 0 || time->seconds > TIMESTAMP_MAX_SECONDS || time->nanos < 0 || time->nanos > 999999999 ||
+        (time->seconds == 0 && time->nanos < 1000)) {
+        return error_set_field(error, field, "BAD_TIME", "%s is no valid time after 1970", field);
+    }
+    *unix_us = time->seconds * 1000000 + time->nanos / 1000;
+    return true;
+}
+
+bool check_duration(const Google__Protobuf__Duration *duration, const char *field, int64_t unset_us,
+                    int64_t *duration_us, struct error *error) {
+    *duration_us = unset_us;
+    if (duration == NULL) {
+        return true;
+    }
+    if (duration->seconds < 0 || duration->seconds > DURATION_MAX_SECONDS || duration->nanos < 0 ||
+        duration->nanos > 999999999) {
+        return error_set_field(error, field, "BAD_DURATION", "%s is 0 or more, and at most 10,000 years", field);
+    }
+    *duration_us = duration->seconds * 1000000 + duration->nanos / 1000;
     return true;
 }
 

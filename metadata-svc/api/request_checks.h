@@ -6,6 +6,7 @@
 
 #include "common/base/arena.h"
 #include "common/base/error.h"
+#include "google/protobuf/duration.pb-c.h"
 #include "metadata-svc/store/record.h"
 #include "waybill/v1/record.pb-c.h"
 
@@ -21,6 +22,13 @@ bool check_descriptor(const char *content_type, struct attribute_view *views, si
 bool check_reason(const char *reason, struct error *error);
 bool check_sha256(struct bytes sha256, const char *field, struct error *error);
 bool check_if_version(bool has, int64_t version, struct error *error);
+/* 0 or more. */
+bool check_version(int64_t version, const char *field, struct error *error);
+/* Unset is 0; else a time after 1970, in microseconds. */
+bool check_time(const Google__Protobuf__Timestamp *time, const char *field, int64_t *unix_us, struct error *error);
+/* Unset is `unset_us`; else 0 or more. */
+bool check_duration(const Google__Protobuf__Duration *duration, const char *field, int64_t unset_us,
+                    int64_t *duration_us, struct error *error);
 /* 0 means the default of 100; else 1-1000. */
 bool check_page_size(int32_t asked, int32_t *size, struct error *error);
 /* False, with UNIMPLEMENTED, when the field is set. */

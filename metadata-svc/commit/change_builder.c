@@ -1,5 +1,6 @@
 #include "metadata-svc/commit/change_builder.h"
 
+#include "metadata-svc/commit/retention.h"
 #include "metadata-svc/store/layout.h"
 #include "metadata-svc/store/record_codec.h"
 
@@ -78,11 +79,62 @@ static bool find_serving_version(struct change_builder *builder, const struct re
     return true;
 }
 
+bool change_builder_add_version(struct change_builder *builder, const struct bucket *bucket, struct record *record,
+                                const struct record_head *old, enum change_type type, const struct uuid *request_id,
+                                struct arena *arena, struct error *error) {
+    record->revision = change_builder_next_revision(builder);
+    if (old != NULL) {
+        overlay_put(&builder->overlay, layout_version_key(arena, record->bucket, record->key, old->record.version),
+                    record_store_version_value(&old->record, arena));
+    }
+    struct record_head head = {.record = *record, .last_revision = record->revision};
+    overlay_put(&builder->overlay, layout_head_key(arena, record->bucket, record->key),
+                record_store_head_value(&head, arena));
+    struct change change = {
+        .type = type,
+        .previous_revision = old != NULL ? old->last_revision : 0,
+        .previous_version = old != NULL ? old->record.version : 0,
+        .request_id = request_id,
+    };
+    change_builder_log_record(builder, &change, record, arena);
+    return retention_after_commit(builder, bucket, record, old != NULL ? &old->record : NULL, arena, error);
+}
+
+/* Hands a change of a shared payload on to the newest version that has it. */
+static bool change_shared(struct change_builder *builder, struct record *record, struct arena *arena,
+                          struct error *error) {
+    struct kv_lookup lookup = overlay_lookup(&builder->overlay);
+    struct payload_share share;
+    bool found;
+    if (!record_store_get_share(lookup, &record->payload_id, arena, &share, &found, error) || !found) {
+        return !found && error->code == ERROR_OK;
+    }
+    share.payload = *record;
+    if (share.newest_version != record->version) {
+        struct record newest;
+        if (!record_store_get_version(lookup, record->bucket, record->key, share.newest_version, arena, &newest, &found,
+                                      error)) {
+            return false;
+        }
+        if (!found) {
+            return error_set(error, ERROR_DATA_LOSS, "RECORD_CORRUPT", "version %lld of \"%s\" is missing",
+                             (long long)share.newest_version, record->key);
+        }
+        record_share_payload(&newest, record);
+        newest.cause = record->cause;
+        *record = newest;
+    }
+    overlay_put(&builder->overlay, layout_share_key(arena, &record->payload_id),
+                record_store_share_value(&share, arena));
+    return true;
+}
+
 bool change_builder_update_version(struct change_builder *builder, struct record *record, enum change_type type,
                                    const struct uuid *request_id, struct arena *arena, struct error *error) {
     struct record_head head;
     bool found;
-    if (!record_store_get_head(overlay_lookup(&builder->overlay), record->bucket, record->key, arena, &head, &found,
+    if (!change_shared(builder, record, arena, error) ||
+        !record_store_get_head(overlay_lookup(&builder->overlay), record->bucket, record->key, arena, &head, &found,
                                error)) {
         return false;
     }

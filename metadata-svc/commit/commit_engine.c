@@ -2,9 +2,12 @@
 
 #include <stdlib.h>
 
+#include "metadata-svc/commit/bucket_changes.h"
 #include "metadata-svc/commit/change_builder.h"
+#include "metadata-svc/commit/descriptor_changes.h"
 #include "metadata-svc/commit/record_changes.h"
 #include "metadata-svc/commit/report_changes.h"
+#include "metadata-svc/commit/retention.h"
 #include "metadata-svc/store/change_log.h"
 #include "metadata-svc/store/layout.h"
 #include "metadata-svc/store/record_codec.h"
@@ -65,7 +68,8 @@ static int64_t next_commit_time(struct commit_engine *engine) {
 }
 
 static bool is_bucket_change(const struct commit_request *request) {
-    return request->kind == COMMIT_CREATE_BUCKET;
+    return request->kind == COMMIT_CREATE_BUCKET || request->kind == COMMIT_UPDATE_BUCKET ||
+           request->kind == COMMIT_DELETE_BUCKET;
 }
 
 /* Whether the request took effect before. Then its result is filled: the same answer again,
@@ -122,14 +126,24 @@ static bool apply(struct commit_engine *engine, struct commit_request *request) 
     switch (request->kind) {
     case COMMIT_CREATE_BUCKET:
         return change_create_bucket(&engine->builder, request);
+    case COMMIT_UPDATE_BUCKET:
+        return change_update_bucket(&engine->builder, request);
+    case COMMIT_DELETE_BUCKET:
+        return change_delete_bucket(&engine->builder, request);
     case COMMIT_PUT:
         return change_put(&engine->builder, request);
     case COMMIT_FINISH_UPLOAD:
         return change_finish_upload(&engine->builder, request);
+    case COMMIT_UPDATE:
+        return change_update(&engine->builder, request);
+    case COMMIT_RESTORE:
+        return change_restore(&engine->builder, request);
     case COMMIT_DELETE:
         return change_delete(&engine->builder, request);
     case COMMIT_REPORTS:
         return change_reports(&engine->builder, request);
+    case COMMIT_TIMERS:
+        return change_timers(&engine->builder, request);
     }
     return error_set(&request->error, ERROR_INTERNAL, "UNKNOWN_CHANGE", "unknown kind of change");
 }
@@ -176,7 +190,7 @@ bool commit_engine_run(struct commit_engine *engine, struct commit_request **req
         }
         unsigned before = builder->overlay.batch.count;
         request->committed = apply(engine, request);
-        if (request->committed && request->kind != COMMIT_REPORTS) {
+        if (request->committed && request->kind != COMMIT_REPORTS && request->kind != COMMIT_TIMERS) {
             remember(engine, request);
         }
         if (!request->committed && builder->overlay.batch.count != before) {

@@ -9,14 +9,20 @@
 #include "common/base/arena.h"
 #include "common/base/error.h"
 #include "common/checksum/fingerprint.h"
+#include "metadata-svc/store/layout.h"
 #include "metadata-svc/store/record.h"
 
 enum commit_kind {
     COMMIT_CREATE_BUCKET, /* bucket: name and policy */
+    COMMIT_UPDATE_BUCKET, /* bucket: the policy's new fields, as bucket_fields says */
+    COMMIT_DELETE_BUCKET, /* bucket: the name of an empty one */
     COMMIT_PUT,           /* record: what the caller says; payload says how its bytes come */
     COMMIT_FINISH_UPLOAD, /* an announced payload is durable in the spool */
+    COMMIT_UPDATE,        /* record: the descriptor's new fields, as update says */
+    COMMIT_RESTORE,       /* record.bucket and record.key; restore_version */
     COMMIT_DELETE,        /* record.bucket and record.key */
     COMMIT_REPORTS,       /* what object-svc did */
+    COMMIT_TIMERS,        /* what fell due */
 };
 
 enum payload_source {
@@ -24,6 +30,26 @@ enum payload_source {
     PAYLOAD_FROM_REQUEST,  /* inline_data goes into the batch: one flush for both */
     PAYLOAD_FROM_SPOOL,    /* durable in the spool already */
     PAYLOAD_FROM_PRODUCER, /* announced; FINISH_UPLOAD follows some day */
+};
+
+/* Which fields of the descriptor an update takes over. */
+struct record_update {
+    bool content_type;
+    bool expire_time;
+    bool all_attributes; /* they replace those of the version before */
+    const char **names;  /* else: each of these is replaced, or removed if it is not given */
+    size_t name_count;
+};
+
+/* Which fields of a bucket an update takes over. */
+enum bucket_field {
+    BUCKET_STORAGE_CLASS = 1 << 0,
+    BUCKET_COLD_AFTER = 1 << 1,
+    BUCKET_EXPIRE_AFTER = 1 << 2,
+    BUCKET_MAX_VERSIONS = 1 << 3,
+    BUCKET_VERSION_RETENTION = 1 << 4,
+    BUCKET_INLINE_MAX_BYTES = 1 << 5,
+    BUCKET_DELETE_RETENTION = 1 << 6,
 };
 
 enum object_outcome { OBJECT_STORED = 1, OBJECT_TIERED = 2, OBJECT_FAILED = 3, OBJECT_DROPPED = 4 };
@@ -58,14 +84,20 @@ struct commit_request {
     bool validate_only;
 
     struct bucket bucket;
+    unsigned bucket_fields; /* of enum bucket_field */
     struct record record;
-    struct uuid new_uid; /* for a bucket or key that does not exist yet */
+    struct record_update update;
+    int64_t restore_version; /* 0: the newest one before the tombstone */
+    struct uuid new_uid;     /* for a bucket or key that does not exist yet */
     enum payload_source payload_source;
     struct bytes inline_data;
 
     const char *replica;
     struct object_report *reports;
     size_t report_count;
+
+    const struct timer *timers;
+    size_t timer_count;
 
     /* Called once, from the committer's thread, when the change is durable or refused. */
     void (*done)(struct commit_request *request);
@@ -80,5 +112,13 @@ struct commit_request {
 
     struct commit_request *next; /* the committer's queue */
 };
+
+/* Why the change is made. */
+struct cause cause_of(const struct commit_request *request, enum system_cause system);
+/* NULL for none. */
+const struct uuid *request_id_of(const struct commit_request *request);
+/* ABORTED (VERSION_MISMATCH) when the precondition names another version than the current one
+ * of the `what`, "record" or "bucket"; 0 stands for one that does not exist. */
+bool commit_check_version(const struct commit_request *request, const char *what, int64_t current, struct error *error);
 
 #endif

@@ -73,6 +73,36 @@ static bool overlay_get(void *self, struct bytes key, struct arena *arena, struc
     return true;
 }
 
+static bool any_in_batch(const struct overlay *overlay, struct bytes prefix) {
+    for (const struct overlay_entry *entry = overlay->entries; entry != NULL; entry = entry->hh.next) {
+        if (!entry->deleted && bytes_start_with(bytes_of(entry->key, entry->key_size), prefix)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool overlay_any_under(struct overlay *overlay, struct bytes prefix, bool *any, struct error *error) {
+    *any = any_in_batch(overlay, prefix);
+    if (*any) {
+        return true;
+    }
+    const struct kv_ops *ops = overlay->kv->ops;
+    struct kv_cursor *cursor = ops->cursor_open(overlay->kv);
+    for (cursor->ops->cursor_seek(cursor, prefix); !*any && cursor->ops->cursor_valid(cursor);
+         cursor->ops->cursor_next(cursor)) {
+        struct bytes key = cursor->ops->cursor_key(cursor);
+        if (!bytes_start_with(key, prefix)) {
+            break;
+        }
+        const struct overlay_entry *entry = find(overlay, key);
+        *any = entry == NULL || !entry->deleted;
+    }
+    bool good = cursor->ops->cursor_check(cursor, error);
+    cursor->ops->cursor_close(cursor);
+    return good;
+}
+
 struct kv_lookup overlay_lookup(struct overlay *overlay) {
     return (struct kv_lookup){overlay_get, overlay};
 }

@@ -22,6 +22,8 @@ void overlay_clear(struct overlay *overlay);
 /* Key and value are copied. */
 void overlay_put(struct overlay *overlay, struct bytes key, struct bytes value);
 void overlay_delete(struct overlay *overlay, struct bytes key);
+/* Whether there is any key that begins with `prefix`. False only when the store failed. */
+bool overlay_any_under(struct overlay *overlay, struct bytes prefix, bool *any, struct error *error);
 struct kv_lookup overlay_lookup(struct overlay *overlay);
 
 #endif

@@ -1,75 +1,8 @@
 #include "metadata-svc/commit/record_changes.h"
 
+#include "metadata-svc/store/descriptor.h"
 #include "metadata-svc/store/layout.h"
 #include "metadata-svc/store/record_codec.h"
-
-static struct cause cause_of(const struct commit_request *request, enum system_cause system) {
-    return (struct cause){request->actor, request->reason, system};
-}
-
-static const struct uuid *request_id_of(const struct commit_request *request) {
-    return uuid_is_zero(&request->request_id) ? NULL : &request->request_id;
-}
-
-static bool check_version(const struct commit_request *request, const char *what, int64_t current,
-                          struct error *error) {
-    if (!request->has_if_version || request->if_version == current) {
-        return true;
-    }
-    error_set(error, ERROR_ABORTED, "VERSION_MISMATCH", "if_version_match is %lld, but the %s is at version %lld",
-              (long long)request->if_version, what, (long long)current);
-    error_set_detail(error, "current_version", "%lld", (long long)current);
-    return false;
-}
-
-bool change_create_bucket(struct change_builder *builder, struct commit_request *request) {
-    struct bucket existing;
-    struct kv_lookup lookup = overlay_lookup(&builder->overlay);
-    if (record_store_get_bucket(lookup, request->bucket.name, request->arena, &existing, &request->error)) {
-        return error_set(&request->error, ERROR_ALREADY_EXISTS, "BUCKET_EXISTS", "there is a bucket \"%s\" already",
-                         request->bucket.name);
-    }
-    if (request->error.code != ERROR_NOT_FOUND) {
-        return false;
-    }
-    struct bucket *bucket = &request->bucket;
-    bucket->uid = request->new_uid;
-    bucket->version = 1;
-    bucket->create_us = builder->now_us;
-    bucket->update_us = builder->now_us;
-    if (request->validate_only) {
-        return true;
-    }
-    bucket->revision = change_builder_next_revision(builder);
-    overlay_put(&builder->overlay, layout_bucket_key(request->arena, bucket->name),
-                record_store_bucket_value(bucket, request->arena));
-    struct change change = {.type = CHANGE_BUCKET_CREATED, .request_id = request_id_of(request)};
-    struct cause cause = cause_of(request, SYSTEM_CAUSE_CLIENT);
-    change_builder_log_bucket(builder, &change, bucket, &cause, request->arena);
-    return true;
-}
-
-/* Moves the head into the history and puts the new version in its place. */
-static void put_new_head(struct change_builder *builder, struct commit_request *request, const struct record_head *old,
-                         enum change_type type) {
-    struct arena *arena = request->arena;
-    struct record *record = &request->record;
-    record->revision = change_builder_next_revision(builder);
-    if (old != NULL) {
-        overlay_put(&builder->overlay, layout_version_key(arena, record->bucket, record->key, old->record.version),
-                    record_store_version_value(&old->record, arena));
-    }
-    struct record_head head = {.record = *record, .last_revision = record->revision};
-    overlay_put(&builder->overlay, layout_head_key(arena, record->bucket, record->key),
-                record_store_head_value(&head, arena));
-    struct change change = {
-        .type = type,
-        .previous_revision = old != NULL ? old->last_revision : 0,
-        .previous_version = old != NULL ? old->record.version : 0,
-        .request_id = request_id_of(request),
-    };
-    change_builder_log_record(builder, &change, record, arena);
-}
 
 static void put_payload_entry(struct change_builder *builder, struct commit_request *request) {
     const struct record *record = &request->record;
@@ -125,14 +58,22 @@ bool change_put(struct change_builder *builder, struct commit_request *request) 
         return false;
     }
     bool lives = exists && old.record.state != RECORD_DELETED;
-    if (!check_version(request, "record", lives ? old.record.version : 0, &request->error) ||
+    if (!commit_check_version(request, "record", lives ? old.record.version : 0, &request->error) ||
+        !descriptor_check_expiry(record->expire_us, builder->now_us, &request->error) ||
         !check_inline_size(request, &bucket, &request->error)) {
         return false;
     }
-    record->version = exists ? old.record.version + 1 : 1;
+    int64_t floor = 0;
+    if (!exists && !record_store_get_floor(lookup, record->bucket, request->arena, &floor, &request->error)) {
+        return false;
+    }
+    record->version = (exists ? old.record.version : floor) + 1;
     record->uid = lives ? old.record.uid : request->new_uid;
     record->create_us = lives ? old.record.create_us : builder->now_us;
     record->update_us = builder->now_us;
+    if (record->expire_us == 0 && bucket.expire_after_us > 0) {
+        record->expire_us = builder->now_us + bucket.expire_after_us;
+    }
     record->state = state_after_put(request->payload_source);
     record->serving_version = record_state_serves(record->state) ? record->version
                               : lives                            ? old.record.serving_version
@@ -144,9 +85,9 @@ bool change_put(struct change_builder *builder, struct commit_request *request) 
     if (request->payload_source != PAYLOAD_FROM_NOWHERE) {
         put_payload_entry(builder, request);
     }
-    put_new_head(builder, request, exists ? &old : NULL,
-                 record->state == RECORD_STAGED ? CHANGE_STAGED : CHANGE_COMMITTED);
-    return true;
+    return change_builder_add_version(builder, &bucket, record, exists ? &old : NULL,
+                                      record->state == RECORD_STAGED ? CHANGE_STAGED : CHANGE_COMMITTED,
+                                      request_id_of(request), request->arena, &request->error);
 }
 
 bool change_delete(struct change_builder *builder, struct commit_request *request) {
@@ -165,7 +106,7 @@ bool change_delete(struct change_builder *builder, struct commit_request *reques
         return error_set(&request->error, ERROR_NOT_FOUND, exists ? "RECORD_DELETED" : "RECORD_NOT_FOUND",
                          "there is no record \"%s\" in bucket \"%s\"", key, bucket_name);
     }
-    if (!check_version(request, "record", old.record.version, &request->error)) {
+    if (!commit_check_version(request, "record", old.record.version, &request->error)) {
         return false;
     }
     struct record *tombstone = &request->record;
@@ -176,10 +117,9 @@ bool change_delete(struct change_builder *builder, struct commit_request *reques
     tombstone->create_us = old.record.create_us;
     tombstone->update_us = builder->now_us;
     tombstone->cause = cause_of(request, SYSTEM_CAUSE_CLIENT);
-    if (!request->validate_only) {
-        put_new_head(builder, request, &old, CHANGE_DELETED);
-    }
-    return true;
+    return request->validate_only ||
+           change_builder_add_version(builder, &bucket, tombstone, &old, CHANGE_DELETED, request_id_of(request),
+                                      request->arena, &request->error);
 }
 
 /* The version that an upload belongs to, which may no longer be its key's latest. */

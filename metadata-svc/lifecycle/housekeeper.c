@@ -8,14 +8,70 @@
 #include "metadata-svc/commit/commit_engine.h"
 #include "metadata-svc/store/change_log.h"
 
-enum { HOUSEKEEPER_PAUSE_MS = 5000, HOUSEKEEPER_STEP_ENTRIES = 1000 };
+enum {
+    TIMER_PAUSE_MS = 500,
+    TIDY_EVERY = 10, /* pauses */
+    STEP_ENTRIES = 1000,
+    STEP_TIMERS = 128,
+};
 
 struct housekeeper {
     struct kv *kv;
     struct housekeeper_options options;
     pthread_t thread;
     struct stop_signal stop;
+    bool timers_failed; /* the thread's: told already */
 };
+
+/* ---- what is due ---- */
+
+/* The oldest timers that are due, at most STEP_TIMERS. Returns how many, or -1. */
+static int read_due(struct housekeeper *housekeeper, struct arena *arena, struct timer *due, struct error *error) {
+    static const uint8_t first[] = {LAYOUT_TIMER_PREFIX};
+    struct kv *kv = housekeeper->kv;
+    int64_t now_us = clock_unix_us(housekeeper->options.clock);
+    int count = 0;
+    struct kv_cursor *cursor = kv->ops->cursor_open(kv);
+    kv->ops->cursor_seek(cursor, bytes_of(first, sizeof first));
+    while (count < STEP_TIMERS && kv->ops->cursor_valid(cursor) &&
+           layout_read_timer_key(arena, kv->ops->cursor_key(cursor), &due[count]) && due[count].due_us <= now_us) {
+        count++;
+        kv->ops->cursor_next(cursor);
+    }
+    bool good = kv->ops->cursor_check(cursor, error);
+    kv->ops->cursor_close(cursor);
+    return good ? count : -1;
+}
+
+/* Whether there may be more that is due. */
+static bool run_due(struct housekeeper *housekeeper) {
+    struct timer due[STEP_TIMERS];
+    struct error error = {0};
+    struct arena arena;
+    arena_init(&arena);
+    int count = read_due(housekeeper, &arena, due, &error);
+    bool good = count >= 0;
+    if (count > 0) {
+        struct commit_request request = {
+            .kind = COMMIT_TIMERS,
+            .arena = &arena,
+            .actor = "",
+            .reason = "",
+            .replica = "",
+            .timers = due,
+            .timer_count = (size_t)count,
+        };
+        good = committer_commit(housekeeper->options.committer, &request, &error);
+    }
+    if (!good && !housekeeper->timers_failed) {
+        log_warn("timers_failed", LOG_ERROR(&error), LOG_STR("hint", "they are tried again"));
+    }
+    housekeeper->timers_failed = !good;
+    arena_free(&arena);
+    return good && count == STEP_TIMERS;
+}
+
+/* ---- what is old ---- */
 
 static void tidy(struct housekeeper *housekeeper) {
     const struct housekeeper_options *options = &housekeeper->options;
@@ -24,9 +80,9 @@ static void tidy(struct housekeeper *housekeeper) {
     do {
         int64_t now_us = clock_unix_us(options->clock);
         int64_t trimmed = change_log_trim(housekeeper->kv, options->published_revision(options->self),
-                                          now_us - options->change_log_retention_us, HOUSEKEEPER_STEP_ENTRIES, &error);
+                                          now_us - options->change_log_retention_us, STEP_ENTRIES, &error);
         int64_t forgotten =
-            trimmed < 0 ? -1 : commit_engine_forget_requests(housekeeper->kv, now_us, HOUSEKEEPER_STEP_ENTRIES, &error);
+            trimmed < 0 ? -1 : commit_engine_forget_requests(housekeeper->kv, now_us, STEP_ENTRIES, &error);
         if (forgotten < 0) {
             log_warn("housekeeping_failed", LOG_ERROR(&error), LOG_STR("hint", "it is tried again in a moment"));
             return;
@@ -37,8 +93,12 @@ static void tidy(struct housekeeper *housekeeper) {
 
 static void *housekeeper_loop(void *argument) {
     struct housekeeper *housekeeper = argument;
-    while (!stop_signal_pause(&housekeeper->stop, HOUSEKEEPER_PAUSE_MS)) {
-        tidy(housekeeper);
+    for (unsigned round = 1; !stop_signal_pause(&housekeeper->stop, TIMER_PAUSE_MS); round++) {
+        while (run_due(housekeeper) && !stop_signal_raised(&housekeeper->stop)) {
+        }
+        if (round % TIDY_EVERY == 0) {
+            tidy(housekeeper);
+        }
     }
     return NULL;
 }

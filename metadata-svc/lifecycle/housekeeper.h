@@ -1,10 +1,11 @@
 /* What time alone makes necessary: change-log entries that are published and old are trimmed,
- * request ids whose time is over are forgotten. One thread, in bounded steps, never in the
- * way of a commit. */
+ * request ids whose time is over are forgotten, timers that are due go to the committer. One
+ * thread, in bounded steps, so that a commit never waits for more than one step. */
 #ifndef WAYBILL_LIFECYCLE_HOUSEKEEPER_H
 #define WAYBILL_LIFECYCLE_HOUSEKEEPER_H
 
 #include "common/base/clock.h"
+#include "metadata-svc/commit/committer.h"
 #include "metadata-svc/store/kv.h"
 
 struct housekeeper;
@@ -12,6 +13,7 @@ struct housekeeper;
 struct housekeeper_options {
     int64_t change_log_retention_us;
     const struct clock *clock;
+    struct committer *committer; /* takes what is due */
     /* The newest revision that is published: only what is older may be trimmed. Any thread. */
     int64_t (*published_revision)(void *self);
     void *self;

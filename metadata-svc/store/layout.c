@@ -26,14 +26,55 @@ struct bytes layout_head_key(struct arena *arena, const char *bucket, const char
     return bytes_of(out, 1 + bucket_size + key_size);
 }
 
-struct bytes layout_version_key(struct arena *arena, const char *bucket, const char *key, int64_t version) {
+/* <bucket> 00 <key> 00 <version BE> */
+static size_t name_bytes(const char *bucket, const char *key) {
+    return strlen(bucket) + 1 + strlen(key) + 1 + NUMBER_BYTES;
+}
+
+static void put_name(uint8_t *out, const char *bucket, const char *key, int64_t version) {
     size_t bucket_size = strlen(bucket) + 1;
     size_t key_size = strlen(key) + 1;
-    uint8_t *out = begin(arena, 'v', bucket_size + key_size + NUMBER_BYTES);
-    memcpy(out + 1, bucket, bucket_size);
-    memcpy(out + 1 + bucket_size, key, key_size);
-    put_be64(out + 1 + bucket_size + key_size, (uint64_t)version);
-    return bytes_of(out, 1 + bucket_size + key_size + NUMBER_BYTES);
+    memcpy(out, bucket, bucket_size);
+    memcpy(out + bucket_size, key, key_size);
+    put_be64(out + bucket_size + key_size, (uint64_t)version);
+}
+
+struct bytes layout_version_key(struct arena *arena, const char *bucket, const char *key, int64_t version) {
+    size_t size = name_bytes(bucket, key);
+    uint8_t *out = begin(arena, 'v', size);
+    put_name(out + 1, bucket, key, version);
+    return bytes_of(out, 1 + size);
+}
+
+struct bytes layout_timer_key(struct arena *arena, const struct timer *timer) {
+    size_t size = NUMBER_BYTES + 1 + name_bytes(timer->bucket, timer->key);
+    uint8_t *out = begin(arena, LAYOUT_TIMER_PREFIX, size);
+    put_be64(out + 1, (uint64_t)timer->due_us);
+    out[1 + NUMBER_BYTES] = (uint8_t)timer->kind;
+    put_name(out + 1 + NUMBER_BYTES + 1, timer->bucket, timer->key, timer->version);
+    return bytes_of(out, 1 + size);
+}
+
+bool layout_read_timer_key(struct arena *arena, struct bytes key, struct timer *timer) {
+    enum { NAME_AT = 1 + NUMBER_BYTES + 1 };
+    if (key.size <= NAME_AT + NUMBER_BYTES || key.data[0] != LAYOUT_TIMER_PREFIX) {
+        return false;
+    }
+    struct bytes copy = arena_copy(arena, key);
+    const char *bucket = (const char *)copy.data + NAME_AT;
+    const char *end = (const char *)copy.data + copy.size - NUMBER_BYTES;
+    const char *bucket_end = memchr(bucket, '\0', (size_t)(end - bucket));
+    if (bucket_end == NULL || bucket_end + 1 >= end || end[-1] != '\0') {
+        return false;
+    }
+    *timer = (struct timer){
+        .due_us = (int64_t)get_be64(copy.data + 1),
+        .kind = (enum timer_kind)copy.data[1 + NUMBER_BYTES],
+        .bucket = bucket,
+        .key = bucket_end + 1,
+        .version = (int64_t)get_be64((const uint8_t *)end),
+    };
+    return true;
 }
 
 struct bytes layout_change_key(struct arena *arena, int64_t revision) {
@@ -50,6 +91,17 @@ static struct bytes uuid_key(struct arena *arena, char prefix, const struct uuid
 
 struct bytes layout_payload_key(struct arena *arena, const struct uuid *payload_id) {
     return uuid_key(arena, LAYOUT_PAYLOAD_PREFIX, payload_id);
+}
+
+struct bytes layout_share_key(struct arena *arena, const struct uuid *payload_id) {
+    return uuid_key(arena, 's', payload_id);
+}
+
+struct bytes layout_floor_key(struct arena *arena, const char *bucket) {
+    size_t size = strlen(bucket);
+    uint8_t *out = begin(arena, 'f', size);
+    memcpy(out + 1, bucket, size);
+    return bytes_of(out, 1 + size);
 }
 
 struct bytes layout_request_key(struct arena *arena, const struct uuid *request_id) {

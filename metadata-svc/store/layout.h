@@ -6,6 +6,9 @@
  *   v <bucket> 00 <key> 00 <version BE>  the versions before it
  *   l <revision BE>                      the change log: one encoded ChangeEvent
  *   p <payload id>                       a payload in flight: whose it is, and its bytes if inline
+ *   s <payload id>                       a payload that several versions share, and what became of it
+ *   f <bucket>                           the highest version of a key that was purged from the bucket
+ *   t <time BE> <kind> <bucket> 00 <key> 00 <version BE>  what falls due, and when
  *   q <request id>                       a request that took effect, and its answer
  *   x <time BE> <request id>             when a request may be forgotten
  *
@@ -29,10 +32,33 @@ struct bytes layout_change_key(struct arena *arena, int64_t revision);
 struct bytes layout_payload_key(struct arena *arena, const struct uuid *payload_id);
 struct bytes layout_request_key(struct arena *arena, const struct uuid *request_id);
 struct bytes layout_request_expiry_key(struct arena *arena, int64_t unix_us, const struct uuid *request_id);
+struct bytes layout_share_key(struct arena *arena, const struct uuid *payload_id);
+struct bytes layout_floor_key(struct arena *arena, const char *bucket);
+
+/* What falls due. */
+enum timer_kind {
+    TIMER_EXPIRE = 1,      /* the record's expire_time */
+    TIMER_PURGE = 2,       /* the end of a tombstone's retention */
+    TIMER_VERSION_AGE = 3, /* the end of a superseded version's retention */
+    TIMER_TRIM = 4,        /* a version beyond max_versions that could not go at once */
+};
+
+struct timer {
+    int64_t due_us;
+    enum timer_kind kind;
+    const char *bucket;
+    const char *key;
+    int64_t version;
+};
+
+struct bytes layout_timer_key(struct arena *arena, const struct timer *timer);
+/* False when it is no timer's key. */
+bool layout_read_timer_key(struct arena *arena, struct bytes key, struct timer *timer);
 
 enum {
     LAYOUT_BUCKET_PREFIX = 'b',
     LAYOUT_HEAD_PREFIX = 'h',
+    LAYOUT_TIMER_PREFIX = 't',
     LAYOUT_CHANGE_PREFIX = 'l',
     LAYOUT_REQUEST_EXPIRY_PREFIX = 'x',
     LAYOUT_PAYLOAD_PREFIX = 'p'

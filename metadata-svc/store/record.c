@@ -16,6 +16,24 @@ bool record_state_serves(enum record_state state) {
     return state == RECORD_COMMITTED || state == RECORD_STAGED || state == RECORD_STORED;
 }
 
+bool record_state_in_flight(enum record_state state) {
+    return state == RECORD_AWAITING_PAYLOAD || state == RECORD_STAGED;
+}
+
+void record_share_payload(struct record *record, const struct record *with) {
+    record->state = with->state;
+    record->has_size = with->has_size;
+    record->size = with->size;
+    record->has_crc32c = with->has_crc32c;
+    record->crc32c = with->crc32c;
+    record->sha256 = with->sha256;
+    record->payload_id = with->payload_id;
+    memcpy(record->locations, with->locations, sizeof record->locations);
+    record->location_count = with->location_count;
+    record->store_us = with->store_us;
+    record->durability = with->durability;
+}
+
 int record_find_location(const struct record *record, enum tier tier, const char *replica) {
     for (size_t i = 0; i < record->location_count; i++) {
         if (record->locations[i].tier == tier && strcmp(record->locations[i].replica, replica) == 0) {

@@ -29,6 +29,7 @@ enum system_cause {
     SYSTEM_CAUSE_UPLOAD = 2,
     SYSTEM_CAUSE_OBJECT_REPORT = 3,
     SYSTEM_CAUSE_TIER_POLICY = 4,
+    SYSTEM_CAUSE_RETENTION = 7,
 };
 
 enum change_type {
@@ -40,6 +41,8 @@ enum change_type {
     CHANGE_REVERTED = 6,
     CHANGE_DELETED = 7,
     CHANGE_BUCKET_CREATED = 8,
+    CHANGE_BUCKET_UPDATED = 9,
+    CHANGE_BUCKET_DELETED = 10,
 };
 
 enum {
@@ -111,6 +114,7 @@ struct record {
     int64_t create_us;
     int64_t update_us;
     int64_t store_us;
+    int64_t expire_us; /* 0: never */
     struct cause cause;
     enum durability durability;
 };
@@ -119,17 +123,28 @@ struct record {
 struct record record_make(const char *bucket, const char *key);
 /* Whether a reader can get bytes, or the knowledge that there are none, from this state. */
 bool record_state_serves(enum record_state state);
+/* Whether a version of this state waits for its payload, or its payload for being stored. */
+bool record_state_in_flight(enum record_state state);
+/* Takes over what is known of the payload and its object, with the state that follows from it:
+ * for versions that share one payload. */
+void record_share_payload(struct record *record, const struct record *with);
 /* The index of a location, -1 where there is none. `replica` is "" for the cold tier. */
 int record_find_location(const struct record *record, enum tier tier, const char *replica);
 bool record_in_tier(const struct record *record, enum tier tier);
 
 enum storage_class { STORAGE_HOT = 1, STORAGE_HOT_AND_COLD = 2, STORAGE_COLD = 3 };
 
+#define BUCKET_DELETE_RETENTION_DEFAULT_US (7LL * 24 * 3600 * 1000000)
+
 struct bucket {
     const char *name;
     enum storage_class storage_class;
     int64_t cold_after_us;
+    int64_t expire_after_us;      /* 0: never */
+    int64_t version_retention_us; /* 0: for ever */
+    int64_t delete_retention_us;
     int64_t inline_max_bytes;
+    int32_t max_versions; /* 0: all */
     struct uuid uid;
     int64_t version;
     int64_t revision;

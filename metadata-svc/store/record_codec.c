@@ -68,6 +68,10 @@ static Waybill__V1__AttributeValue *attribute_to_proto(const struct attribute *a
     return value;
 }
 
+size_t attribute_encoded_bytes(const struct attribute *attribute, struct arena *arena) {
+    return waybill__v1__attribute_value__get_packed_size(attribute_to_proto(attribute, arena));
+}
+
 static void attributes_to_proto(const struct record *record, Waybill__V1__Record *message, struct arena *arena) {
     message->n_attributes = record->attribute_count;
     message->attributes = arena_alloc(arena, record->attribute_count * sizeof *message->attributes);
@@ -129,6 +133,7 @@ Waybill__V1__Record *record_to_proto(const struct record *record, struct arena *
     message->create_time = timestamp_to_proto(record->create_us, arena);
     message->update_time = timestamp_to_proto(record->update_us, arena);
     message->store_time = timestamp_to_proto(record->store_us, arena);
+    message->expire_time = timestamp_to_proto(record->expire_us, arena);
     message->cause = cause_to_proto(&record->cause, arena);
     message->durability = (Waybill__V1__Durability)record->durability;
     return message;
@@ -214,6 +219,7 @@ bool record_from_proto(const Waybill__V1__Record *message, struct arena *arena, 
     record->create_us = timestamp_from_proto(message->create_time);
     record->update_us = timestamp_from_proto(message->update_time);
     record->store_us = timestamp_from_proto(message->store_time);
+    record->expire_us = timestamp_from_proto(message->expire_time);
     record->durability = (enum durability)message->durability;
     if (message->cause != NULL) {
         record->cause =
@@ -225,19 +231,40 @@ bool record_from_proto(const Waybill__V1__Record *message, struct arena *arena, 
     return good || corrupt(error, "record");
 }
 
-Waybill__V1__Bucket *bucket_to_proto(const struct bucket *bucket, struct arena *arena) {
+static Google__Protobuf__Duration *duration_to_proto(int64_t duration_us, struct arena *arena) {
+    Google__Protobuf__Duration *message = arena_alloc(arena, sizeof *message);
+    google__protobuf__duration__init(message);
+    message->seconds = duration_us / 1000000;
+    message->nanos = (int32_t)(duration_us % 1000000) * 1000;
+    return message;
+}
+
+/* `unset_us` for a bucket that was stored before the field was known. */
+static int64_t duration_from_proto(const Google__Protobuf__Duration *message, int64_t unset_us) {
+    return message == NULL ? unset_us : message->seconds * 1000000 + message->nanos / 1000;
+}
+
+static Waybill__V1__StoragePolicy *storage_to_proto(const struct bucket *bucket, struct arena *arena) {
     Waybill__V1__StoragePolicy *storage = arena_alloc(arena, sizeof *storage);
     waybill__v1__storage_policy__init(storage);
     storage->storage_class = (Waybill__V1__StorageClass)bucket->storage_class;
-    storage->cold_after = arena_alloc(arena, sizeof *storage->cold_after);
-    google__protobuf__duration__init(storage->cold_after);
-    storage->cold_after->seconds = bucket->cold_after_us / 1000000;
-    storage->cold_after->nanos = (int32_t)(bucket->cold_after_us % 1000000) * 1000;
+    storage->cold_after = duration_to_proto(bucket->cold_after_us, arena);
+    storage->max_versions = bucket->max_versions;
+    if (bucket->expire_after_us > 0) {
+        storage->expire_after = duration_to_proto(bucket->expire_after_us, arena);
+    }
+    if (bucket->version_retention_us > 0) {
+        storage->version_retention = duration_to_proto(bucket->version_retention_us, arena);
+    }
+    return storage;
+}
 
+Waybill__V1__Bucket *bucket_to_proto(const struct bucket *bucket, struct arena *arena) {
     Waybill__V1__Bucket *message = arena_alloc(arena, sizeof *message);
     waybill__v1__bucket__init(message);
     message->name = (char *)(uintptr_t)bucket->name;
-    message->storage = storage;
+    message->storage = storage_to_proto(bucket, arena);
+    message->delete_retention = duration_to_proto(bucket->delete_retention_us, arena);
     message->has_inline_max_bytes_case = WAYBILL__V1__BUCKET__HAS_INLINE_MAX_BYTES_INLINE_MAX_BYTES;
     message->inline_max_bytes = bucket->inline_max_bytes;
     message->write_mode = WAYBILL__V1__WRITE_MODE__WRITE_MODE_DECOUPLED;
@@ -264,8 +291,11 @@ bool bucket_from_proto(const Waybill__V1__Bucket *message, struct bucket *bucket
         return corrupt(error, "bucket");
     }
     bucket->storage_class = (enum storage_class)message->storage->storage_class;
-    bucket->cold_after_us =
-        message->storage->cold_after->seconds * 1000000 + message->storage->cold_after->nanos / 1000;
+    bucket->cold_after_us = duration_from_proto(message->storage->cold_after, 0);
+    bucket->expire_after_us = duration_from_proto(message->storage->expire_after, 0);
+    bucket->version_retention_us = duration_from_proto(message->storage->version_retention, 0);
+    bucket->delete_retention_us = duration_from_proto(message->delete_retention, BUCKET_DELETE_RETENTION_DEFAULT_US);
+    bucket->max_versions = message->storage->max_versions;
     return true;
 }
 

@@ -22,6 +22,9 @@ bool bucket_from_proto(const Waybill__V1__Bucket *message, struct bucket *bucket
 /* One attribute of a request or a stored record, borrowing from it; false when no kind is set. */
 bool attribute_from_proto(const char *name, const Waybill__V1__AttributeValue *value, struct attribute *attribute);
 
+/* What the attribute's value takes on the wire. */
+size_t attribute_encoded_bytes(const struct attribute *attribute, struct arena *arena);
+
 /* A UUID as text in the arena; "" for zero. */
 char *uuid_to_text(const struct uuid *id, struct arena *arena);
 /* A timestamp message; NULL for 0. */

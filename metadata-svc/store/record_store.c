@@ -98,6 +98,74 @@ struct bytes record_store_head_value(const struct record_head *head, struct aren
     return value;
 }
 
+/* Share: newest version (8), versions (8), a record of which only the payload matters. */
+enum { SHARE_FIXED_BYTES = 16 };
+
+bool record_store_get_share(struct kv_lookup lookup, const struct uuid *payload_id, struct arena *arena,
+                            struct payload_share *share, bool *found, struct error *error) {
+    struct bytes value;
+    *found = false;
+    if (uuid_is_zero(payload_id)) {
+        return true;
+    }
+    if (!get_value(lookup, layout_share_key(arena, payload_id), "payload", arena, &value, found, error)) {
+        return false;
+    }
+    if (!*found) {
+        return true;
+    }
+    if (value.size < SHARE_FIXED_BYTES) {
+        return corrupt(error, "payload");
+    }
+    share->newest_version = (int64_t)get_le64(value.data);
+    share->versions = (int64_t)get_le64(value.data + 8);
+    return record_decode(bytes_of(value.data + SHARE_FIXED_BYTES, value.size - SHARE_FIXED_BYTES), arena,
+                         &share->payload, error);
+}
+
+struct bytes record_store_share_value(const struct payload_share *share, struct arena *arena) {
+    struct record payload = record_make("", "");
+    struct bytes value;
+    record_share_payload(&payload, &share->payload);
+    uint8_t *out = begin_value(arena, SHARE_FIXED_BYTES, record_encode(&payload, arena), &value);
+    put_le64(out, (uint64_t)share->newest_version);
+    put_le64(out + 8, (uint64_t)share->versions);
+    return value;
+}
+
+static bool read_shared(struct kv_lookup lookup, struct record *record, struct arena *arena, struct error *error) {
+    struct payload_share share;
+    bool found;
+    if (!record_store_get_share(lookup, &record->payload_id, arena, &share, &found, error)) {
+        return false;
+    }
+    if (found) {
+        record_share_payload(record, &share.payload);
+    }
+    return true;
+}
+
+bool record_store_get_floor(struct kv_lookup lookup, const char *bucket, struct arena *arena, int64_t *floor,
+                            struct error *error) {
+    struct bytes value;
+    bool found;
+    *floor = 0;
+    if (!get_value(lookup, layout_floor_key(arena, bucket), "bucket", arena, &value, &found, error)) {
+        return false;
+    }
+    if (found && value.size != sizeof(uint64_t)) {
+        return corrupt(error, "bucket");
+    }
+    *floor = found ? (int64_t)get_le64(value.data) : 0;
+    return true;
+}
+
+struct bytes record_store_floor_value(int64_t floor, struct arena *arena) {
+    struct bytes value;
+    put_le64(begin_value(arena, sizeof(uint64_t), (struct bytes){0}, &value), (uint64_t)floor);
+    return value;
+}
+
 bool record_store_get_version(struct kv_lookup lookup, const char *bucket, const char *key, int64_t version,
                               struct arena *arena, struct record *record, bool *found, struct error *error) {
     struct record_head head;
@@ -121,7 +189,7 @@ bool record_store_get_version(struct kv_lookup lookup, const char *bucket, const
         return false;
     }
     record->serving_version = head.record.serving_version;
-    return true;
+    return read_shared(lookup, record, arena, error);
 }
 
 struct bytes record_store_version_value(const struct record *record, struct arena *arena) {

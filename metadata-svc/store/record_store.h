@@ -40,7 +40,8 @@ bool record_store_get_head(struct kv_lookup lookup, const char *bucket, const ch
 struct bytes record_store_head_value(const struct record_head *head, struct arena *arena);
 bool record_store_decode_head(struct bytes value, struct arena *arena, struct record_head *head, struct error *error);
 
-/* One version of a key, the latest included; its serving_version is the key's. */
+/* One version of a key, the latest included; its serving_version is the key's, and of a
+ * payload that several versions share it tells the present state. */
 bool record_store_get_version(struct kv_lookup lookup, const char *bucket, const char *key, int64_t version,
                               struct arena *arena, struct record *record, bool *found, struct error *error);
 struct bytes record_store_version_value(const struct record *record, struct arena *arena);
@@ -59,6 +60,25 @@ struct payload_entry {
 bool record_store_get_payload(struct kv_lookup lookup, const struct uuid *payload_id, struct arena *arena,
                               struct payload_entry *entry, bool *found, struct error *error);
 struct bytes record_store_payload_value(const struct payload_entry *entry, struct arena *arena);
+
+/* A payload that several versions of a key share, since the content of one was taken over by
+ * another. The latest version of the key is always right by itself; older ones are read
+ * together with this, so that a change of the payload's state costs the same for any number
+ * of versions. */
+struct payload_share {
+    int64_t newest_version; /* of those that share it */
+    int64_t versions;       /* how many they are */
+    struct record payload;  /* its payload fields; see record_share_payload */
+};
+
+bool record_store_get_share(struct kv_lookup lookup, const struct uuid *payload_id, struct arena *arena,
+                            struct payload_share *share, bool *found, struct error *error);
+struct bytes record_store_share_value(const struct payload_share *share, struct arena *arena);
+
+/* The highest version of any key that was purged from the bucket; 0 for none. */
+bool record_store_get_floor(struct kv_lookup lookup, const char *bucket, struct arena *arena, int64_t *floor,
+                            struct error *error);
+struct bytes record_store_floor_value(int64_t floor, struct arena *arena);
 
 /* A request that took effect: the same one again gets `answer`, an encoded Record or Bucket. */
 struct request_entry {

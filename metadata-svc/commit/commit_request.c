@@ -1,0 +1,20 @@
+#include "metadata-svc/commit/commit_request.h"
+
+struct cause cause_of(const struct commit_request *request, enum system_cause system) {
+    return (struct cause){request->actor, request->reason, system};
+}
+
+const struct uuid *request_id_of(const struct commit_request *request) {
+    return uuid_is_zero(&request->request_id) ? NULL : &request->request_id;
+}
+
+bool commit_check_version(const struct commit_request *request, const char *what, int64_t current,
+                          struct error *error) {
+    if (!request->has_if_version || request->if_version == current) {
+        return true;
+    }
+    error_set(error, ERROR_ABORTED, "VERSION_MISMATCH", "if_version_match is %lld, but the %s is at version %lld",
+              (long long)request->if_version, what, (long long)current);
+    error_set_detail(error, "current_version", "%lld", (long long)current);
+    return false;
+}
