@@ -304,8 +304,11 @@ static const struct record_filter *parse_term(struct parser *parser) {
         }
         parser->at++;
         inner = parse_all(parser);
+        if (inner == NULL) {
+            return NULL;
+        }
         skip_space(parser);
-        if (inner != NULL && *parser->at != ')') {
+        if (*parser->at != ')') {
             return fail(parser, "a parenthesis is not closed");
         }
         parser->at++;
