@@ -161,7 +161,7 @@ class Failure:
         self.reason = self.domain = self.field = None
         self.metadata = {}
         self.retry_seconds = None
-        details = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin")
+        details = dict(tuple(error.trailing_metadata() or ())).get("grpc-status-details-bin")
         if details is None:
             return
         for detail in status_pb2.Status.FromString(details).details:
