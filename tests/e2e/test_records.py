@@ -1,12 +1,13 @@
 """Versions, preconditions, request ids, listings, buckets, watches."""
 
+import itertools
 import threading
 import uuid
 
 import grpc
 import pytest
 
-from client import TIMEOUT, Client, failure_of, metadata
+from client import TIMEOUT, Client, failure_of, metadata, payloads
 from contract import bucket_pb2, event_pb2, record_pb2
 
 
@@ -68,6 +69,46 @@ def test_the_same_request_again_gets_the_same_answer(client):
     failure = failure_of(client.put, "records", "once", b"other", request_id=request_id)
     assert (failure.code, failure.reason, failure.field) == (
         grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_ID_REUSED", "request_id")
+
+
+def encoded(fields, names):
+    """The request with its attributes encoded in the order of the names."""
+    request_class = type(fields)
+    return fields.SerializeToString() + b"".join(
+        request_class(attributes={name: record_pb2.AttributeValue(string_value=name * 3)}).SerializeToString()
+        for name in names)
+
+
+@pytest.mark.parametrize("method", ["PutRecord", "UpdateRecord"])
+def test_a_request_is_the_same_with_its_attributes_in_another_order(client, cluster, method):
+    """Encoders may give a map another order each time."""
+    key = f"map-{method}"
+    if method == "UpdateRecord":
+        client.put("records", key)
+    fields = getattr(metadata, method + "Request")(bucket="records", key=key, request_id=str(uuid.uuid4()))
+    if method == "UpdateRecord":
+        fields.update_mask.paths.append("attributes")
+    call = cluster.channel(cluster.metadata_port).unary_unary(f"/waybill.v1.MetadataService/{method}")
+    answers = {call(encoded(fields, names), timeout=TIMEOUT) for names in itertools.permutations("abc")}
+    assert len(answers) == 1
+    assert sorted(client.get("records", key).attributes) == ["a", "b", "c"]
+    failure = failure_of(call, encoded(fields, "ab"), timeout=TIMEOUT)
+    assert failure.reason == "REQUEST_ID_REUSED"
+
+
+def test_an_upload_is_the_same_with_its_attributes_in_another_order(client, cluster):
+    fields = payloads.NewRecordUpload(bucket="records", key="map-upload", request_id=str(uuid.uuid4()))
+    call = cluster.channel(cluster.bulk_port).stream_unary("/waybill.v1.PayloadService/UploadPayload")
+    answers = set()
+    for names in itertools.permutations("abc"):
+        start = encoded(fields, names)
+        field = payloads.UploadPayloadRequest.DESCRIPTOR.fields_by_name["new_record"].number
+        tagged = bytes([field << 3 | 2]) + bytes([len(start)]) + start
+        assert payloads.UploadPayloadRequest.FromString(tagged).new_record.key == "map-upload" and len(start) < 128
+        rest = [payloads.UploadPayloadRequest(chunk=payloads.PayloadChunk(data=b"data")),
+                payloads.UploadPayloadRequest(finish=payloads.FinishUpload())]
+        answers.add(call(iter([tagged] + [message.SerializeToString() for message in rest]), timeout=TIMEOUT))
+    assert len(answers) == 1
 
 
 def test_a_repeated_upload_takes_effect_once(client):
