@@ -3,7 +3,7 @@
  *
  *   bench_commit serve                 a server of null calls; prints its port, ends with stdin
  *   bench_commit bucket                creates the bucket that put and get use
- *   bench_commit null|put|get|etcd     a closed loop of calls on --target
+ *   bench_commit null|put|batch|get|etcd   a closed loop of calls on --target
  *   bench_commit flush                 fdatasync after each append of 400 B to a file in --directory
  *
  * --help lists the options. */
@@ -130,6 +130,26 @@ static void run_put(struct load *load, const struct options *options, struct loa
     load_run(load, result);
 }
 
+/* The figure counts records, not calls; its latencies are those of the calls. */
+static void run_batch(struct load *load, const struct options *options, struct load_result *result) {
+    struct batch_workload *batch = calloc(1, sizeof *batch);
+    if (batch == NULL) {
+        abort();
+    }
+    batch_workload_init(batch, (uint64_t)options->first, (uint64_t)options->records);
+    load->path = BATCH_PATH;
+    load->measure_us = 0;
+    load->calls = batch_workload_calls(batch);
+    load->request = batch_workload_request;
+    load->check = batch_workload_check;
+    load->self = batch;
+    connect_to_bucket(load->channel);
+    load_run(load, result);
+    result->calls = batch->records;
+    result->started = batch->records;
+    free(batch);
+}
+
 static void run_get(struct load *load, const struct options *options, struct load_result *result) {
     struct get_workload get;
     get_workload_init(&get, (uint64_t)options->records);
@@ -183,7 +203,7 @@ static int serve(void) {
 static const struct {
     const char *name;
     void (*run)(struct load *load, const struct options *options, struct load_result *result);
-} loops[] = {{"null", run_null}, {"put", run_put}, {"get", run_get}, {"etcd", run_etcd}};
+} loops[] = {{"null", run_null}, {"put", run_put}, {"batch", run_batch}, {"get", run_get}, {"etcd", run_etcd}};
 
 static bool run_loop(const char *name, const struct options *options, struct rpc_channel *channel,
                      struct load_result *result) {
@@ -237,11 +257,12 @@ int main(int argc, char **argv) {
          "S"},
         {"warm-up", 0, POPT_ARG_DOUBLE, &options.warm_up, 0, "time before the measured time [0.2]", "S"},
         {"first", 0, POPT_ARG_LONG, &options.first, 0, "number of the first record that put writes", "N"},
-        {"records", 0, POPT_ARG_LONG, &options.records, 0, "get: records to pick from; put: how many to write", "N"},
+        {"records", 0, POPT_ARG_LONG, &options.records, 0, "get: records to pick from; put, batch: how many to write",
+         "N"},
         POPT_AUTOHELP POPT_TABLEEND,
     };
     poptContext context = poptGetContext("bench_commit", argc, (const char **)argv, table, 0);
-    poptSetOtherOptionHelp(context, "serve|bucket|null|put|get|etcd|flush [OPTION]...");
+    poptSetOtherOptionHelp(context, "serve|bucket|null|put|batch|get|etcd|flush [OPTION]...");
     int bad = poptGetNextOpt(context);
     const char *name = poptGetArg(context);
     int status = 2;

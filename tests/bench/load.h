@@ -1,7 +1,8 @@
 /* Closed-loop load on one gRPC method: a fixed number of calls outstanding, each answer
  * followed at once by the next request; and the latencies seen, as a histogram.
  *
- * The rate counts the answers of the measured time only, which begins after a warm-up. Calls
+ * The rate counts the answers of the measured time only, which begins after a warm-up and
+ * lasts longer than asked for until there were as many answers as calls outstanding. Calls
  * refused with RESOURCE_EXHAUSTED are sent again after the time that the server asks for, and
  * their latency counts from the first attempt. Any other error ends the program: figures of a
  * run with errors mean nothing. */

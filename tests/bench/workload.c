@@ -109,6 +109,53 @@ bool put_workload_check(void *self, uint64_t number, struct bytes response) {
     return mentions(response, key);
 }
 
+/* ---- BatchPutRecords ---- */
+
+void batch_workload_init(struct batch_workload *batch, uint64_t first, uint64_t records) {
+    batch->first = first;
+    batch->records = records;
+    waybill__v1__batch_put_records_request__init(&batch->message);
+    for (size_t i = 0; i < WORKLOAD_BATCH; i++) {
+        put_workload_init(&batch->puts[i], first + i);
+        batch->requests[i] = &batch->puts[i].message;
+    }
+    batch->message.requests = batch->requests;
+}
+
+uint64_t batch_workload_calls(const struct batch_workload *batch) {
+    return (batch->records + WORKLOAD_BATCH - 1) / WORKLOAD_BATCH;
+}
+
+static size_t batch_size(const struct batch_workload *batch, uint64_t number) {
+    uint64_t left = batch->records - number * WORKLOAD_BATCH;
+    return left < WORKLOAD_BATCH ? (size_t)left : WORKLOAD_BATCH;
+}
+
+const ProtobufCMessage *batch_workload_request(void *self, uint64_t number) {
+    struct batch_workload *batch = self;
+    batch->message.n_requests = batch_size(batch, number);
+    for (size_t i = 0; i < batch->message.n_requests; i++) {
+        put_workload_request(&batch->puts[i], number * WORKLOAD_BATCH);
+    }
+    return &batch->message.base;
+}
+
+/* Each record is in the answer, in the order of the requests. */
+bool batch_workload_check(void *self, uint64_t number, struct bytes response) {
+    const struct batch_workload *batch = self;
+    for (size_t i = 0; i < batch_size(batch, number); i++) {
+        char key[WORKLOAD_KEY_BYTES + 1];
+        make_key(batch->first + number * WORKLOAD_BATCH + i, key);
+        const uint8_t *at = memmem(response.data, response.size, key, WORKLOAD_KEY_BYTES);
+        if (at == NULL) {
+            return false;
+        }
+        response.size -= (size_t)(at - response.data);
+        response.data = at;
+    }
+    return true;
+}
+
 /* ---- GetRecord ---- */
 
 void get_workload_init(struct get_workload *get, uint64_t count) {

@@ -14,6 +14,7 @@ enum {
     WORKLOAD_VALUE_BYTES = 260, /* of a peer's value: with the key as many as one of our requests */
     WORKLOAD_UUID_BYTES = 36,
     WORKLOAD_ATTRIBUTES = 5,
+    WORKLOAD_BATCH = 100, /* requests of a batch */
 };
 
 #define WORKLOAD_BUCKET "bench"
@@ -35,6 +36,21 @@ struct put_workload {
 void put_workload_init(struct put_workload *put, uint64_t first);
 const ProtobufCMessage *put_workload_request(void *put, uint64_t number);
 bool put_workload_check(void *put, uint64_t number, struct bytes response);
+
+/* BatchPutRecords of so many of them, the last batch as many as are left. */
+struct batch_workload {
+    uint64_t first;
+    uint64_t records; /* of all batches together */
+    struct put_workload puts[WORKLOAD_BATCH];
+    Waybill__V1__PutRecordRequest *requests[WORKLOAD_BATCH];
+    Waybill__V1__BatchPutRecordsRequest message;
+};
+
+#define BATCH_PATH "/waybill.v1.MetadataService/BatchPutRecords"
+void batch_workload_init(struct batch_workload *batch, uint64_t first, uint64_t records);
+uint64_t batch_workload_calls(const struct batch_workload *batch);
+const ProtobufCMessage *batch_workload_request(void *batch, uint64_t number);
+bool batch_workload_check(void *batch, uint64_t number, struct bytes response);
 
 /* GetRecord of records picked evenly at random from numbers 0 to count - 1. */
 struct get_workload {
