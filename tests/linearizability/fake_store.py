@@ -8,7 +8,10 @@ import grpc
 
 from client import metadata, metadata_grpc
 from contract import error_details_pb2, record_pb2, status_pb2
-from record_model import DELETE, GET, NEVER_WRITTEN, PUT, Operation, run
+from record_model import (
+    BATCHED_PUT, DELETE, GET, NEVER_WRITTEN, PUT, RESTORE, UPDATE, VERSION_ABSENT, Operation, done, run)
+
+ABORTED = grpc.StatusCode.ABORTED.value[0]
 
 
 class FakeStore(metadata_grpc.MetadataServiceServicer):
@@ -19,6 +22,7 @@ class FakeStore(metadata_grpc.MetadataServiceServicer):
         self.states = {}
         self.revision = 0
         self.revisions = {}  # key -> of its last change
+        self.values = {}  # by key and version
         self.answers = {}  # by request id
         self.lifetime = 0
         self.server = None
@@ -41,20 +45,37 @@ class FakeStore(metadata_grpc.MetadataServiceServicer):
     async def PutRecord(self, request, context):
         return await self.change(request, context, PUT, metadata.PutRecordResponse)
 
+    async def UpdateRecord(self, request, context):
+        return await self.change(request, context, UPDATE, metadata.UpdateRecordResponse)
+
+    async def RestoreRecord(self, request, context):
+        return await self.change(request, context, RESTORE, metadata.RestoreRecordResponse)
+
     async def DeleteRecord(self, request, context):
         return await self.change(request, context, DELETE, metadata.DeleteRecordResponse)
+
+    async def BatchPutRecords(self, request, context):
+        lifetime = self.lifetime
+        results = []
+        for put in request.requests:
+            await self.give_way()
+            await self.abort_if_killed(context, lifetime)
+            answer, revision = await self.commit_once(put, BATCHED_PUT)
+            results.append(metadata.PutRecordResult(code=ABORTED, error_reason="VERSION_MISMATCH")
+                           if answer[0] != "done" else
+                           metadata.PutRecordResult(response={"record": record_of(put, answer, revision)}))
+        return metadata.BatchPutRecordsResponse(results=results)
 
     async def GetRecord(self, request, context):
         lifetime = self.lifetime
         await self.give_way()
-        answer, revision = self.read(request.key)
+        answer, revision = self.read_version(request) if request.version else self.read(request.key)
         return await self.reply(context, lifetime, metadata.GetRecordResponse, request, GET, answer, revision)
 
     async def change(self, request, context, kind, response):
         lifetime = self.lifetime
         await self.give_way()
-        if lifetime != self.lifetime:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "killed before")
+        await self.abort_if_killed(context, lifetime)
         answer, revision = await self.commit_once(request, kind)
         return await self.reply(context, lifetime, response, request, kind, answer, revision)
 
@@ -73,12 +94,24 @@ class FakeStore(metadata_grpc.MetadataServiceServicer):
         return self.states.get(key, NEVER_WRITTEN)
 
     def apply(self, request, kind, state):
-        answer, after = run(state, operation_of(request, kind))
+        answer, after = run(state, self.operation_of(request, kind))
         if answer[0] == "done":
             self.states[request.key] = after
+            self.values[request.key, after.version] = after.value
             self.revision += 1
             self.revisions[request.key] = self.revision
         return answer, self.revisions.get(request.key, 0)
+
+    def operation_of(self, request, kind):
+        condition = request.if_version_match if request.HasField("if_version_match") else None
+        older = request.version if kind == RESTORE else None
+        value = (self.values.get((request.key, older)) if kind == RESTORE else
+                 None if kind == DELETE else request.attributes["value"].string_value)
+        return Operation(request.key, kind, 0, 0, condition=condition, value=value, older=older)
+
+    def read_version(self, request):
+        value = self.values.get((request.key, request.version))
+        return (VERSION_ABSENT if value is None else done(request.version, value)), 0
 
     def read(self, key):
         answer, _ = run(self.state(key), Operation(key, GET, 0, 0))
@@ -90,20 +123,21 @@ class FakeStore(metadata_grpc.MetadataServiceServicer):
 
     async def reply(self, context, lifetime, response, request, kind, answer, revision):
         await self.give_way()
-        if lifetime != self.lifetime:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "killed after")
+        await self.abort_if_killed(context, lifetime)
         if answer[0] != "done":
             await refuse(context, kind, answer)
-        record = record_pb2.Record(bucket=request.bucket, key=request.key, version=answer[1], revision=revision)
-        if answer[2] is not None:
-            record.attributes["value"].string_value = answer[2]
-        return response(record=record)
+        return response(record=record_of(request, answer, revision))
+
+    async def abort_if_killed(self, context, lifetime):
+        if lifetime != self.lifetime:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "killed")
 
 
-def operation_of(request, kind):
-    condition = request.if_version_match if request.HasField("if_version_match") else None
-    value = request.attributes["value"].string_value if kind == PUT else None
-    return Operation(request.key, kind, 0, 0, condition=condition, value=value)
+def record_of(request, answer, revision):
+    record = record_pb2.Record(bucket=request.bucket, key=request.key, version=answer[1], revision=revision)
+    if answer[2] is not None:
+        record.attributes["value"].string_value = answer[2]
+    return record
 
 
 async def refuse(context, kind, answer):
@@ -112,6 +146,8 @@ async def refuse(context, kind, answer):
         "absent": (grpc.StatusCode.NOT_FOUND, "RECORD_NOT_FOUND", dict),
         "deleted": (grpc.StatusCode.NOT_FOUND, "RECORD_DELETED",
                     lambda: {"version": str(answer[1])} if kind == GET else {}),
+        "exists": (grpc.StatusCode.ALREADY_EXISTS, "RECORD_EXISTS", dict),
+        "version absent": (grpc.StatusCode.NOT_FOUND, "VERSION_NOT_FOUND", dict),
     }[answer[0]]
     status = status_pb2.Status(code=code.value[0])
     status.details.add().Pack(error_details_pb2.ErrorInfo(reason=reason, domain="waybill", metadata=details()))

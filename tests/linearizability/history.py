@@ -5,7 +5,7 @@ import dataclasses
 import sys
 
 from checker import Undecided, check
-from record_model import DELETE, GET, NEVER_WRITTEN, PUT, Operation, State, step
+from record_model import NEVER_WRITTEN, READS, Operation, State, step
 
 
 def by_key(operations):
@@ -56,7 +56,7 @@ def until(operations, time):
     """What was known at `time`."""
     known = [operation for operation in operations if operation.returned is not None and operation.returned <= time]
     under_way = [operation.unknown() for operation in operations
-                 if operation.called <= time and operation.kind != GET
+                 if operation.called <= time and operation.kind not in READS
                  and (operation.returned is None or operation.returned > time)]
     return known + under_way
 
@@ -80,7 +80,7 @@ def quiet_times(operations):
 def states_before(operations):
     """Every state that may have been at any time: of each version, alive by a put that got it or
     whose version is not known, or dead."""
-    hidden = {operation.value for operation in operations if operation.kind == PUT and operation.answer is None}
+    hidden = {operation.value for operation in operations if operation.value is not None and operation.answer is None}
     told = [operation.answer for operation in operations if operation.answer is not None]
     versions = {part for answer in told for part in answer[1:] if isinstance(part, int)}
     states = {State(version, False, None) for version in range(max(versions, default=0) + 2)}
@@ -105,7 +105,7 @@ def without(operations, states):
     impossible."""
     for operation in list(operations):
         others = [other for other in operations if other is not operation]
-        changed = operation.kind in (PUT, DELETE) and (operation.answer is None or operation.answer[0] == "done")
+        changed = operation.kind not in READS and (operation.answer is None or operation.answer[0] == "done")
         if not changed:
             weaker = others
         elif operation.returned is not None:
@@ -140,7 +140,7 @@ def revision_violations(operations):
     shard's commits are then not in one order that clients can see."""
     told = sorted((operation for operation in operations if operation.revision and operation.returned is not None),
                   key=lambda operation: operation.returned)
-    writes = sorted((operation for operation in told if operation.kind != GET), key=lambda operation: operation.called)
+    writes = sorted((operation for operation in told if operation.kind not in READS), key=lambda operation: operation.called)
     found, newest, next_told = [], None, 0
     for write in writes:
         while next_told < len(told) and told[next_told].returned < write.called:
@@ -155,7 +155,7 @@ def revision_violations(operations):
 def revisions_given_twice(operations):
     seen, twice = {}, []
     for operation in operations:
-        if operation.kind != GET and operation.revision:
+        if operation.kind not in READS and operation.revision:
             other = seen.setdefault(operation.revision, operation)
             if other is not operation:
                 twice.append((other, operation))

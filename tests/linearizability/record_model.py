@@ -5,6 +5,11 @@ import json
 import typing
 
 PUT, GET, DELETE = "put", "get", "delete"
+UPDATE = "update"  # of the value; there must be a record
+BATCHED_PUT = "put in a batch"
+RESTORE = "restore"  # of `older`, whose value the client knows
+GET_VERSION = "get version"  # `older`, likewise
+READS = (GET, GET_VERSION)
 
 
 class State(typing.NamedTuple):
@@ -25,16 +30,19 @@ def done(version, value=None):
     return "done", version, value
 
 
-def mismatch(current_version):
+def mismatch(current_version=None):
+    """Puts in a batch are not told the current version."""
     return "mismatch", current_version
 
 
 def deleted(version=None):
-    """Deletes are not told the version."""
+    """Writes are not told the version."""
     return "deleted", version
 
 
 ABSENT = ("absent",)
+EXISTS = ("exists",)
+VERSION_ABSENT = ("version absent",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,12 +55,13 @@ class Operation:
     returned: typing.Optional[int]  # None: it may have taken effect, at any time since, or never
     answer: typing.Optional[tuple] = None  # None with `returned`
     condition: typing.Optional[int] = None
-    value: typing.Optional[str] = None  # what a put puts
+    value: typing.Optional[str] = None  # that the record is to have
+    older: typing.Optional[int] = None
     revision: int = 0  # that the answer told
     client: str = ""
 
     def __str__(self):
-        what = self.kind if self.value is None else f"{self.kind} {self.value}"
+        what = " ".join(str(part) for part in (self.kind, self.older, self.value) if part is not None)
         condition = "" if self.condition is None else f" if version {self.condition}"
         answer = "unknown" if self.answer is None else " ".join(str(part) for part in self.answer if part is not None)
         revision = f" (revision {self.revision})" if self.revision else ""
@@ -75,15 +84,31 @@ class Operation:
 
 def run(state, operation):
     """(the answer that a correct store gives, the state after it)"""
-    if operation.kind == GET:
-        if state.lives:
-            return done(state.version, state.value), state
-        return deleted(state.version) if state.version > 0 else ABSENT, state
-    if operation.kind == DELETE and not state.lives:
+    return (read if operation.kind in READS else write)(state, operation)
+
+
+def read(state, operation):
+    if operation.kind == GET_VERSION:
+        # What a version holds never changes, and the client was told of it.
+        return done(operation.older, operation.value) if operation.older <= state.version else VERSION_ABSENT, state
+    if state.lives:
+        return done(state.version, state.value), state
+    return deleted(state.version) if state.version > 0 else ABSENT, state
+
+
+def write(state, operation):
+    kind = operation.kind
+    if kind in (DELETE, UPDATE) and not state.lives:
         return deleted() if state.version > 0 else ABSENT, state
+    if kind == RESTORE and state.version == 0:
+        return ABSENT, state
     if operation.condition is not None and operation.condition != state.current():
-        return mismatch(state.current()), state
-    after = State(state.version + 1, operation.kind == PUT, operation.value)
+        return mismatch(None if kind == BATCHED_PUT else state.current()), state
+    if kind == RESTORE and operation.older == state.current():
+        return EXISTS, state
+    if kind == RESTORE and operation.older > state.version:
+        return VERSION_ABSENT, state
+    after = State(state.version + 1, kind != DELETE, operation.value)
     return done(after.version, after.value), after
 
 

@@ -11,13 +11,18 @@ import grpc
 
 from client import Failure, metadata, metadata_grpc
 from cluster import CHANNEL_OPTIONS, PATIENCE
-from record_model import ABSENT, DELETE, GET, PUT, Operation, deleted, done, mismatch
+from record_model import (
+    ABSENT, BATCHED_PUT, DELETE, EXISTS, GET, GET_VERSION, PUT, READS, RESTORE, UPDATE, VERSION_ABSENT, Operation,
+    deleted, done, mismatch)
 
 CLIENTS = 4  # of one history
 KEYS = 3
 OPERATIONS = 60  # of one client, and more until the last kill is over
 RETRIED = 0.4  # of the writes have a request id and are sent until there is an answer
 TIMEOUT = 30 * PATIENCE
+
+# Of a hundred operations.
+SHARES = {PUT: 34, UPDATE: 10, BATCHED_PUT: 8, RESTORE: 6, DELETE: 12, GET: 25, GET_VERSION: 5}
 
 # After these the operation may have happened, or may yet.
 UNKNOWN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
@@ -33,14 +38,29 @@ def answer_of_failure(operation_kind, failure):
         return None
     if failure.code == grpc.StatusCode.RESOURCE_EXHAUSTED:
         raise Refused(failure.reason)
-    if failure.reason == "VERSION_MISMATCH":
-        assert failure.code == grpc.StatusCode.ABORTED
-        return mismatch(int(failure.metadata["current_version"]))
-    assert failure.code == grpc.StatusCode.NOT_FOUND, (failure.code, failure.message)
-    if failure.reason == "RECORD_NOT_FOUND":
-        return ABSENT
-    assert failure.reason == "RECORD_DELETED", failure.reason
-    return deleted(int(failure.metadata["version"]) if operation_kind == GET else None)
+    code, answer = {
+        "VERSION_MISMATCH": (grpc.StatusCode.ABORTED, lambda: mismatch(int(failure.metadata["current_version"]))),
+        "RECORD_NOT_FOUND": (grpc.StatusCode.NOT_FOUND, lambda: ABSENT),
+        "RECORD_DELETED": (grpc.StatusCode.NOT_FOUND,
+                           lambda: deleted(int(failure.metadata["version"]) if operation_kind == GET else None)),
+        "VERSION_NOT_FOUND": (grpc.StatusCode.NOT_FOUND, lambda: VERSION_ABSENT),
+        "RECORD_EXISTS": (grpc.StatusCode.ALREADY_EXISTS, lambda: EXISTS),
+    }.get(failure.reason, (None, None))
+    assert failure.code == code, (operation_kind, failure.code, failure.reason, failure.message)
+    return answer()
+
+
+def answer_of_result(result):
+    """(answer, revision) of one request of a batch."""
+    if result.code == 0:
+        return answer_of_record(PUT, result.response.record), result.response.record.revision
+    code = next(code for code in grpc.StatusCode if code.value[0] == result.code)
+    if code in UNKNOWN:
+        return None, 0
+    if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
+        raise Refused(result.error_reason)
+    assert (code, result.error_reason) == (grpc.StatusCode.ABORTED, "VERSION_MISMATCH"), result
+    return mismatch(), 0
 
 
 def answer_of_record(operation_kind, record):
@@ -115,34 +135,57 @@ class HistoryClient:
         self.channel = grpc.aio.insecure_channel(of_round.store.target, CHANNEL_OPTIONS)
         self.stub = metadata_grpc.MetadataServiceStub(self.channel)
         self.seen = dict.fromkeys(self.keys, 0)  # the current version, as far as it knows
+        self.known = {key: [] for key in self.keys}  # (version, value) it was told of
         self.values = 0
 
     async def run(self):
         count = 0
         while count < OPERATIONS or not self.round.kills_are_over:
-            await self.operate(self.chance.choice(self.keys))
+            await self.operate(self.choose_kind())
             count += 1
 
     async def read_all(self):
         for key in self.keys:
-            await self.operate(key, GET)
+            await self.do(self.plan(GET, key))
 
-    async def operate(self, key, kind=None):
-        kind = kind or self.chance.choices([PUT, GET, DELETE], [55, 33, 12])[0]
-        condition = None if kind == GET else self.choose_condition(key)
-        value = self.next_value() if kind == PUT else None
-        retried = kind != GET and self.chance.random() < RETRIED
-        send = self.prepare(key, kind, condition, value, retried)
-        plan = Operation(key, kind, time.monotonic_ns(), None, condition=condition, value=value, client=self.name)
+    def choose_kind(self):
+        return self.chance.choices(list(SHARES), SHARES.values())[0]
+
+    async def operate(self, kind):
+        if kind == BATCHED_PUT:
+            keys = self.chance.choices(self.keys, k=self.chance.choice([1, 2, 3]))
+            await self.do_batch([self.plan(kind, key) for key in keys])
+        else:
+            await self.do(self.plan(kind, self.chance.choice(self.keys)))
+
+    def plan(self, kind, key):
+        older = value = None
+        if kind in (RESTORE, GET_VERSION) and not self.known[key]:
+            kind = GET
+        if kind in (RESTORE, GET_VERSION):
+            older, value = self.chance.choice(self.known[key])
+        elif kind in (PUT, UPDATE, BATCHED_PUT):
+            self.values += 1
+            value = f"{self.name}-{self.values}"
+        condition = None if kind in READS else self.choose_condition(key)
+        return Operation(key, kind, 0, None, condition=condition, value=value, older=older, client=self.name)
+
+    def choose_condition(self, key):
+        seen = self.seen[key]
+        return self.chance.choices([None, seen, 0, seen + 1, max(seen - 1, 0)], [30, 50, 8, 6, 6])[0]
+
+    def choose_timeout(self, too_short):
+        """With that chance too short, so that the answer may be missed without a kill."""
+        return self.chance.uniform(0.0005, 0.01) if self.chance.random() < too_short else TIMEOUT
+
+    async def do(self, plan):
+        retried = plan.kind not in READS and self.chance.random() < RETRIED
+        send = self.prepare(plan, retried)
+        plan = dataclasses.replace(plan, called=time.monotonic_ns())
         operation = await self.attempt(plan, send, self.choose_timeout(0.15 if retried else 0.04))
         while retried and operation is not None and operation.answer is None:
             operation = await self.retry(plan, send)
-        if operation is None or (kind == GET and operation.answer is None):
-            self.round.outcomes["no effect"] += 1
-            await self.round.count_call()
-            return
-        self.learn(operation)
-        await self.round.note(operation)
+        await self.note(operation)
 
     async def retry(self, plan, send):
         """With a request id. Success is the answer to one operation that began with the first
@@ -159,51 +202,82 @@ class HistoryClient:
         """The plan with its answer, if any; None when it was refused."""
         try:
             record = (await send(timeout)).record
-            answer, revision = answer_of_record(plan.kind, record), record.revision
+            return answered(plan, answer_of_record(plan.kind, record), record.revision)
         except grpc.RpcError as error:
             try:
-                answer, revision = answer_of_failure(plan.kind, Failure(error)), 0
+                return answered(plan, answer_of_failure(plan.kind, Failure(error)), 0)
             except Refused:
                 return None
-        if answer is None:
-            return plan
-        return dataclasses.replace(plan, returned=time.monotonic_ns(), answer=answer, revision=revision)
 
-    def prepare(self, key, kind, condition, value, retried):
-        fields = {"bucket": self.round.bucket, "key": key}
-        if kind == GET:
-            call, request = self.stub.GetRecord, metadata.GetRecordRequest(**fields)
-        else:
-            if condition is not None:
-                fields["if_version_match"] = condition
-            if retried:
-                fields["request_id"] = str(uuid.UUID(int=self.chance.getrandbits(128), version=4))
-            if kind == DELETE:
-                call, request = self.stub.DeleteRecord, metadata.DeleteRecordRequest(**fields)
-            else:
-                call, request = self.stub.PutRecord, metadata.PutRecordRequest(**fields)
-                request.attributes["value"].string_value = value
-                if self.chance.random() < 0.2:  # then there are also commits that are no client's
-                    request.inline_payload.data = value.encode()
-        return lambda timeout: call(request, timeout=timeout, wait_for_ready=True)
+    async def do_batch(self, plans):
+        request = metadata.BatchPutRecordsRequest(requests=[self.request_of(plan) for plan in plans])
+        called = time.monotonic_ns()
+        plans = [dataclasses.replace(plan, called=called) for plan in plans]
+        try:
+            answer = await self.stub.BatchPutRecords(request, timeout=self.choose_timeout(0.04), wait_for_ready=True)
+        except grpc.RpcError as error:
+            failure = Failure(error)
+            assert failure.code in UNKNOWN + (grpc.StatusCode.RESOURCE_EXHAUSTED,), (failure.code, failure.message)
+            for plan in plans:
+                await self.note(plan if failure.code in UNKNOWN else None)
+            return
+        assert len(answer.results) == len(plans)
+        for plan, result in zip(plans, answer.results):
+            try:
+                await self.note(answered(plan, *answer_of_result(result)))
+            except Refused:
+                await self.note(None)
 
-    def choose_timeout(self, too_short):
-        """With that chance too short, so that the answer may be missed without a kill."""
-        return self.chance.uniform(0.0005, 0.01) if self.chance.random() < too_short else TIMEOUT
-
-    def choose_condition(self, key):
-        seen = self.seen[key]
-        return self.chance.choices([None, seen, 0, seen + 1, max(seen - 1, 0)], [30, 50, 8, 6, 6])[0]
-
-    def next_value(self):
-        self.values += 1
-        return f"{self.name}-{self.values}"
+    async def note(self, operation):
+        if operation is None or (operation.kind in READS and operation.answer is None):
+            self.round.outcomes["no effect"] += 1
+            await self.round.count_call()
+            return
+        self.learn(operation)
+        await self.round.note(operation)
 
     def learn(self, operation):
-        kind = operation.answer and operation.answer[0]
-        if kind == "done":
-            self.seen[operation.key] = 0 if operation.kind == DELETE else operation.answer[1]
-        elif kind == "mismatch":
-            self.seen[operation.key] = operation.answer[1]
-        elif kind in ("deleted", "absent"):
+        answer = operation.answer or ("unknown",)
+        if answer[0] in ("deleted", "absent") or (answer[0] == "done" and operation.kind == DELETE):
             self.seen[operation.key] = 0
+        elif answer[0] == "done":
+            self.known[operation.key].append(answer[1:])
+            if operation.kind != GET_VERSION:
+                self.seen[operation.key] = answer[1]
+        elif answer[0] == "mismatch" and answer[1] is not None:
+            self.seen[operation.key] = answer[1]
+
+    def prepare(self, plan, retried):
+        call = {
+            PUT: self.stub.PutRecord, UPDATE: self.stub.UpdateRecord, RESTORE: self.stub.RestoreRecord,
+            DELETE: self.stub.DeleteRecord, GET: self.stub.GetRecord, GET_VERSION: self.stub.GetRecord}[plan.kind]
+        request = self.request_of(plan)
+        if retried:
+            request.request_id = str(uuid.UUID(int=self.chance.getrandbits(128), version=4))
+        return lambda timeout: call(request, timeout=timeout, wait_for_ready=True)
+
+    def request_of(self, plan):
+        fields = {"bucket": self.round.bucket, "key": plan.key}
+        if plan.condition is not None:
+            fields["if_version_match"] = plan.condition
+        if plan.kind == DELETE:
+            return metadata.DeleteRecordRequest(**fields)
+        if plan.kind == RESTORE:
+            return metadata.RestoreRecordRequest(version=plan.older, **fields)
+        if plan.kind in READS:
+            return metadata.GetRecordRequest(version=plan.older, **fields)
+        if plan.kind == UPDATE:
+            request = metadata.UpdateRecordRequest(**fields)
+            request.update_mask.paths.append("attributes.value")
+        else:
+            request = metadata.PutRecordRequest(**fields)
+            if self.chance.random() < 0.2:  # then there are also commits that are no client's
+                request.inline_payload.data = plan.value.encode()
+        request.attributes["value"].string_value = plan.value
+        return request
+
+
+def answered(plan, answer, revision):
+    if answer is None:
+        return plan
+    return dataclasses.replace(plan, returned=time.monotonic_ns(), answer=answer, revision=revision)

@@ -8,7 +8,9 @@ import pytest
 
 from checker import Undecided, check
 from history import revision_violations, revisions_given_twice, smallest, violations
-from record_model import (ABSENT, DELETE, GET, NEVER_WRITTEN, PUT, Operation, deleted, done, mismatch, run, step)
+from record_model import (
+    ABSENT, BATCHED_PUT, DELETE, EXISTS, GET, GET_VERSION, NEVER_WRITTEN, PUT, RESTORE, UPDATE, VERSION_ABSENT,
+    Operation, deleted, done, mismatch, run, step)
 
 
 def op(kind, called, returned, answer=None, **fields):
@@ -50,6 +52,15 @@ GOOD = {
     "an unknown delete that happened": [put(1, 2, "a", 1), delete(3, None), get(5, 6, deleted(2))],
     "an unknown put whose precondition came true later": [
         put(1, None, "a", condition=1), put(2, 3, "b", 1), get(4, 5, done(2, "a"))],
+    "updates, restores and batches": [
+        op(UPDATE, 1, 2, ABSENT, value="a"), op(BATCHED_PUT, 3, 4, done(1, "a"), value="a", condition=0),
+        op(BATCHED_PUT, 5, 6, mismatch(), value="b", condition=0), op(UPDATE, 7, 8, done(2, "c"), value="c", condition=1),
+        op(RESTORE, 9, 10, done(3, "a"), older=1, value="a"), op(RESTORE, 11, 12, EXISTS, older=3, value="a"),
+        delete(13, 14, 4), op(UPDATE, 15, 16, deleted(), value="d"),
+        op(RESTORE, 17, 18, mismatch(0), older=2, value="c", condition=4),
+        op(RESTORE, 19, 20, done(5, "c"), older=2, value="c", condition=0), get(21, 22, done(5, "c"))],
+    "an older version is what it was": [
+        put(1, 2, "a", 1), put(3, 4, "b", 2), op(GET_VERSION, 5, 6, done(1, "a"), older=1, value="a")],
     "touching times overlap": [put(1, 5, "a", 1), get(5, 6, ABSENT)],
 }
 
@@ -79,6 +90,19 @@ BAD = {
     "a delete of what is not there": [delete(1, 2, 1)],
     "a delete that two did": [put(1, 2, "a", 1), delete(3, 10, 2), delete(3, 10, 3)],
     "absent after it was deleted": [put(1, 2, "a", 1), delete(3, 4, 2), get(5, 6, ABSENT)],
+    "an update of what is not there": [op(UPDATE, 1, 2, done(1, "a"), value="a")],
+    "an update of what was deleted": [put(1, 2, "a", 1), delete(3, 4, 2), op(UPDATE, 5, 6, done(3, "b"), value="b")],
+    "a put in a batch that wins against its precondition": [
+        put(1, 2, "a", 1), op(BATCHED_PUT, 3, 4, done(2, "b"), value="b", condition=0)],
+    "a put in a batch that loses though its precondition holds": [
+        put(1, 2, "a", 1), op(BATCHED_PUT, 3, 4, mismatch(), value="b", condition=1)],
+    "a restored version with another's value": [
+        put(1, 2, "a", 1), put(3, 4, "b", 2), op(RESTORE, 5, 6, done(3, "b"), older=1, value="a")],
+    "a restore of the version that is there": [put(1, 2, "a", 1), op(RESTORE, 3, 4, done(2, "a"), older=1, value="a")],
+    "an older version that changed": [
+        put(1, 2, "a", 1), put(3, 4, "b", 2), op(GET_VERSION, 5, 6, done(1, "b"), older=1, value="a")],
+    "an older version that is gone": [
+        put(1, 2, "a", 1), put(3, 4, "b", 2), op(GET_VERSION, 5, 6, VERSION_ABSENT, older=1, value="a")],
     "an unknown put that happened twice": [
         put(1, None, "a"), get(3, 4, done(1, "a")), put(5, 6, "b", 2), get(7, 8, done(3, "a"))],
     "an unknown put that a read saw and a later one did not": [

@@ -10,7 +10,7 @@ import pytest
 from fake_store import DEFECTS, FakeStore
 from history import by_key, load, problems, save, violations
 from record_model import GET
-from recorder import Round
+from recorder import SHARES, Round
 
 ROUNDS = 40  # within which a defect must show
 
@@ -34,6 +34,7 @@ def test_nothing_is_found_in_a_correct_store(seed):
     assert problems(operations) == []
     for outcome in ("done", "mismatch", "deleted", "unknown", "retry"):
         assert of_round.outcomes[outcome] > 0, of_round.outcomes
+    assert {operation.kind for operation in operations} == set(SHARES)
 
 
 @pytest.mark.parametrize("defect", DEFECTS)

@@ -15,7 +15,7 @@ import pytest
 from client import HOT, Client
 from conftest_shared import run_cluster
 from history import by_key, problems, save
-from recorder import Round
+from recorder import SHARES, Round
 
 HISTORIES = int(os.environ.get("WAYBILL_HISTORIES", "200"))
 SEED = int(os.environ.get("WAYBILL_SEED", str(int(time.time()))))
@@ -82,6 +82,7 @@ def test_histories_with_kills_are_linearizable(service, number):
     of_round = asyncio.run(record(service, number))
     check_that_it_was_a_trial(of_round)
     _outcomes.update(of_round.outcomes)
+    _outcomes.update(operation.kind for operation in of_round.operations if operation.answer)
     found = problems(of_round.operations)
     if found:
         path = os.path.join(tempfile.gettempdir(), f"waybill-history-{SEED}-{number}.jsonl")
@@ -94,5 +95,7 @@ def test_histories_with_kills_are_linearizable(service, number):
 
 def test_the_histories_had_outcomes_of_every_kind():
     print(dict(_outcomes))
-    for outcome in ("done", "mismatch", "deleted", "absent", "unknown", "retry"):
+    for outcome in ("done", "mismatch", "deleted", "absent", "exists", "unknown", "retry"):
         assert _outcomes[outcome] > ROUNDS / 4, _outcomes
+    for kind in SHARES:
+        assert _outcomes[kind] > ROUNDS, _outcomes
