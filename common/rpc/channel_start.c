@@ -43,7 +43,7 @@ static void hand_over_response(struct started_call *call) {
         wire = bytes_of(GRPC_SLICE_START_PTR(slice), GRPC_SLICE_LENGTH(slice));
     }
     call->done(call->context, wire, NULL);
-    grpc_slice_unref(slice);
+    wire_slice_release(slice);
 }
 
 static void answered(struct queue_event *event, bool ok) {

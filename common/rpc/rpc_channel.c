@@ -238,7 +238,7 @@ static bool decode_response(grpc_byte_buffer *buffer, const ProtobufCMessageDesc
             wire = bytes_of(GRPC_SLICE_START_PTR(slice), GRPC_SLICE_LENGTH(slice));
         }
         *response = proto_decode(type, wire, arena, &malformed);
-        grpc_slice_unref(slice);
+        wire_slice_release(slice);
     }
     if (*response != NULL) {
         return true;

@@ -50,7 +50,7 @@ void stream_destroy(struct rpc_stream *stream) {
     if (stream->received != NULL) {
         grpc_byte_buffer_destroy(stream->received);
     }
-    grpc_slice_unref(stream->message_slice);
+    wire_slice_release(stream->message_slice);
     buffer_free(&stream->message);
     grpc_metadata_array_destroy(&stream->headers);
     pthread_cond_destroy(&stream->changed);
@@ -145,7 +145,7 @@ static bool wait_for_read(struct rpc_stream *stream, enum stream_op_state *state
 }
 
 enum rpc_read rpc_stream_read(struct rpc_stream *stream, struct bytes *message, struct error *error) {
-    grpc_slice_unref(stream->message_slice);
+    wire_slice_release(stream->message_slice);
     stream->message_slice = grpc_empty_slice();
     bool failed = false;
     if (!stream->read_ended) {

@@ -40,7 +40,7 @@ static void call_free(struct rpc_call *call) {
     if (call->payload != NULL) {
         grpc_byte_buffer_destroy(call->payload);
     }
-    grpc_slice_unref(call->payload_slice);
+    wire_slice_release(call->payload_slice);
     grpc_slice_unref(call->status_text);
     grpc_slice_unref(call->status_details.value);
     grpc_metadata_array_destroy(&call->headers);

@@ -42,6 +42,11 @@ bool wire_message_borrow(grpc_byte_buffer *buffer, grpc_slice *slice, struct byt
     return true;
 }
 
+/* A function of its own, and no other calls in it, for the sake of tests/tsan.supp. */
+void wire_slice_release(grpc_slice slice) {
+    grpc_slice_unref(slice);
+}
+
 void wire_message_copy(grpc_byte_buffer *buffer, uint8_t *out) {
     grpc_byte_buffer_reader reader;
     if (!grpc_byte_buffer_reader_init(&reader, buffer)) {

@@ -17,9 +17,12 @@ grpc_slice wire_slice_pack(const ProtobufCMessage *message);
 grpc_byte_buffer *wire_message_pack(const ProtobufCMessage *message);
 /* A buffer over the slices, whose references it takes. */
 grpc_byte_buffer *wire_message_of_slices(grpc_slice *slices, size_t count);
-/* The bytes in one piece where they already are: then `slice`, to be unreferenced when they
- * are no longer needed, keeps them. False when they are in several pieces. */
+/* The bytes in one piece where they already are: then `slice`, to be released when they are
+ * no longer needed, keeps them. False when they are in several pieces. */
 bool wire_message_borrow(grpc_byte_buffer *buffer, grpc_slice *slice, struct bytes *whole);
+/* Gives up a borrowed slice. Messages of one connection may lie in the same memory, which the
+ * last one to be released frees, on whichever thread that is. */
+void wire_slice_release(grpc_slice slice);
 /* Copies the pieces one after another to `out`, which has room for the buffer's length. */
 void wire_message_copy(grpc_byte_buffer *buffer, uint8_t *out);
 
