@@ -70,6 +70,8 @@ static const struct config_entry entries[] = {
     DURATION(stream_max_age, .initial = "168h", .min = 0, .max = HOURS(87600),
              .help = "How long the JetStream stream keeps an event; 0: no limit"),
 
+    SIZE(record_cache_bytes, .initial = "64MiB", .min = MIB(1), .max = GIB(256),
+         .help = "Cache of the latest versions of records"),
     SIZE(leveldb_cache_bytes, .initial = "64MiB", .min = MIB(1), .max = GIB(256),
          .help = "LevelDB's cache of blocks that were read"),
     SIZE(leveldb_write_buffer_bytes, .initial = "16MiB", .min = KIB(64), .max = GIB(1),

@@ -34,6 +34,7 @@ struct service {
 
     struct disk *data_disk;
     struct disk *spool_disk;
+    struct record_cache *cache;
     struct kv *kv;
     struct commit_engine *engine;
     struct payload_spool *spool;
@@ -88,14 +89,25 @@ static int64_t published_revision(void *self) {
 
 /* ---- stores ---- */
 
-static bool open_stores(struct service *service, struct error *error) {
+static bool open_records(struct service *service, struct error *error) {
     const struct metadata_config *config = &service->config;
-    char records[4200];
-    snprintf(records, sizeof records, "%s/records", config->data_dir);
-    struct leveldb_kv_options kv_options = {
+    char directory[4200];
+    snprintf(directory, sizeof directory, "%s/records", config->data_dir);
+    struct leveldb_kv_options options = {
         .cache_bytes = (size_t)config->leveldb_cache_bytes,
         .write_buffer_bytes = (size_t)config->leveldb_write_buffer_bytes,
     };
+    struct kv *records = leveldb_kv_open(directory, &options, error);
+    if (records == NULL) {
+        return false;
+    }
+    service->cache = record_cache_new((size_t)config->record_cache_bytes);
+    service->kv = cached_kv_new(records, service->cache);
+    return true;
+}
+
+static bool open_stores(struct service *service, struct error *error) {
+    const struct metadata_config *config = &service->config;
     struct commit_engine_options engine_options = {
         .shard = config->shard,
         .request_retention_us = config->request_id_retention_ms * 1000,
@@ -105,8 +117,7 @@ static bool open_stores(struct service *service, struct error *error) {
         .max_bytes = (uint64_t)config->spool_max_bytes,
     };
     return (service->data_disk = posix_disk_new(config->data_dir, error)) != NULL &&
-           (service->spool_disk = posix_disk_new(config->spool_dir, error)) != NULL &&
-           (service->kv = leveldb_kv_open(records, &kv_options, error)) != NULL &&
+           (service->spool_disk = posix_disk_new(config->spool_dir, error)) != NULL && open_records(service, error) &&
            (service->engine = commit_engine_new(service->kv, &system_clock, &engine_options, error)) != NULL &&
            (service->spool = payload_spool_open(service->spool_disk, &spool_options, error)) != NULL &&
            spool_reconcile(service->spool, service->kv, error);
@@ -141,6 +152,7 @@ static bool start_commits(struct service *service, struct error *error) {
     service->api = (struct metadata_api){
         .shard = config->shard,
         .kv = service->kv,
+        .cache = service->cache,
         .feed = service->feed,
         .spool = service->spool,
         .publisher = service->publisher,
@@ -266,6 +278,7 @@ static void stop(struct service *service) {
     if (service->kv != NULL) {
         service->kv->ops->close(service->kv);
     }
+    record_cache_free(service->cache);
     if (service->spool_disk != NULL) {
         service->spool_disk->ops->free(service->spool_disk);
     }

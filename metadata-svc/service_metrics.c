@@ -32,6 +32,27 @@ static double spool_bytes(void *self) {
     return (double)stats.live_bytes;
 }
 
+static double cache_hits(void *self) {
+    struct metadata_api *api = self;
+    struct record_cache_stats stats;
+    record_cache_stats(api->cache, &stats);
+    return (double)stats.hits;
+}
+
+static double cache_misses(void *self) {
+    struct metadata_api *api = self;
+    struct record_cache_stats stats;
+    record_cache_stats(api->cache, &stats);
+    return (double)stats.misses;
+}
+
+static double cache_bytes(void *self) {
+    struct metadata_api *api = self;
+    struct record_cache_stats stats;
+    record_cache_stats(api->cache, &stats);
+    return (double)stats.bytes;
+}
+
 void service_metrics_register(struct service_metrics *self, struct metrics *metrics, struct metadata_api *api) {
     self->flush_seconds =
         metrics_histogram(metrics, "waybill_metadata_flush_seconds", "Time to make one batch of commits durable.", NULL,
@@ -54,6 +75,11 @@ void service_metrics_register(struct service_metrics *self, struct metrics *metr
                              "Times that the publisher had to go back because the stream had lost events.", NULL,
                              stream_rewinds, api);
     metrics_gauge_callback(metrics, "waybill_spool_bytes", "Payload bytes in the spool.", NULL, spool_bytes, api);
+    metrics_counter_callback(metrics, "waybill_record_cache_hits_total", "Look-ups that the record cache answered.",
+                             NULL, cache_hits, api);
+    metrics_counter_callback(metrics, "waybill_record_cache_misses_total", "Look-ups that went to the record store.",
+                             NULL, cache_misses, api);
+    metrics_gauge_callback(metrics, "waybill_record_cache_bytes", "Bytes in the record cache.", NULL, cache_bytes, api);
     metrics_gauge_callback(metrics, "waybill_commits_waiting", "Changes that wait for the committer.", NULL,
                            commits_waiting, api);
 }

@@ -90,5 +90,11 @@ int64_t rpc_call_time_left_us(const struct rpc_call *call);
 /* Each ends the call; the pointer is dead afterwards. Any thread, once. */
 void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *response);
 void rpc_call_fail(struct rpc_call *call, const struct error *error);
+/* Answers with a message that is encoded already: `head` followed by `body`, both copied. */
+void rpc_call_reply_wire(struct rpc_call *call, struct bytes head, struct bytes body);
+/* For an INLINE handler that finds that it would have to wait: the call goes on in `handler`,
+ * as a BLOCKING one, or gets RESOURCE_EXHAUSTED when too many wait already. The caller lets go
+ * of the call. */
+void rpc_call_move_to_worker(struct rpc_call *call, rpc_unary_handler *handler);
 
 #endif

@@ -15,8 +15,9 @@ struct rpc_call {
     struct queue_event event; /* arrived, then gone */
     struct worker_job job;
     struct server_unary_method *method;
-    bool admitted; /* in server->admitted */
-    bool counted;  /* in server->inline_in_flight */
+    rpc_unary_handler *blocking; /* what a worker runs */
+    bool admitted;               /* in server->admitted */
+    bool counted;                /* in server->inline_in_flight */
     int cancelled;
     int64_t started_us;
     grpc_call *core;
@@ -104,7 +105,7 @@ static void run_blocking(struct worker_job *job) {
         rpc_call_fail(call, &late);
         return;
     }
-    call->method->handler(call->method->service, call);
+    call->blocking(call->method->service, call);
 }
 
 static void fail_full(struct rpc_call *call, const char *reason, const char *what, unsigned limit) {
@@ -114,13 +115,19 @@ static void fail_full(struct rpc_call *call, const char *reason, const char *wha
     rpc_call_fail(call, &full);
 }
 
+void rpc_call_move_to_worker(struct rpc_call *call, rpc_unary_handler *handler) {
+    const struct rpc_server *server = call->method->server;
+    call->blocking = handler;
+    call->job.run = run_blocking;
+    if (!worker_pool_submit(server->blocking, &call->job)) {
+        fail_full(call, "TOO_MANY_WAITING", "too many calls wait for a worker", server->options.max_waiting);
+    }
+}
+
 static void dispatch(struct rpc_call *call) {
     struct rpc_server *server = call->method->server;
     if (call->method->kind == RPC_BLOCKING) {
-        call->job.run = run_blocking;
-        if (!worker_pool_submit(server->blocking, &call->job)) {
-            fail_full(call, "TOO_MANY_WAITING", "too many calls wait for a worker", server->options.max_waiting);
-        }
+        rpc_call_move_to_worker(call, call->method->handler);
         return;
     }
     call->counted = true;
@@ -189,6 +196,10 @@ static void answer(struct rpc_call *call, grpc_byte_buffer *message, enum error_
 
 void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *response) {
     answer(call, wire_message_pack(response), ERROR_OK);
+}
+
+void rpc_call_reply_wire(struct rpc_call *call, struct bytes head, struct bytes body) {
+    answer(call, wire_message_join(head, body), ERROR_OK);
 }
 
 void rpc_call_fail(struct rpc_call *call, const struct error *error) {

@@ -17,6 +17,18 @@ grpc_byte_buffer *wire_message_pack(const ProtobufCMessage *message) {
     return wire_message_of_slices(&slice, 1);
 }
 
+grpc_byte_buffer *wire_message_join(struct bytes head, struct bytes body) {
+    grpc_slice slice = grpc_slice_malloc(head.size + body.size);
+    uint8_t *out = GRPC_SLICE_START_PTR(slice);
+    if (head.size > 0) {
+        memcpy(out, head.data, head.size);
+    }
+    if (body.size > 0) {
+        memcpy(out + head.size, body.data, body.size);
+    }
+    return wire_message_of_slices(&slice, 1);
+}
+
 grpc_byte_buffer *wire_message_of_slices(grpc_slice *slices, size_t count) {
     grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(slices, count);
     for (size_t i = 0; i < count; i++) {

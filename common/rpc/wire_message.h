@@ -15,6 +15,8 @@
 grpc_slice wire_slice_pack(const ProtobufCMessage *message);
 /* The message in wire form; the caller destroys it. */
 grpc_byte_buffer *wire_message_pack(const ProtobufCMessage *message);
+/* A message of two pieces of bytes, copied into one slice. */
+grpc_byte_buffer *wire_message_join(struct bytes head, struct bytes body);
 /* A buffer over the slices, whose references it takes. */
 grpc_byte_buffer *wire_message_of_slices(grpc_slice *slices, size_t count);
 /* The bytes in one piece where they already are: then `slice`, to be released when they are

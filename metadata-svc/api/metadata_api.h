@@ -9,12 +9,13 @@
 #include "metadata-svc/commit/committer.h"
 #include "metadata-svc/publish/event_publisher.h"
 #include "metadata-svc/spool/payload_spool.h"
-#include "metadata-svc/store/kv.h"
+#include "metadata-svc/store/cached_kv.h"
 
 /* What the handlers work with; all of it outlives the servers. */
 struct metadata_api {
     const char *shard;
     struct kv *kv;
+    struct record_cache *cache; /* of the kv; for figures and for reads that must not wait */
     struct committer *committer;
     struct commit_feed *feed;
     struct payload_spool *spool;

@@ -315,6 +315,45 @@ bool record_decode(struct bytes wire, struct arena *arena, struct record *record
     return message != NULL ? record_from_proto(message, arena, record, error) : corrupt(error, "record");
 }
 
+/* ---- the protobuf wire format, as far as a peek needs it ---- */
+
+enum { WIRE_VARINT = 0, WIRE_LENGTH = 2, RECORD_STATE_FIELD = 6 };
+
+static bool take_varint(struct bytes *wire, uint64_t *value) {
+    *value = 0;
+    for (unsigned shift = 0; wire->size > 0 && shift < 64; shift += 7) {
+        uint8_t byte = *wire->data++;
+        wire->size--;
+        *value |= (uint64_t)(byte & 0x7f) << shift;
+        if ((byte & 0x80) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* protobuf-c writes fields by number, and those before the state are numbers and texts. */
+bool record_peek_state(struct bytes wire, enum record_state *state) {
+    uint64_t tag;
+    uint64_t value;
+    while (take_varint(&wire, &tag) && tag >> 3 <= RECORD_STATE_FIELD && take_varint(&wire, &value)) {
+        if (tag >> 3 == RECORD_STATE_FIELD) {
+            *state = (enum record_state)value;
+            return (tag & 7) == WIRE_VARINT;
+        }
+        if ((tag & 7) == WIRE_LENGTH) {
+            if (value > wire.size) {
+                return false;
+            }
+            wire.data += value;
+            wire.size -= value;
+        } else if ((tag & 7) != WIRE_VARINT) {
+            return false;
+        }
+    }
+    return false;
+}
+
 struct bytes bucket_encode(const struct bucket *bucket, struct arena *arena) {
     return encode(&bucket_to_proto(bucket, arena)->base, arena);
 }

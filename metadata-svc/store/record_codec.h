@@ -33,6 +33,8 @@ Google__Protobuf__Timestamp *timestamp_to_proto(int64_t unix_us, struct arena *a
 /* Wire form in the arena. */
 struct bytes record_encode(const struct record *record, struct arena *arena);
 bool record_decode(struct bytes wire, struct arena *arena, struct record *record, struct error *error);
+/* The state in a record's wire form, without decoding the rest; false where there is none. */
+bool record_peek_state(struct bytes wire, enum record_state *state);
 struct bytes bucket_encode(const struct bucket *bucket, struct arena *arena);
 bool bucket_decode(struct bytes wire, struct arena *arena, struct bucket *bucket, struct error *error);
 

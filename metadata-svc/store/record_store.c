@@ -82,6 +82,11 @@ bool record_store_decode_head(struct bytes value, struct arena *arena, struct re
     return record_decode(bytes_of(value.data + 9, value.size - 9), arena, &head->record, error);
 }
 
+struct bytes record_store_head_wire(struct bytes value) {
+    return value.size < 9 || value.data[0] != LAYOUT_FORMAT ? (struct bytes){0}
+                                                            : bytes_of(value.data + 9, value.size - 9);
+}
+
 bool record_store_get_head(struct kv_lookup lookup, const char *bucket, const char *key, struct arena *arena,
                            struct record_head *head, bool *found, struct error *error) {
     struct bytes value;

@@ -38,6 +38,8 @@ struct record_head {
 bool record_store_get_head(struct kv_lookup lookup, const char *bucket, const char *key, struct arena *arena,
                            struct record_head *head, bool *found, struct error *error);
 struct bytes record_store_head_value(const struct record_head *head, struct arena *arena);
+/* The record's wire form in a head's value; empty when the value is no head. */
+struct bytes record_store_head_wire(struct bytes value);
 bool record_store_decode_head(struct bytes value, struct arena *arena, struct record_head *head, struct error *error);
 
 /* One version of a key, the latest included; its serving_version is the key's, and of a
