@@ -110,7 +110,6 @@ static bool open_stores(struct service *service, struct error *error) {
     const struct metadata_config *config = &service->config;
     struct commit_engine_options engine_options = {
         .shard = config->shard,
-        .request_retention_us = config->request_id_retention_ms * 1000,
     };
     struct payload_spool_options spool_options = {
         .segment_bytes = (uint64_t)config->spool_segment_bytes,
@@ -124,6 +123,11 @@ static bool open_stores(struct service *service, struct error *error) {
 }
 
 /* ---- the fast path ---- */
+
+/* A request's answer is read from the change log, so the log is kept for both. */
+static int64_t longer_of(int64_t one, int64_t other) {
+    return one > other ? one : other;
+}
 
 static bool start_commits(struct service *service, struct error *error) {
     const struct metadata_config *config = &service->config;
@@ -166,7 +170,7 @@ static bool start_commits(struct service *service, struct error *error) {
     service->committer = committer_start(service->engine, &committer_options, observer);
     service->api.committer = service->committer;
     struct housekeeper_options housekeeper_options = {
-        .change_log_retention_us = config->change_log_retention_ms * 1000,
+        .change_log_retention_us = longer_of(config->change_log_retention_ms, config->request_id_retention_ms) * 1000,
         .clock = &system_clock,
         .committer = service->committer,
         .published_revision = published_revision,

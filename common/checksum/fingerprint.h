@@ -12,4 +12,8 @@ struct fingerprint {
 /* Any thread. */
 struct fingerprint fingerprint_of(struct bytes data);
 
+/* Of a protobuf message in wire form, whatever order its fields come in: a map has none, and an
+ * encoder may write it another way each time. The fingerprints of the fields are added up. */
+struct fingerprint fingerprint_of_message(struct bytes wire);
+
 #endif

@@ -75,6 +75,13 @@ static void item_done(struct commit_request *commit) {
     end_one(batch);
 }
 
+static struct bytes pack(const ProtobufCMessage *message, struct arena *arena) {
+    size_t size = protobuf_c_message_get_packed_size(message);
+    uint8_t *wire = arena_alloc(arena, size);
+    protobuf_c_message_pack(message, wire);
+    return bytes_of(wire, size);
+}
+
 /* All requests are taken before the first is submitted: from then on the call's arena belongs
  * to the committer. */
 static void take_items(struct batch_put *batch, const Waybill__V1__BatchPutRecordsRequest *request) {
@@ -85,7 +92,8 @@ static void take_items(struct batch_put *batch, const Waybill__V1__BatchPutRecor
         change_init(&item->commit, COMMIT_PUT, arena);
         item->commit.done = item_done;
         item->commit.context = item;
-        item->taken = put_request_take(request->requests[i], &item->commit, &item->commit.error);
+        item->taken = put_request_take(request->requests[i], pack(&request->requests[i]->base, arena), &item->commit,
+                                       &item->commit.error);
     }
 }
 

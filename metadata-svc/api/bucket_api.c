@@ -77,7 +77,7 @@ static void create_bucket(void *service, struct rpc_call *call) {
     struct change_call *change = change_call_begin(service, call, COMMIT_CREATE_BUCKET, answer_create);
     if (!take_bucket(request->bucket, &change->commit.bucket, &error) ||
         !change_take_common(&change->commit, request->request_id, request->reason, false, 0, request->validate_only,
-                            &request->base, &error)) {
+                            rpc_call_request(call), &error)) {
         rpc_call_fail(call, &error);
         return;
     }
@@ -142,7 +142,7 @@ static void update_bucket(void *service, struct rpc_call *call) {
         !take_mask(request->update_mask, &change->commit.bucket_fields, &error) ||
         !change_take_common(&change->commit, request->request_id, request->reason,
                             request->has_if_version_match_case != 0, request->if_version_match, request->validate_only,
-                            &request->base, &error)) {
+                            rpc_call_request(call), &error)) {
         rpc_call_fail(call, &error);
         return;
     }
@@ -168,7 +168,7 @@ static void delete_bucket(void *service, struct rpc_call *call) {
     if (!name_check_bucket(request->name, "name", &error) ||
         !change_take_common(&change->commit, request->request_id, request->reason,
                             request->has_if_version_match_case != 0, request->if_version_match, request->validate_only,
-                            &request->base, &error)) {
+                            rpc_call_request(call), &error)) {
         rpc_call_fail(call, &error);
         return;
     }

@@ -1,7 +1,5 @@
 #include "metadata-svc/api/change_call.h"
 
-#include <stdlib.h>
-
 #include "common/base/names.h"
 #include "metadata-svc/api/request_checks.h"
 
@@ -37,40 +35,8 @@ struct change_call *change_call_begin(struct metadata_api *api, struct rpc_call 
     return change;
 }
 
-/* Every entry of a map begins with its key, field 1. */
-static const char *key_of(const ProtobufCMessage *entry) {
-    return *(const char *const *)(const void *)((const char *)entry + entry->descriptor->fields[0].offset);
-}
-
-static int compare_entries(const void *left, const void *right) {
-    return strcmp(key_of(*(const ProtobufCMessage *const *)left), key_of(*(const ProtobufCMessage *const *)right));
-}
-
-/* Encoders put the entries of a map in any order, and in another one when they try again. */
-static void sort_attributes(const ProtobufCMessage *request) {
-    const ProtobufCFieldDescriptor *field =
-        protobuf_c_message_descriptor_get_field_by_name(request->descriptor, "attributes");
-    if (field == NULL) {
-        return;
-    }
-    const char *message = (const char *)request;
-    size_t count = *(const size_t *)(const void *)(message + field->quantifier_offset);
-    ProtobufCMessage **entries = *(ProtobufCMessage * *const *)(const void *)(message + field->offset);
-    if (count > 1) {
-        qsort(entries, count, sizeof *entries, compare_entries);
-    }
-}
-
-struct fingerprint change_fingerprint(const ProtobufCMessage *request, struct arena *arena) {
-    sort_attributes(request);
-    size_t size = protobuf_c_message_get_packed_size(request);
-    uint8_t *packed = arena_alloc(arena, size);
-    protobuf_c_message_pack(request, packed);
-    return fingerprint_of(bytes_of(packed, size));
-}
-
 bool change_take_common(struct commit_request *commit, const char *request_id, const char *reason, bool has_if_version,
-                        int64_t if_version, bool validate_only, const ProtobufCMessage *request, struct error *error) {
+                        int64_t if_version, bool validate_only, struct bytes request, struct error *error) {
     if (!name_check_request_id(request_id, "request_id", &commit->request_id, error) || !check_reason(reason, error) ||
         !check_if_version(has_if_version, if_version, error)) {
         return false;
@@ -81,7 +47,7 @@ bool change_take_common(struct commit_request *commit, const char *request_id, c
     commit->validate_only = validate_only;
     commit->new_uid = uuid_make();
     if (!uuid_is_zero(&commit->request_id)) {
-        commit->fingerprint = change_fingerprint(request, commit->arena);
+        commit->fingerprint = fingerprint_of_message(request);
     }
     return true;
 }

@@ -16,12 +16,10 @@ struct change_call {
 /* `answer` replies to the call once the change is durable; errors are answered before it. */
 struct change_call *change_call_begin(struct metadata_api *api, struct rpc_call *call, enum commit_kind kind,
                                       void (*answer)(struct change_call *change));
-/* Tells a request from others. It is of the decoded message, whose attributes it sorts, so that
- * the same request encoded in another order is the same. */
-struct fingerprint change_fingerprint(const ProtobufCMessage *request, struct arena *arena);
-/* Takes the parts that writing requests share, with the fingerprint where there is a request id. */
+/* Takes the parts that writing requests share. `request` is the wire form, of which the
+ * fingerprint is made. */
 bool change_take_common(struct commit_request *commit, const char *request_id, const char *reason, bool has_if_version,
-                        int64_t if_version, bool validate_only, const ProtobufCMessage *request, struct error *error);
+                        int64_t if_version, bool validate_only, struct bytes request, struct error *error);
 /* An empty request in the arena's care: no string is NULL. */
 void change_init(struct commit_request *commit, enum commit_kind kind, struct arena *arena);
 /* Hands it to the committer; answers the call when that takes no more. */

@@ -54,7 +54,7 @@ static bool take_payload(const Waybill__V1__PutRecordRequest *request, struct co
     }
 }
 
-bool put_request_take(const Waybill__V1__PutRecordRequest *request, struct commit_request *commit,
+bool put_request_take(const Waybill__V1__PutRecordRequest *request, struct bytes wire, struct commit_request *commit,
                       struct error *error) {
     struct arena *arena = commit->arena;
     commit->record = record_make(request->bucket, request->key);
@@ -69,7 +69,7 @@ bool put_request_take(const Waybill__V1__PutRecordRequest *request, struct commi
            check_not_served_yet(request->payload_deadline != NULL, "payload_deadline", error) &&
            take_payload(request, commit, error) &&
            change_take_common(commit, request->request_id, request->reason, request->has_if_version_match_case != 0,
-                              request->if_version_match, request->validate_only, &request->base, error);
+                              request->if_version_match, request->validate_only, wire, error);
 }
 
 Waybill__V1__PutRecordResponse *put_request_answer(const struct commit_request *commit) {

@@ -5,8 +5,10 @@
 #include "metadata-svc/commit/commit_request.h"
 #include "waybill/v1/metadata_service.pb-c.h"
 
-/* Checks the request and takes it over; the request must outlive the change. */
-bool put_request_take(const Waybill__V1__PutRecordRequest *request, struct commit_request *commit, struct error *error);
+/* Checks the request, of which `wire` is the wire form, and takes it over; it must outlive the
+ * change. */
+bool put_request_take(const Waybill__V1__PutRecordRequest *request, struct bytes wire, struct commit_request *commit,
+                      struct error *error);
 /* The answer to a committed change, in its arena. */
 Waybill__V1__PutRecordResponse *put_request_answer(const struct commit_request *commit);
 

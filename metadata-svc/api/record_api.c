@@ -16,10 +16,32 @@ static bool check_name(const char *bucket, const char *key, struct error *error)
     return name_check_bucket(bucket, "bucket", error) && name_check_key(key, "key", error);
 }
 
+/* Every answer has its record as field 1: what comes before the `size` bytes of one that is
+ * encoded already. */
+enum { RECORD_FIELD_HEAD_MAX_BYTES = 6 };
+
+static struct bytes field_head(uint8_t head[RECORD_FIELD_HEAD_MAX_BYTES], size_t size) {
+    size_t count = 0;
+    head[count++] = 1 << 3 | 2;
+    for (; size >= 0x80; size >>= 7) {
+        head[count++] = (uint8_t)(size | 0x80);
+    }
+    head[count++] = (uint8_t)size;
+    return bytes_of(head, count);
+}
+
 /* ---- PutRecord ---- */
 
 static void answer_put(struct change_call *change) {
-    rpc_call_reply(change->call, &put_request_answer(&change->commit)->base);
+    const struct commit_request *commit = &change->commit;
+    uint8_t head[RECORD_FIELD_HEAD_MAX_BYTES];
+    struct bytes wire = commit->record_wire;
+    /* As it was encoded for the store, where this is the call that made it. */
+    if (wire.size > 0 && commit->record.state != RECORD_AWAITING_PAYLOAD) {
+        rpc_call_reply_wire(change->call, field_head(head, wire.size), wire);
+    } else {
+        rpc_call_reply(change->call, &put_request_answer(commit)->base);
+    }
 }
 
 static void put_record(void *service, struct rpc_call *call) {
@@ -30,7 +52,7 @@ static void put_record(void *service, struct rpc_call *call) {
     }
     struct error error = {0};
     struct change_call *change = change_call_begin(service, call, COMMIT_PUT, answer_put);
-    if (!put_request_take(request, &change->commit, &error)) {
+    if (!put_request_take(request, rpc_call_request(call), &change->commit, &error)) {
         rpc_call_fail(call, &error);
         return;
     }
@@ -91,8 +113,8 @@ static bool take_mask(const Waybill__V1__UpdateRecordRequest *request, struct re
     return true;
 }
 
-static bool take_update(const Waybill__V1__UpdateRecordRequest *request, struct commit_request *commit,
-                        struct error *error) {
+static bool take_update(const Waybill__V1__UpdateRecordRequest *request, struct bytes wire,
+                        struct commit_request *commit, struct error *error) {
     struct arena *arena = commit->arena;
     struct attribute_view *views = arena_alloc(arena, request->n_attributes * sizeof *views);
     size_t count = 0;
@@ -108,7 +130,7 @@ static bool take_update(const Waybill__V1__UpdateRecordRequest *request, struct 
     return check_descriptor(request->content_type, views, count, arena, &commit->record, error) &&
            check_time(request->expire_time, "expire_time", &commit->record.expire_us, error) &&
            change_take_common(commit, request->request_id, request->reason, request->has_if_version_match_case != 0,
-                              request->if_version_match, request->validate_only, &request->base, error);
+                              request->if_version_match, request->validate_only, wire, error);
 }
 
 static void answer_update(struct change_call *change) {
@@ -125,7 +147,7 @@ static void update_record(void *service, struct rpc_call *call) {
     }
     struct error error = {0};
     struct change_call *change = change_call_begin(service, call, COMMIT_UPDATE, answer_update);
-    if (!take_update(request, &change->commit, &error)) {
+    if (!take_update(request, rpc_call_request(call), &change->commit, &error)) {
         rpc_call_fail(call, &error);
         return;
     }
@@ -152,7 +174,7 @@ static void delete_record(void *service, struct rpc_call *call) {
     if (!check_name(request->bucket, request->key, &error) ||
         !change_take_common(&change->commit, request->request_id, request->reason,
                             request->has_if_version_match_case != 0, request->if_version_match, request->validate_only,
-                            &request->base, &error)) {
+                            rpc_call_request(call), &error)) {
         rpc_call_fail(call, &error);
         return;
     }
@@ -180,7 +202,7 @@ static void restore_record(void *service, struct rpc_call *call) {
     if (!check_name(request->bucket, request->key, &error) || !check_version(request->version, "version", &error) ||
         !change_take_common(&change->commit, request->request_id, request->reason,
                             request->has_if_version_match_case != 0, request->if_version_match, request->validate_only,
-                            &request->base, &error)) {
+                            rpc_call_request(call), &error)) {
         rpc_call_fail(call, &error);
         return;
     }
@@ -208,17 +230,6 @@ static void get_record_from_store(void *service, struct rpc_call *call) {
     rpc_call_reply(call, &response.base);
 }
 
-/* A length-delimited field number 1, before its `size` bytes. */
-static struct bytes field_head(uint8_t head[6], size_t size) {
-    size_t count = 0;
-    head[count++] = 1 << 3 | 2;
-    for (; size >= 0x80; size >>= 7) {
-        head[count++] = (uint8_t)(size | 0x80);
-    }
-    head[count++] = (uint8_t)size;
-    return bytes_of(head, count);
-}
-
 /* The latest version as it lies in the cache is the answer as it is: no decoding, no wait. */
 static bool reply_from_cache(struct metadata_api *api, struct rpc_call *call,
                              const Waybill__V1__GetRecordRequest *request) {
@@ -230,7 +241,7 @@ static bool reply_from_cache(struct metadata_api *api, struct rpc_call *call,
         return false;
     }
     enum record_state state;
-    uint8_t head[6];
+    uint8_t head[RECORD_FIELD_HEAD_MAX_BYTES];
     struct bytes wire = record_store_head_wire(value);
     if (!record_peek_state(wire, &state) || state == RECORD_DELETED) {
         return false;

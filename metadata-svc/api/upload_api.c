@@ -61,7 +61,10 @@ static bool take_new_record(struct upload *upload, const Waybill__V1__NewRecordU
     commit->has_if_version = start->has_if_version_match_case != 0;
     commit->if_version = commit->has_if_version ? start->if_version_match : 0;
     commit->new_uid = uuid_make();
-    commit->fingerprint = change_fingerprint(&start->base, arena);
+    size_t size = waybill__v1__new_record_upload__get_packed_size(start);
+    uint8_t *packed = arena_alloc(arena, size);
+    waybill__v1__new_record_upload__pack(start, packed);
+    commit->fingerprint = fingerprint_of_message(bytes_of(packed, size));
     return true;
 }
 

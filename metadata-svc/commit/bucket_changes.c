@@ -11,6 +11,10 @@ static void log_bucket(struct change_builder *builder, struct commit_request *re
     struct bytes key = layout_bucket_key(request->arena, bucket->name);
     if (type == CHANGE_BUCKET_DELETED) {
         overlay_delete(&builder->overlay, key);
+        if (bucket->version_floor > 0) {
+            overlay_put(&builder->overlay, layout_floor_key(request->arena, bucket->name),
+                        record_store_floor_value(bucket->version_floor, request->arena));
+        }
     } else {
         overlay_put(&builder->overlay, key, record_store_bucket_value(bucket, request->arena));
     }
@@ -34,7 +38,11 @@ bool change_create_bucket(struct change_builder *builder, struct commit_request 
     if (request->error.code != ERROR_NOT_FOUND) {
         return false;
     }
+    request->error = (struct error){0};
     struct bucket *bucket = &request->bucket;
+    if (!record_store_get_floor(lookup, bucket->name, request->arena, &bucket->version_floor, &request->error)) {
+        return false;
+    }
     bucket->uid = request->new_uid;
     bucket->version = 1;
     bucket->create_us = builder->now_us;

@@ -1,5 +1,7 @@
 #include "metadata-svc/commit/change_builder.h"
 
+#include <string.h>
+
 #include "metadata-svc/commit/retention.h"
 #include "metadata-svc/store/layout.h"
 #include "metadata-svc/store/record_codec.h"
@@ -24,32 +26,56 @@ static Waybill__V1__ChangeEvent *begin_event(const struct change_builder *builde
     return event;
 }
 
+/* A length-delimited field of the protobuf wire format. */
+static size_t put_field_head(uint8_t *out, unsigned field, size_t size) {
+    size_t count = 0;
+    out[count++] = (uint8_t)(field << 3 | 2);
+    for (; size >= 0x80; size >>= 7) {
+        out[count++] = (uint8_t)(size | 0x80);
+    }
+    out[count++] = (uint8_t)size;
+    return count;
+}
+
+enum { EVENT_RECORD_FIELD = 8, FIELD_HEAD_MAX_BYTES = 6 };
+
+/* The event's own fields, then the record as it was encoded for its head: a message is the same
+ * in whatever order its fields come. */
 static void log_event_entry(struct change_builder *builder, const Waybill__V1__ChangeEvent *event,
-                            struct arena *arena) {
+                            struct bytes record_wire, struct arena *arena) {
     size_t size = waybill__v1__change_event__get_packed_size(event);
-    uint8_t *wire = arena_alloc(arena, size);
+    uint8_t *wire = arena_alloc(arena, size + FIELD_HEAD_MAX_BYTES + record_wire.size);
     waybill__v1__change_event__pack(event, wire);
-    overlay_put(&builder->overlay, layout_change_key(arena, event->revision), bytes_of(wire, size));
+    if (record_wire.size > 0) {
+        size += put_field_head(wire + size, EVENT_RECORD_FIELD, record_wire.size);
+        memcpy(wire + size, record_wire.data, record_wire.size);
+        size += record_wire.size;
+    }
+    overlay_append(&builder->overlay, layout_change_key(arena, event->revision), bytes_of(wire, size));
+}
+
+static Waybill__V1__Cause *cause_message(const struct cause *cause, struct arena *arena) {
+    Waybill__V1__Cause *message = arena_alloc(arena, sizeof *message);
+    waybill__v1__cause__init(message);
+    message->actor = (char *)(uintptr_t)cause->actor;
+    message->reason = (char *)(uintptr_t)cause->reason;
+    message->system = (Waybill__V1__SystemCause)cause->system;
+    return message;
 }
 
 void change_builder_log_record(struct change_builder *builder, const struct change *change, const struct record *record,
-                               struct arena *arena) {
+                               struct bytes record_wire, struct arena *arena) {
     Waybill__V1__ChangeEvent *event = begin_event(builder, change, record->revision, arena);
-    event->record = record_to_proto(record, arena);
-    event->cause = event->record->cause;
-    log_event_entry(builder, event, arena);
+    event->cause = cause_message(&record->cause, arena);
+    log_event_entry(builder, event, record_wire, arena);
 }
 
 void change_builder_log_bucket(struct change_builder *builder, const struct change *change, const struct bucket *bucket,
                                const struct cause *cause, struct arena *arena) {
     Waybill__V1__ChangeEvent *event = begin_event(builder, change, bucket->revision, arena);
     event->bucket = bucket_to_proto(bucket, arena);
-    event->cause = arena_alloc(arena, sizeof *event->cause);
-    waybill__v1__cause__init(event->cause);
-    event->cause->actor = (char *)(uintptr_t)cause->actor;
-    event->cause->reason = (char *)(uintptr_t)cause->reason;
-    event->cause->system = (Waybill__V1__SystemCause)cause->system;
-    log_event_entry(builder, event, arena);
+    event->cause = cause_message(cause, arena);
+    log_event_entry(builder, event, (struct bytes){0}, arena);
 }
 
 /* The newest version of the key that serves, once `changed` is as it is now. */
@@ -80,23 +106,24 @@ static bool find_serving_version(struct change_builder *builder, const struct re
 }
 
 bool change_builder_add_version(struct change_builder *builder, const struct bucket *bucket, struct record *record,
-                                const struct record_head *old, enum change_type type, const struct uuid *request_id,
-                                struct arena *arena, struct error *error) {
+                                const struct record_head *old, enum change_type type, struct commit_request *request,
+                                struct error *error) {
+    struct arena *arena = request->arena;
     record->revision = change_builder_next_revision(builder);
     if (old != NULL) {
         overlay_put(&builder->overlay, layout_version_key(arena, record->bucket, record->key, old->record.version),
                     record_store_version_value(&old->record, arena));
     }
-    struct record_head head = {.record = *record, .last_revision = record->revision};
+    request->record_wire = record_encode(record, arena);
     overlay_put(&builder->overlay, layout_head_key(arena, record->bucket, record->key),
-                record_store_head_value(&head, arena));
+                record_store_head_value_of(record->revision, request->record_wire, arena));
     struct change change = {
         .type = type,
         .previous_revision = old != NULL ? old->last_revision : 0,
         .previous_version = old != NULL ? old->record.version : 0,
-        .request_id = request_id,
+        .request_id = request_id_of(request),
     };
-    change_builder_log_record(builder, &change, record, arena);
+    change_builder_log_record(builder, &change, record, request->record_wire, arena);
     return retention_after_commit(builder, bucket, record, old != NULL ? &old->record : NULL, arena, error);
 }
 
@@ -159,6 +186,6 @@ bool change_builder_update_version(struct change_builder *builder, struct record
     head.last_revision = record->revision;
     overlay_put(&builder->overlay, layout_head_key(arena, record->bucket, record->key),
                 record_store_head_value(&head, arena));
-    change_builder_log_record(builder, &change, record, arena);
+    change_builder_log_record(builder, &change, record, record_encode(record, arena), arena);
     return true;
 }

@@ -26,15 +26,16 @@ struct change {
 int64_t change_builder_next_revision(struct change_builder *builder);
 /* Puts the event into the batch. */
 void change_builder_log_record(struct change_builder *builder, const struct change *change, const struct record *record,
-                               struct arena *arena);
+                               struct bytes record_wire, struct arena *arena);
 void change_builder_log_bucket(struct change_builder *builder, const struct change *change, const struct bucket *bucket,
                                const struct cause *cause, struct arena *arena);
 /* Makes `record`, whose version is one above `old`'s, the latest of its key: moves the old head
  * (NULL where there is none) into the history, gives the record the next revision, schedules
- * what the bucket's policy makes due, and logs the change. False only when the store fails. */
+ * what the bucket's policy makes due, and logs the change as `request`'s. Its record_wire is then
+ * the record's. False only when the store fails. */
 bool change_builder_add_version(struct change_builder *builder, const struct bucket *bucket, struct record *record,
-                                const struct record_head *old, enum change_type type, const struct uuid *request_id,
-                                struct arena *arena, struct error *error);
+                                const struct record_head *old, enum change_type type, struct commit_request *request,
+                                struct error *error);
 /* Changes the state of an existing version, be it the latest or an older one, and of those that
  * share its payload: gives it the next revision, keeps the key's serving version right and
  * logs the change. Where the payload is shared, `record` becomes the newest version that has

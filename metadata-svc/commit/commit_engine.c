@@ -72,36 +72,84 @@ static bool is_bucket_change(const struct commit_request *request) {
            request->kind == COMMIT_DELETE_BUCKET;
 }
 
+/* The answer that the change log has for a request that took effect in an earlier batch. */
+static bool answer_from_log(struct commit_request *request, int64_t revision, struct bytes logged) {
+    struct arena *arena = request->arena;
+    Waybill__V1__ChangeEvent *event =
+        waybill__v1__change_event__unpack(arena_protobuf(arena), logged.size, logged.data);
+    if (event == NULL || (is_bucket_change(request) ? event->bucket == NULL : event->record == NULL)) {
+        return error_set(&request->error, ERROR_DATA_LOSS, "RECORD_CORRUPT",
+                         "the answer at revision %lld cannot be read", (long long)revision);
+    }
+    return is_bucket_change(request) ? bucket_from_proto(event->bucket, &request->bucket, &request->error)
+                                     : record_from_proto(event->record, arena, &request->record, &request->error);
+}
+
+/* The same for one of this batch: its arena ends with it, so the answer is copied. */
+static bool answer_from_batch(struct commit_request *request, const struct commit_request *earlier) {
+    struct arena *arena = request->arena;
+    if (is_bucket_change(request)) {
+        return bucket_decode(bucket_encode(&earlier->bucket, arena), arena, &request->bucket, &request->error);
+    }
+    return record_decode(record_encode(&earlier->record, arena), arena, &request->record, &request->error);
+}
+
+/* The request of this batch that took effect at the revision. */
+static const struct commit_request *find_in_batch(struct commit_request **batch, size_t count,
+                                                  const struct uuid *request_id) {
+    for (size_t i = 0; i < count; i++) {
+        if (batch[i]->committed && uuid_equal(&batch[i]->request_id, request_id)) {
+            return batch[i];
+        }
+    }
+    return NULL;
+}
+
+static bool fill_answer(struct commit_engine *engine, struct commit_request *request, int64_t revision,
+                        struct bytes logged, struct commit_request **batch, size_t count) {
+    const struct commit_request *earlier =
+        revision > engine->durable_revision ? find_in_batch(batch, count, &request->request_id) : NULL;
+    return earlier != NULL ? answer_from_batch(request, earlier) : answer_from_log(request, revision, logged);
+}
+
+/* The request's entry and the event that answers it. Both go in one step, so when the event is
+ * gone the entry is too, even if it was there a moment ago. */
+static bool find_entry(struct commit_engine *engine, struct commit_request *request, struct request_entry *entry,
+                       struct bytes *logged, bool *found) {
+    struct kv *kv = engine->kv;
+    if (!record_store_get_request(overlay_lookup(&engine->builder.overlay), &request->request_id, request->arena, entry,
+                                  found, &request->error)) {
+        return false;
+    }
+    if (!*found || entry->revision > engine->durable_revision) {
+        return true;
+    }
+    return kv->ops->get(kv, layout_change_key(request->arena, entry->revision), request->arena, logged, found,
+                        &request->error);
+}
+
 /* Whether the request took effect before. Then its result is filled: the same answer again,
- * or the error for another request under the same id. */
-static bool answered_before(struct commit_engine *engine, struct commit_request *request) {
+ * or the error for another request under the same id. `batch` has those before it. */
+static bool answered_before(struct commit_engine *engine, struct commit_request *request, struct commit_request **batch,
+                            size_t count) {
+    struct request_entry entry;
+    struct bytes logged = {0};
+    bool found;
     if (uuid_is_zero(&request->request_id)) {
         return false;
     }
-    struct request_entry entry;
-    bool found;
-    if (!record_store_get_request(overlay_lookup(&engine->builder.overlay), &request->request_id, request->arena,
-                                  &entry, &found, &request->error)) {
+    if (!find_entry(engine, request, &entry, &logged, &found)) {
         return true;
     }
     if (!found) {
         return false;
     }
-    int64_t forget_us = entry.commit_us + engine->options.request_retention_us;
-    if (forget_us < engine->builder.now_us) {
-        /* Not swept yet; its expiry must not take the new entry of this id with it. */
-        overlay_delete(&engine->builder.overlay,
-                       layout_request_expiry_key(request->arena, forget_us, &request->request_id));
-        return false;
-    }
     if (memcmp(entry.fingerprint.raw, request->fingerprint.raw, sizeof entry.fingerprint.raw) != 0) {
         error_set_field(&request->error, "request_id", "REQUEST_ID_REUSED",
                         "this request_id was used for another request");
-        return true;
+    } else {
+        request->committed = fill_answer(engine, request, entry.revision, logged, batch, count);
     }
-    request->committed = is_bucket_change(request)
-                             ? bucket_decode(entry.answer, request->arena, &request->bucket, &request->error)
-                             : record_decode(entry.answer, request->arena, &request->record, &request->error);
     return true;
 }
 
@@ -109,17 +157,12 @@ static void remember(struct commit_engine *engine, struct commit_request *reques
     if (uuid_is_zero(&request->request_id) || request->validate_only) {
         return;
     }
-    struct arena *arena = request->arena;
     struct request_entry entry = {
         .fingerprint = request->fingerprint,
-        .commit_us = engine->builder.now_us,
-        .answer =
-            is_bucket_change(request) ? bucket_encode(&request->bucket, arena) : record_encode(&request->record, arena),
+        .revision = is_bucket_change(request) ? request->bucket.revision : request->record.revision,
     };
-    struct overlay *overlay = &engine->builder.overlay;
-    overlay_put(overlay, layout_request_key(arena, &request->request_id), record_store_request_value(&entry, arena));
-    int64_t forget_us = entry.commit_us + engine->options.request_retention_us;
-    overlay_put(overlay, layout_request_expiry_key(arena, forget_us, &request->request_id), (struct bytes){0});
+    overlay_put(&engine->builder.overlay, layout_request_key(request->arena, &request->request_id),
+                record_store_request_value(&entry, request->arena));
 }
 
 static bool apply(struct commit_engine *engine, struct commit_request *request) {
@@ -184,8 +227,9 @@ bool commit_engine_run(struct commit_engine *engine, struct commit_request **req
     for (size_t i = 0; i < count; i++) {
         struct commit_request *request = requests[i];
         request->committed = false;
+        request->record_wire = (struct bytes){0};
         request->released_count = 0;
-        if (answered_before(engine, request)) {
+        if (answered_before(engine, request, requests, i)) {
             continue;
         }
         unsigned before = builder->overlay.batch.count;
@@ -208,31 +252,4 @@ bool commit_engine_run(struct commit_engine *engine, struct commit_request **req
     }
     engine->durable_revision = builder->revision;
     return true;
-}
-
-int64_t commit_engine_forget_requests(struct kv *kv, int64_t now_us, int64_t max_entries, struct error *error) {
-    static const uint8_t first[] = {LAYOUT_REQUEST_EXPIRY_PREFIX};
-    struct arena arena;
-    arena_init(&arena);
-    struct kv_batch batch = {0};
-    int64_t forgotten = 0;
-    struct kv_cursor *cursor = kv->ops->cursor_open(kv);
-    kv->ops->cursor_seek(cursor, bytes_of(first, sizeof first));
-    for (; forgotten < max_entries && kv->ops->cursor_valid(cursor); kv->ops->cursor_next(cursor)) {
-        struct bytes key = kv->ops->cursor_key(cursor);
-        if (key.data[0] != LAYOUT_REQUEST_EXPIRY_PREFIX || layout_number_of(key) >= now_us) {
-            break;
-        }
-        struct uuid id;
-        memcpy(id.raw, key.data + key.size - sizeof id.raw, sizeof id.raw);
-        kv_batch_delete(&batch, key);
-        kv_batch_delete(&batch, layout_request_key(&arena, &id));
-        forgotten++;
-    }
-    bool good = kv->ops->cursor_check(cursor, error);
-    kv->ops->cursor_close(cursor);
-    good = good && (forgotten == 0 || kv->ops->write(kv, &batch, false, error));
-    kv_batch_free(&batch);
-    arena_free(&arena);
-    return good ? forgotten : -1;
 }

@@ -18,8 +18,7 @@
 struct commit_engine;
 
 struct commit_engine_options {
-    const char *shard;            /* outlives the engine */
-    int64_t request_retention_us; /* how long a request id is remembered */
+    const char *shard; /* outlives the engine */
 };
 
 /* Reads where the change log ends. */
@@ -35,8 +34,5 @@ bool commit_engine_run(struct commit_engine *engine, struct commit_request **req
 int64_t commit_engine_revision(const struct commit_engine *engine);
 /* How long the last batch took to become durable. */
 int64_t commit_engine_last_flush_us(const struct commit_engine *engine);
-/* Forgets up to max_entries request ids whose time is over. Returns how many, or -1.
- * Any thread; not synced, since forgetting late does no harm. */
-int64_t commit_engine_forget_requests(struct kv *kv, int64_t now_us, int64_t max_entries, struct error *error);
 
 #endif

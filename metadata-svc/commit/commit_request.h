@@ -105,6 +105,7 @@ struct commit_request {
 
     /* Result: committed, or the error. `record` and `bucket` then hold the after-image. */
     bool committed;
+    struct bytes record_wire; /* of a change that made a version: the record, encoded */
     struct error error;
     /* Spooled payloads that nothing needs any more, now that this is durable. */
     struct uuid *released;

@@ -34,8 +34,7 @@ static bool commit_copy(struct change_builder *builder, struct commit_request *r
     record->cause = cause_of(request, SYSTEM_CAUSE_CLIENT);
     return request->validate_only ||
            (share_payload(builder, request, record) &&
-            change_builder_add_version(builder, bucket, record, old, type, request_id_of(request), request->arena,
-                                       &request->error));
+            change_builder_add_version(builder, bucket, record, old, type, request, &request->error));
 }
 
 static bool get_bucket_and_head(struct change_builder *builder, struct commit_request *request, struct bucket *bucket,

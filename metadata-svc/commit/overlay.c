@@ -53,6 +53,10 @@ void overlay_put(struct overlay *overlay, struct bytes key, struct bytes value) 
     kv_batch_put(&overlay->batch, key, value);
 }
 
+void overlay_append(struct overlay *overlay, struct bytes key, struct bytes value) {
+    kv_batch_put(&overlay->batch, key, value);
+}
+
 void overlay_delete(struct overlay *overlay, struct bytes key) {
     struct overlay_entry *entry = find_or_add(overlay, key);
     entry->deleted = true;

@@ -21,6 +21,8 @@ void overlay_free(struct overlay *overlay);
 void overlay_clear(struct overlay *overlay);
 /* Key and value are copied. */
 void overlay_put(struct overlay *overlay, struct bytes key, struct bytes value);
+/* The same for what no look-up of this batch asks for: cheaper. */
+void overlay_append(struct overlay *overlay, struct bytes key, struct bytes value);
 void overlay_delete(struct overlay *overlay, struct bytes key);
 /* Whether there is any key that begins with `prefix`. False only when the store failed. */
 bool overlay_any_under(struct overlay *overlay, struct bytes prefix, bool *any, struct error *error);

@@ -63,11 +63,7 @@ bool change_put(struct change_builder *builder, struct commit_request *request) 
         !check_inline_size(request, &bucket, &request->error)) {
         return false;
     }
-    int64_t floor = 0;
-    if (!exists && !record_store_get_floor(lookup, record->bucket, request->arena, &floor, &request->error)) {
-        return false;
-    }
-    record->version = (exists ? old.record.version : floor) + 1;
+    record->version = (exists ? old.record.version : bucket.version_floor) + 1;
     record->uid = lives ? old.record.uid : request->new_uid;
     record->create_us = lives ? old.record.create_us : builder->now_us;
     record->update_us = builder->now_us;
@@ -86,8 +82,8 @@ bool change_put(struct change_builder *builder, struct commit_request *request) 
         put_payload_entry(builder, request);
     }
     return change_builder_add_version(builder, &bucket, record, exists ? &old : NULL,
-                                      record->state == RECORD_STAGED ? CHANGE_STAGED : CHANGE_COMMITTED,
-                                      request_id_of(request), request->arena, &request->error);
+                                      record->state == RECORD_STAGED ? CHANGE_STAGED : CHANGE_COMMITTED, request,
+                                      &request->error);
 }
 
 bool change_delete(struct change_builder *builder, struct commit_request *request) {
@@ -118,8 +114,7 @@ bool change_delete(struct change_builder *builder, struct commit_request *reques
     tombstone->update_us = builder->now_us;
     tombstone->cause = cause_of(request, SYSTEM_CAUSE_CLIENT);
     return request->validate_only ||
-           change_builder_add_version(builder, &bucket, tombstone, &old, CHANGE_DELETED, request_id_of(request),
-                                      request->arena, &request->error);
+           change_builder_add_version(builder, &bucket, tombstone, &old, CHANGE_DELETED, request, &request->error);
 }
 
 /* The version that an upload belongs to, which may no longer be its key's latest. */

@@ -133,7 +133,7 @@ static bool find_head(struct change_builder *builder, const struct timer *timer,
 }
 
 static bool expire(struct change_builder *builder, const struct timer *timer, const struct bucket *bucket,
-                   const struct record_head *head, struct arena *arena, struct error *error) {
+                   const struct record_head *head, struct commit_request *request, struct error *error) {
     const struct record *record = &head->record;
     if (record->version != timer->version || record->state == RECORD_DELETED || record->expire_us == 0 ||
         record->expire_us > builder->now_us) {
@@ -146,20 +146,19 @@ static bool expire(struct change_builder *builder, const struct timer *timer, co
     tombstone.create_us = record->create_us;
     tombstone.update_us = builder->now_us;
     tombstone.cause = (struct cause){"", "", SYSTEM_CAUSE_RETENTION};
-    return change_builder_add_version(builder, bucket, &tombstone, head, CHANGE_DELETED, NULL, arena, error);
+    return change_builder_add_version(builder, bucket, &tombstone, head, CHANGE_DELETED, request, error);
 }
 
-static bool raise_floor(struct change_builder *builder, const struct record *purged, struct arena *arena,
-                        struct error *error) {
-    int64_t floor;
-    if (!record_store_get_floor(overlay_lookup(&builder->overlay), purged->bucket, arena, &floor, error)) {
-        return false;
+/* Keys that are new to the bucket begin above what was purged. That is no change of its policy,
+ * so the bucket keeps its version and revision. */
+static void raise_floor(struct change_builder *builder, const struct bucket *bucket, int64_t version,
+                        struct arena *arena) {
+    if (version > bucket->version_floor) {
+        struct bucket raised = *bucket;
+        raised.version_floor = version;
+        overlay_put(&builder->overlay, layout_bucket_key(arena, bucket->name),
+                    record_store_bucket_value(&raised, arena));
     }
-    if (purged->version > floor) {
-        overlay_put(&builder->overlay, layout_floor_key(arena, purged->bucket),
-                    record_store_floor_value(purged->version, arena));
-    }
-    return true;
 }
 
 /* Takes up to PURGE_STEP versions of the tombstone's history away; `left` tells whether there
@@ -215,7 +214,8 @@ static bool purge(struct change_builder *builder, const struct timer *timer, con
         return true;
     }
     overlay_delete(&builder->overlay, layout_head_key(arena, tombstone->bucket, tombstone->key));
-    return raise_floor(builder, tombstone, arena, error);
+    raise_floor(builder, bucket, tombstone->version, arena);
+    return true;
 }
 
 /* A version is as old, for its retention, as the one after it. */
@@ -259,8 +259,9 @@ static bool trim_again(struct change_builder *builder, const struct timer *timer
     return true;
 }
 
-static bool run_timer(struct change_builder *builder, const struct timer *timer, struct arena *arena,
+static bool run_timer(struct change_builder *builder, const struct timer *timer, struct commit_request *request,
                       struct error *error) {
+    struct arena *arena = request->arena;
     struct bucket bucket;
     struct record_head head;
     bool found;
@@ -273,7 +274,7 @@ static bool run_timer(struct change_builder *builder, const struct timer *timer,
     }
     switch (timer->kind) {
     case TIMER_EXPIRE:
-        return expire(builder, timer, &bucket, &head, arena, error);
+        return expire(builder, timer, &bucket, &head, request, error);
     case TIMER_PURGE:
         return purge(builder, timer, &bucket, &head, arena, error);
     case TIMER_VERSION_AGE:
@@ -286,7 +287,7 @@ static bool run_timer(struct change_builder *builder, const struct timer *timer,
 
 bool change_timers(struct change_builder *builder, struct commit_request *request) {
     for (size_t i = 0; i < request->timer_count; i++) {
-        if (!run_timer(builder, &request->timers[i], request->arena, &request->error)) {
+        if (!run_timer(builder, &request->timers[i], request, &request->error)) {
             return false;
         }
     }

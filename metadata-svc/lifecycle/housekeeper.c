@@ -5,7 +5,6 @@
 
 #include "common/base/log.h"
 #include "common/base/stop_signal.h"
-#include "metadata-svc/commit/commit_engine.h"
 #include "metadata-svc/store/change_log.h"
 
 enum {
@@ -76,19 +75,16 @@ static bool run_due(struct housekeeper *housekeeper) {
 static void tidy(struct housekeeper *housekeeper) {
     const struct housekeeper_options *options = &housekeeper->options;
     struct error error = {0};
-    int64_t steps;
+    int64_t trimmed;
     do {
         int64_t now_us = clock_unix_us(options->clock);
-        int64_t trimmed = change_log_trim(housekeeper->kv, options->published_revision(options->self),
-                                          now_us - options->change_log_retention_us, STEP_ENTRIES, &error);
-        int64_t forgotten =
-            trimmed < 0 ? -1 : commit_engine_forget_requests(housekeeper->kv, now_us, STEP_ENTRIES, &error);
-        if (forgotten < 0) {
+        trimmed = change_log_trim(housekeeper->kv, options->published_revision(options->self),
+                                  now_us - options->change_log_retention_us, STEP_ENTRIES, &error);
+        if (trimmed < 0) {
             log_warn("housekeeping_failed", LOG_ERROR(&error), LOG_STR("hint", "it is tried again in a moment"));
             return;
         }
-        steps = trimmed + forgotten;
-    } while (steps > 0 && !stop_signal_raised(&housekeeper->stop));
+    } while (trimmed > 0 && !stop_signal_raised(&housekeeper->stop));
 }
 
 static void *housekeeper_loop(void *argument) {

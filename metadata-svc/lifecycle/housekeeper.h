@@ -1,5 +1,5 @@
 /* What time alone makes necessary: change-log entries that are published and old are trimmed,
- * request ids whose time is over are forgotten, timers that are due go to the committer. One
+ * with them the request ids that they answer, timers that are due go to the committer. One
  * thread, in bounded steps, so that a commit never waits for more than one step. */
 #ifndef WAYBILL_LIFECYCLE_HOUSEKEEPER_H
 #define WAYBILL_LIFECYCLE_HOUSEKEEPER_H

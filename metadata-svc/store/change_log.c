@@ -75,18 +75,27 @@ cleanup:
     return good;
 }
 
-/* When an entry was committed; 0 when that cannot be read. */
-static int64_t commit_us_of(struct bytes event) {
+/* Adds the removal of an entry, and of what remembers the request behind it, if it was committed
+ * before keep_since_us. */
+static bool trim_one(struct kv_batch *batch, struct bytes key, struct bytes event, int64_t keep_since_us) {
     struct arena arena;
+    struct uuid request_id;
     arena_init(&arena);
-    int64_t out = 0;
+    int64_t commit_us = 0;
     Waybill__V1__ChangeEvent *message =
         waybill__v1__change_event__unpack(arena_protobuf(&arena), event.size, event.data);
     if (message != NULL && message->commit_time != NULL) {
-        out = message->commit_time->seconds * 1000000 + message->commit_time->nanos / 1000;
+        commit_us = message->commit_time->seconds * 1000000 + message->commit_time->nanos / 1000;
+    }
+    bool old = commit_us < keep_since_us;
+    if (old) {
+        kv_batch_delete(batch, key);
+    }
+    if (old && message != NULL && uuid_parse_text(message->request_id, &request_id)) {
+        kv_batch_delete(batch, layout_request_key(&arena, &request_id));
     }
     arena_free(&arena);
-    return out;
+    return old;
 }
 
 int64_t change_log_trim(struct kv *kv, int64_t below, int64_t keep_since_us, int64_t max_entries, struct error *error) {
@@ -102,16 +111,16 @@ int64_t change_log_trim(struct kv *kv, int64_t below, int64_t keep_since_us, int
     struct kv_batch batch = {0};
     struct kv_cursor *cursor = kv->ops->cursor_open(kv);
     kv->ops->cursor_seek(cursor, bytes_of(first, sizeof first));
-    while (at_change(cursor) && revision_at(cursor) < below && batch.count < max_entries &&
-           commit_us_of(kv->ops->cursor_value(cursor)) < keep_since_us) {
-        kv_batch_delete(&batch, kv->ops->cursor_key(cursor));
+    int64_t removed = 0;
+    while (at_change(cursor) && revision_at(cursor) < below && removed < max_entries &&
+           trim_one(&batch, kv->ops->cursor_key(cursor), kv->ops->cursor_value(cursor), keep_since_us)) {
+        removed++;
         kv->ops->cursor_next(cursor);
     }
     bool good = kv->ops->cursor_check(cursor, error);
     kv->ops->cursor_close(cursor);
     /* Not synced: a trim that is lost is done again. */
     good = good && (batch.count == 0 || kv->ops->write(kv, &batch, false, error));
-    int64_t removed = batch.count;
     kv_batch_free(&batch);
     return good ? removed : -1;
 }

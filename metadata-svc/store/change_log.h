@@ -22,7 +22,8 @@ typedef bool change_log_visitor(void *context, int64_t revision, struct bytes ev
 bool change_log_read(struct kv *kv, int64_t revision, change_log_visitor *visit, void *context, struct error *error);
 
 /* Removes up to max_entries entries older than `below`, oldest first, as far as they were
- * committed before keep_since_us. Returns how many, or -1. */
+ * committed before keep_since_us, and with each the request id that it answers. Returns how
+ * many, or -1. */
 int64_t change_log_trim(struct kv *kv, int64_t below, int64_t keep_since_us, int64_t max_entries, struct error *error);
 
 #endif

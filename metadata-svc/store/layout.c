@@ -108,13 +108,6 @@ struct bytes layout_request_key(struct arena *arena, const struct uuid *request_
     return uuid_key(arena, 'q', request_id);
 }
 
-struct bytes layout_request_expiry_key(struct arena *arena, int64_t unix_us, const struct uuid *request_id) {
-    uint8_t *out = begin(arena, LAYOUT_REQUEST_EXPIRY_PREFIX, NUMBER_BYTES + sizeof request_id->raw);
-    put_be64(out + 1, (uint64_t)unix_us);
-    memcpy(out + 1 + NUMBER_BYTES, request_id->raw, sizeof request_id->raw);
-    return bytes_of(out, 1 + NUMBER_BYTES + sizeof request_id->raw);
-}
-
 int64_t layout_number_of(struct bytes key) {
     return key.size >= 1 + NUMBER_BYTES ? (int64_t)get_be64(key.data + 1) : -1;
 }

@@ -7,10 +7,9 @@
  *   l <revision BE>                      the change log: one encoded ChangeEvent
  *   p <payload id>                       a payload in flight: whose it is, and its bytes if inline
  *   s <payload id>                       a payload that several versions share, and what became of it
- *   f <bucket>                           the highest version of a key that was purged from the bucket
+ *   f <bucket>                           what a deleted bucket leaves: the version its keys begin above
  *   t <time BE> <kind> <bucket> 00 <key> 00 <version BE>  what falls due, and when
- *   q <request id>                       a request that took effect, and its answer
- *   x <time BE> <request id>             when a request may be forgotten
+ *   q <request id>                       a request that took effect, and its revision
  *
  * A bucket name holds no 00 and a key no control character, so the separators cannot occur in
  * either. BE are 8 bytes big-endian, so that keys sort by number. Each value begins with the
@@ -31,7 +30,6 @@ struct bytes layout_version_key(struct arena *arena, const char *bucket, const c
 struct bytes layout_change_key(struct arena *arena, int64_t revision);
 struct bytes layout_payload_key(struct arena *arena, const struct uuid *payload_id);
 struct bytes layout_request_key(struct arena *arena, const struct uuid *request_id);
-struct bytes layout_request_expiry_key(struct arena *arena, int64_t unix_us, const struct uuid *request_id);
 struct bytes layout_share_key(struct arena *arena, const struct uuid *payload_id);
 struct bytes layout_floor_key(struct arena *arena, const char *bucket);
 
@@ -60,11 +58,10 @@ enum {
     LAYOUT_HEAD_PREFIX = 'h',
     LAYOUT_TIMER_PREFIX = 't',
     LAYOUT_CHANGE_PREFIX = 'l',
-    LAYOUT_REQUEST_EXPIRY_PREFIX = 'x',
     LAYOUT_PAYLOAD_PREFIX = 'p'
 };
 
-/* The number that follows the prefix byte of a change or an expiry key. */
+/* The number that follows the prefix byte of a change's key. */
 int64_t layout_number_of(struct bytes key);
 
 #endif

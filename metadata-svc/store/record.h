@@ -145,6 +145,7 @@ struct bucket {
     int64_t delete_retention_us;
     int64_t inline_max_bytes;
     int32_t max_versions; /* 0: all */
+    int64_t version_floor;
     struct uuid uid;
     int64_t version;
     int64_t revision;

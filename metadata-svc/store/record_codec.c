@@ -272,6 +272,7 @@ Waybill__V1__Bucket *bucket_to_proto(const struct bucket *bucket, struct arena *
     message->uid = uuid_to_text(&bucket->uid, arena);
     message->version = bucket->version;
     message->revision = bucket->revision;
+    message->version_floor = bucket->version_floor;
     message->create_time = timestamp_to_proto(bucket->create_us, arena);
     message->update_time = timestamp_to_proto(bucket->update_us, arena);
     return message;
@@ -296,6 +297,7 @@ bool bucket_from_proto(const Waybill__V1__Bucket *message, struct bucket *bucket
     bucket->version_retention_us = duration_from_proto(message->storage->version_retention, 0);
     bucket->delete_retention_us = duration_from_proto(message->delete_retention, BUCKET_DELETE_RETENTION_DEFAULT_US);
     bucket->max_versions = message->storage->max_versions;
+    bucket->version_floor = message->version_floor;
     return true;
 }
 

@@ -96,11 +96,15 @@ bool record_store_get_head(struct kv_lookup lookup, const char *bucket, const ch
     return !*found || record_store_decode_head(value, arena, head, error);
 }
 
-struct bytes record_store_head_value(const struct record_head *head, struct arena *arena) {
+struct bytes record_store_head_value_of(int64_t last_revision, struct bytes record_wire, struct arena *arena) {
     struct bytes value;
-    uint8_t *out = begin_value(arena, 8, record_encode(&head->record, arena), &value);
-    put_le64(out, (uint64_t)head->last_revision);
+    uint8_t *out = begin_value(arena, 8, record_wire, &value);
+    put_le64(out, (uint64_t)last_revision);
     return value;
+}
+
+struct bytes record_store_head_value(const struct record_head *head, struct arena *arena) {
+    return record_store_head_value_of(head->last_revision, record_encode(&head->record, arena), arena);
 }
 
 /* Share: newest version (8), versions (8), a record of which only the payload matters. */
@@ -246,8 +250,8 @@ struct bytes record_store_payload_value(const struct payload_entry *entry, struc
     return value;
 }
 
-/* Request: fingerprint (16), commit time (8), answer. */
-enum { REQUEST_FIXED_BYTES = 24 };
+/* Request: fingerprint (16), revision (8). */
+enum { REQUEST_BYTES = 24 };
 
 bool record_store_get_request(struct kv_lookup lookup, const struct uuid *request_id, struct arena *arena,
                               struct request_entry *entry, bool *found, struct error *error) {
@@ -258,19 +262,18 @@ bool record_store_get_request(struct kv_lookup lookup, const struct uuid *reques
     if (!*found) {
         return true;
     }
-    if (value.size < REQUEST_FIXED_BYTES) {
+    if (value.size != REQUEST_BYTES) {
         return corrupt(error, "request");
     }
     memcpy(entry->fingerprint.raw, value.data, sizeof entry->fingerprint.raw);
-    entry->commit_us = (int64_t)get_le64(value.data + 16);
-    entry->answer = bytes_of(value.data + REQUEST_FIXED_BYTES, value.size - REQUEST_FIXED_BYTES);
+    entry->revision = (int64_t)get_le64(value.data + 16);
     return true;
 }
 
 struct bytes record_store_request_value(const struct request_entry *entry, struct arena *arena) {
     struct bytes value;
-    uint8_t *out = begin_value(arena, REQUEST_FIXED_BYTES, entry->answer, &value);
+    uint8_t *out = begin_value(arena, REQUEST_BYTES, (struct bytes){0}, &value);
     memcpy(out, entry->fingerprint.raw, sizeof entry->fingerprint.raw);
-    put_le64(out + 16, (uint64_t)entry->commit_us);
+    put_le64(out + 16, (uint64_t)entry->revision);
     return value;
 }

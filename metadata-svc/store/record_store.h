@@ -38,6 +38,8 @@ struct record_head {
 bool record_store_get_head(struct kv_lookup lookup, const char *bucket, const char *key, struct arena *arena,
                            struct record_head *head, bool *found, struct error *error);
 struct bytes record_store_head_value(const struct record_head *head, struct arena *arena);
+/* The same, of a record that is encoded already. */
+struct bytes record_store_head_value_of(int64_t last_revision, struct bytes record_wire, struct arena *arena);
 /* The record's wire form in a head's value; empty when the value is no head. */
 struct bytes record_store_head_wire(struct bytes value);
 bool record_store_decode_head(struct bytes value, struct arena *arena, struct record_head *head, struct error *error);
@@ -77,16 +79,16 @@ bool record_store_get_share(struct kv_lookup lookup, const struct uuid *payload_
                             struct payload_share *share, bool *found, struct error *error);
 struct bytes record_store_share_value(const struct payload_share *share, struct arena *arena);
 
-/* The highest version of any key that was purged from the bucket; 0 for none. */
+/* The version_floor that a deleted bucket of that name left behind; 0 for none. */
 bool record_store_get_floor(struct kv_lookup lookup, const char *bucket, struct arena *arena, int64_t *floor,
                             struct error *error);
 struct bytes record_store_floor_value(int64_t floor, struct arena *arena);
 
-/* A request that took effect: the same one again gets `answer`, an encoded Record or Bucket. */
+/* A request that took effect. Its answer is what the change log has at its revision; the two
+ * are forgotten together. */
 struct request_entry {
     struct fingerprint fingerprint;
-    int64_t commit_us;
-    struct bytes answer;
+    int64_t revision;
 };
 
 bool record_store_get_request(struct kv_lookup lookup, const struct uuid *request_id, struct arena *arena,

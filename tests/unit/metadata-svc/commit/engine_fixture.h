@@ -71,7 +71,7 @@ static inline void open_engine(void) {
     failing.base.ops = &failing_ops;
     failing.fail = false;
     kv = &failing.base;
-    struct commit_engine_options engine_options = {.shard = "0", .request_retention_us = 3600LL * 1000000};
+    struct commit_engine_options engine_options = {.shard = "0"};
     engine = commit_engine_new(kv, &still_clock, &engine_options, &error);
     cr_assert_not_null(engine, "%s", error.message);
 }

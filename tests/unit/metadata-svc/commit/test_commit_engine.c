@@ -95,20 +95,24 @@ Test(commit_engine, a_request_id_for_another_request_is_refused) {
     cr_assert_str_eq(other.error.field, "request_id");
 }
 
-Test(commit_engine, a_forgotten_request_id_may_be_used_anew_and_is_not_swept_early) {
+Test(commit_engine, a_request_id_is_forgotten_with_its_change_and_not_before) {
     struct commit_request first = make(COMMIT_PUT, "a");
     first.request_id = uuid_make();
+    struct commit_request other = make(COMMIT_PUT, "b");
+    cr_assert(run(&first) && run(&other));
     struct commit_request again = make(COMMIT_PUT, "a");
     again.request_id = first.request_id;
-    again.fingerprint.raw[0] = 1;
-    cr_assert(run(&first));
-    now_us += 3600LL * 1000000 + 1;
-    cr_assert(run(&again));
-    cr_assert_eq(again.record.version, 2);
     struct error error = {0};
-    cr_assert_eq(commit_engine_forget_requests(kv, now_us, 100, &error), 0);
-    now_us += 3600LL * 1000000 + 1;
-    cr_assert_eq(commit_engine_forget_requests(kv, now_us, 100, &error), 1);
+    now_us += 3600LL * 1000000;
+    cr_assert_eq(change_log_trim(kv, first.record.revision, now_us, 100, &error), first.record.revision - 1);
+    cr_assert(run(&again));
+    cr_assert_eq(again.record.version, 1, "the answer of then");
+    cr_assert_eq(change_log_trim(kv, other.record.revision, now_us, 100, &error), 1);
+    struct commit_request anew = make(COMMIT_PUT, "a");
+    anew.request_id = first.request_id;
+    anew.fingerprint.raw[0] = 1;
+    cr_assert(run(&anew), "%s", anew.error.message);
+    cr_assert_eq(anew.record.version, 2);
 }
 
 Test(commit_engine, refused_and_validated_requests_change_nothing) {

@@ -94,7 +94,7 @@ static void set_up(void) {
     struct leveldb_kv_options options = {.cache_bytes = 1 << 20, .write_buffer_bytes = 1 << 20};
     kv = leveldb_kv_open(directory, &options, &error);
     cr_assert_not_null(kv, "%s", error.message);
-    struct commit_engine_options engine_options = {.shard = "0", .request_retention_us = 1000000};
+    struct commit_engine_options engine_options = {.shard = "0"};
     engine = commit_engine_new(kv, &system_clock, &engine_options, &error);
     cr_assert_not_null(engine, "%s", error.message);
     feed = commit_feed_new(commit_engine_revision(engine));
