@@ -177,6 +177,7 @@ struct kv *leveldb_kv_open(const char *directory, const struct leveldb_kv_option
     leveldb_options_set_cache(self->options, self->cache);
     leveldb_options_set_filter_policy(self->options, self->bloom);
     leveldb_options_set_write_buffer_size(self->options, options->write_buffer_bytes);
+    leveldb_options_set_compression(self->options, leveldb_no_compression);
     self->read = leveldb_readoptions_create();
     leveldb_readoptions_set_verify_checksums(self->read, 1);
     self->write_synced = leveldb_writeoptions_create();
