@@ -74,7 +74,7 @@ static const struct config_entry entries[] = {
          .help = "Cache of the latest versions of records"),
     SIZE(leveldb_cache_bytes, .initial = "64MiB", .min = MIB(1), .max = GIB(256),
          .help = "LevelDB's cache of blocks that were read"),
-    SIZE(leveldb_write_buffer_bytes, .initial = "16MiB", .min = KIB(64), .max = GIB(1),
+    SIZE(leveldb_write_buffer_bytes, .initial = "64MiB", .min = KIB(64), .max = GIB(1),
          .help = "LevelDB's memory table before it is written out as a file"),
     DURATION(drain_grace, .initial = "10s", .min = 0, .max = MINUTES(60),
              .help = "How long calls may take to finish after SIGTERM"),

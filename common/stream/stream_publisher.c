@@ -309,8 +309,8 @@ bool stream_publisher_publish(struct stream_publisher *publisher, const struct s
     pthread_mutex_unlock(&publisher->lock);
     snprintf(reply, sizeof reply, "%s.%" PRIu64 ".%" PRId64, publisher->inbox, epoch, message->token);
     natsMsg *nats_message = NULL;
-    natsStatus status = natsMsg_Create(&nats_message, message->subject, reply, (const char *)message->body.data,
-                                       (int)message->body.size);
+    natsStatus status = natsMsg_Create(&nats_message, message->subject, message->acknowledged ? reply : NULL,
+                                       (const char *)message->body.data, (int)message->body.size);
     status = status == NATS_OK ? set_headers(nats_message, message) : status;
     status = status == NATS_OK ? natsConnection_PublishMsg(stream_connection_nats(publisher->connection), nats_message)
                                : status;

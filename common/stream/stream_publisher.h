@@ -58,6 +58,7 @@ struct stream_message {
     const char *subject;
     const char *message_id;
     uint64_t expected_last_sequence;
+    bool acknowledged;            /* whether an acknowledgement is to come, also of a refusal */
     const char *expected_last_id; /* the Nats-Msg-Id that the stream's last message must have; NULL: any */
     const struct stream_header *headers;
     size_t header_count;

@@ -60,7 +60,7 @@ static bool is_ours(void *self, const char *message_id) {
 }
 
 static bool sink_publish(void *self, int64_t revision, struct bytes change, uint64_t expected_last, bool chained,
-                         struct error *error) {
+                         bool acknowledged, struct error *error) {
     struct event_publisher *publisher = self;
     struct arena arena;
     struct cloud_event event;
@@ -75,6 +75,7 @@ static bool sink_publish(void *self, int64_t revision, struct bytes change, uint
             .message_id = event.message_id,
             .expected_last_sequence = expected_last,
             .expected_last_id = chained ? previous : NULL,
+            .acknowledged = acknowledged,
             .headers = event.headers,
             .header_count = event.header_count,
             .body = change,

@@ -34,10 +34,10 @@ struct event_sink {
     /* Publishes an encoded ChangeEvent if `expected_last` is the stream's last sequence when it
      * arrives, and, when it is chained, the stream's last message is the revision before. (The
      * sequence alone would let an event in whose forerunner lost its place to somebody else's
-     * message.) Does not wait; an acknowledgement follows unless something breaks. DATA_LOSS when
-     * the event itself is no event. */
+     * message.) Does not wait; where one is asked for, an acknowledgement follows unless something
+     * breaks. DATA_LOSS when the event itself is no event. */
     bool (*publish)(void *self, int64_t revision, struct bytes event, uint64_t expected_last, bool chained,
-                    struct error *error);
+                    bool acknowledged, struct error *error);
     /* Takes acknowledgements that have come, without waiting. */
     size_t (*collect)(void *self, struct sink_ack *acks, size_t max);
     void *self;

@@ -7,12 +7,17 @@
 
 #include "common/base/log.h"
 
-enum { COLLECT_MAX = 256 };
+enum {
+    COLLECT_MAX = 256,
+    /* Every so many events, and the last one of a run, ask for an acknowledgement. It tells of
+     * all before it too: each was taken only behind its forerunner. */
+    ACK_EVERY = 32,
+};
 
 /* One event on its way. */
 struct flight {
     size_t size;
-    bool acked; /* before older ones were */
+    bool acked; /* by itself or by one behind it */
 };
 
 struct publisher_core {
@@ -31,6 +36,8 @@ struct publisher_core {
     struct flight *flights; /* ring by revision: [first_flight, next_revision) */
     size_t flying_bytes;
     int64_t last_ack_us;
+    int64_t held_revision; /* read, and to be published once it is known whether it is the last; 0: none */
+    struct buffer held;
 
     atomic_int state;
     _Atomic int64_t published;
@@ -68,6 +75,7 @@ struct publisher_core *publisher_core_new(struct change_reader reader, struct ev
 
 void publisher_core_free(struct publisher_core *core) {
     if (core != NULL) {
+        buffer_free(&core->held);
         free(core->flights);
         free(core);
     }
@@ -101,9 +109,11 @@ static int64_t flying(const struct publisher_core *core) {
     return core->next_revision - core->first_flight;
 }
 
+/* Whether one more event, behind the one that is held, may be on its way. */
 static bool window_takes(const struct publisher_core *core, size_t size) {
-    return flying(core) == 0 ||
-           (flying(core) < core->options.window && core->flying_bytes + size <= core->options.window_bytes);
+    int64_t count = flying(core) + (core->held_revision != 0);
+    return count == 0 ||
+           (count < core->options.window && core->flying_bytes + core->held.size + size <= core->options.window_bytes);
 }
 
 /* ---- trouble ---- */
@@ -236,13 +246,14 @@ static bool sync_with_stream(struct publisher_core *core) {
 
 /* ---- publishing ---- */
 
-static bool publish_one(void *context, int64_t revision, struct bytes event) {
-    struct publisher_core *core = context;
+/* The first one behind a sync is acknowledged too: it tells what is wrong if something is. */
+static bool publish_held(struct publisher_core *core, bool is_last) {
     struct error error = {0};
-    if (!window_takes(core, event.size)) {
-        return false;
-    }
-    if (!core->sink.publish(core->sink.self, revision, event, core->next_sequence - 1, core->chained, &error)) {
+    int64_t revision = core->held_revision;
+    bool acknowledged = is_last || !core->chained || revision % ACK_EVERY == 0;
+    core->held_revision = 0;
+    if (!core->sink.publish(core->sink.self, revision, buffer_bytes(&core->held), core->next_sequence - 1,
+                            core->chained, acknowledged, &error)) {
         complain(core, "event_not_published", &error,
                  error.code == ERROR_DATA_LOSS ? "the change log is damaged; restore the record store from a backup"
                                                : "it is tried again");
@@ -252,11 +263,26 @@ static bool publish_one(void *context, int64_t revision, struct bytes event) {
     if (flying(core) == 0) {
         core->last_ack_us = clock_monotonic_us(core->options.clock);
     }
-    *flight_of(core, revision) = (struct flight){event.size, false};
-    core->flying_bytes += event.size;
+    *flight_of(core, revision) = (struct flight){core->held.size, false};
+    core->flying_bytes += core->held.size;
     core->next_revision = revision + 1;
     core->next_sequence++;
     core->chained = true;
+    buffer_clear(&core->held);
+    return true;
+}
+
+static bool publish_one(void *context, int64_t revision, struct bytes event) {
+    struct publisher_core *core = context;
+    if (!window_takes(core, event.size)) {
+        return false;
+    }
+    if (core->held_revision != 0 && !publish_held(core, false)) {
+        return false;
+    }
+    core->held_revision = revision;
+    buffer_clear(&core->held);
+    buffer_append_bytes(&core->held, event);
     return true;
 }
 
@@ -267,7 +293,11 @@ static void fill_window(struct publisher_core *core) {
     if (flying(core) > core->options.window / 2 || core->flying_bytes > core->options.window_bytes / 2) {
         return;
     }
-    if (!core->reader.read(core->reader.self, core->next_revision, publish_one, core, &error)) {
+    bool good = core->reader.read(core->reader.self, core->next_revision, publish_one, core, &error);
+    if (core->held_revision != 0) {
+        publish_held(core, true);
+    }
+    if (!good) {
         complain(core, "change_log_unreadable", &error, "the record store is damaged; restore it from a backup");
         back_off(core);
     }
@@ -297,7 +327,9 @@ static void take_ack(struct publisher_core *core, const struct sink_ack *ack) {
     /* A duplicate at another place is the ghost of an event that is gone; one in its place may
      * be a twin's that has our name. The sync looks at it. */
     if (ack->outcome == SINK_ACCEPTED && !ack->duplicate && ack->sequence == sequence_of(core, ack->revision)) {
-        flight_of(core, ack->revision)->acked = true;
+        for (int64_t revision = core->first_flight; revision <= ack->revision; revision++) {
+            flight_of(core, revision)->acked = true;
+        }
         recover(core);
         return;
     }

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "common/base/wire_reader.h"
+
 typedef Waybill__V1__Record__AttributesEntry attributes_entry;
 
 static bool corrupt(struct error *error, const char *what) {
@@ -317,40 +319,14 @@ bool record_decode(struct bytes wire, struct arena *arena, struct record *record
     return message != NULL ? record_from_proto(message, arena, record, error) : corrupt(error, "record");
 }
 
-/* ---- the protobuf wire format, as far as a peek needs it ---- */
+enum { RECORD_STATE_FIELD = 6 };
 
-enum { WIRE_VARINT = 0, WIRE_LENGTH = 2, RECORD_STATE_FIELD = 6 };
-
-static bool take_varint(struct bytes *wire, uint64_t *value) {
-    *value = 0;
-    for (unsigned shift = 0; wire->size > 0 && shift < 64; shift += 7) {
-        uint8_t byte = *wire->data++;
-        wire->size--;
-        *value |= (uint64_t)(byte & 0x7f) << shift;
-        if ((byte & 0x80) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* protobuf-c writes fields by number, and those before the state are numbers and texts. */
 bool record_peek_state(struct bytes wire, enum record_state *state) {
-    uint64_t tag;
-    uint64_t value;
-    while (take_varint(&wire, &tag) && tag >> 3 <= RECORD_STATE_FIELD && take_varint(&wire, &value)) {
-        if (tag >> 3 == RECORD_STATE_FIELD) {
-            *state = (enum record_state)value;
-            return (tag & 7) == WIRE_VARINT;
-        }
-        if ((tag & 7) == WIRE_LENGTH) {
-            if (value > wire.size) {
-                return false;
-            }
-            wire.data += value;
-            wire.size -= value;
-        } else if ((tag & 7) != WIRE_VARINT) {
-            return false;
+    struct wire_field field;
+    while (wire_next(&wire, &field)) {
+        if (field.number == RECORD_STATE_FIELD && field.type == WIRE_VARINT) {
+            *state = (enum record_state)field.value;
+            return true;
         }
     }
     return false;

@@ -45,6 +45,7 @@ static void publish(struct stream_publisher *publisher, const char *id, uint64_t
         .subject = "events.a",
         .message_id = id,
         .expected_last_sequence = expected,
+        .acknowledged = true,
         .expected_last_id = expected_id,
         .headers = &header,
         .header_count = 1,

@@ -130,7 +130,7 @@ static void fake_store(struct fake_stream *stream, int64_t revision, struct byte
 }
 
 static bool fake_publish(void *self, int64_t revision, struct bytes event, uint64_t expected_last, bool chained,
-                         struct error *error) {
+                         bool acknowledged, struct error *error) {
     struct fake_stream *stream = self;
     if (stream->break_publishes > 0) {
         stream->break_publishes--;
@@ -154,7 +154,9 @@ static bool fake_publish(void *self, int64_t revision, struct bytes event, uint6
         fake_store(stream, revision, event);
         ack.sequence = stream->last;
     }
-    fake_answer(stream, ack);
+    if (acknowledged) {
+        fake_answer(stream, ack);
+    }
     return true;
 }
 
