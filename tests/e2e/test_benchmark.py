@@ -56,7 +56,7 @@ def test_a_large_store_is_set_against_a_small_one(tmp_path):
                              "commit large", "memory", "restart"])
     assert document["figures"]["memory"]["resident_mib"] > 1
     assert document["figures"]["restart"]["seconds"] > 0
-    assert len(document["ratios"]) == 5
+    assert len(document["ratios"]) == 6
 
 
 def test_the_table_has_a_line_for_each_figure_and_ratio(tmp_path):
