@@ -57,3 +57,33 @@ void event_start_batch(grpc_call *call, const grpc_op *ops, size_t count, struct
         abort();
     }
 }
+
+/* Whether this thread looks for a completion of its own: only the outermost call does. */
+static _Thread_local bool looking;
+
+bool event_start_batch_here(struct event_queue *queue, grpc_call *call, const grpc_op *ops, size_t count,
+                            struct queue_event *event, bool *ok) {
+    if (looking) {
+        event_start_batch(call, ops, count, event);
+        return false;
+    }
+    void *tag = NULL;
+    int success = 0;
+    looking = true;
+    grpc_completion_queue_thread_local_cache_init(queue->core);
+    event_start_batch(call, ops, count, event);
+    bool caught = grpc_completion_queue_thread_local_cache_flush(queue->core, &tag, &success) != 0;
+    bool ours = caught && tag == event;
+    if (caught) {
+        handover_acquire((struct queue_event *)tag);
+    }
+    if (ours) {
+        *ok = success != 0;
+    } else if (caught) {
+        /* Another call's operation, which ended on this thread by chance. */
+        struct queue_event *other = tag;
+        other->complete(other, success != 0);
+    }
+    looking = false;
+    return ours;
+}

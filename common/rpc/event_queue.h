@@ -36,5 +36,10 @@ void event_queue_stop(struct event_queue *queue);
 /* Starts operations on a call; the event completes once. Asserts that the core takes them,
  * as only a mistake of ours makes it refuse. */
 void event_start_batch(grpc_call *call, const grpc_op *ops, size_t count, struct queue_event *event);
+/* The same on a call of this queue, but true, with `ok` as of the completion, when the
+ * operations ended at once: then the event does not complete on a queue thread. False: it
+ * does, or has. Spares many small writes the way through the queue. */
+bool event_start_batch_here(struct event_queue *queue, grpc_call *call, const grpc_op *ops, size_t count,
+                            struct queue_event *event, bool *ok);
 
 #endif

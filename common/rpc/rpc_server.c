@@ -57,6 +57,11 @@ void rpc_server_add_stream(struct rpc_server *server, const char *path, rpc_stre
     server->streams[server->stream_count++] = (struct server_stream_method){path, handler, service};
 }
 
+void rpc_server_add_push(struct rpc_server *server, const char *path, rpc_push_handler *handler, void *service) {
+    assert(!server->started && server->push_count < SERVER_MAX_METHODS);
+    server->pushes[server->push_count++] = (struct server_push_method){server, path, handler, service, NULL};
+}
+
 void rpc_server_add_service(struct rpc_server *server, const struct ProtobufCServiceDescriptor *service) {
     assert(!server->started && server->service_count < SERVER_MAX_SERVICES);
     server->services[server->service_count++] = service;
@@ -73,8 +78,8 @@ static grpc_server *make_core(const struct rpc_server_options *options) {
     /* A message a little too long still comes in and gets our status; a much longer one is
      * refused by the core with a plain RESOURCE_EXHAUSTED before it takes up memory. */
     int64_t most_bytes = (int64_t)options->max_message_bytes * 2 + 65536;
-    int64_t most_calls =
-        (int64_t)options->max_unary_in_flight + options->blocking_threads + options->max_waiting + options->max_streams;
+    int64_t most_calls = (int64_t)options->max_unary_in_flight + options->blocking_threads + options->max_waiting +
+                         options->max_streams + options->max_pushes;
     grpc_arg args[] = {
         integer_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, most_bytes),
         integer_arg(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
@@ -122,10 +127,17 @@ static void begin_shutdown(struct rpc_server *server) {
     grpc_server_shutdown_and_notify(server->core, server->queue.core, &server->shutdown);
 }
 
+static void stop_queues(struct rpc_server *server) {
+    if (server->push_queue.core != NULL) {
+        event_queue_stop(&server->push_queue);
+    }
+    event_queue_stop(&server->queue);
+}
+
 /* Undoes a start that failed. */
 static void give_up(struct rpc_server *server) {
     begin_shutdown(server);
-    event_queue_stop(&server->queue);
+    stop_queues(server);
     grpc_server_destroy(server->core);
     server->core = NULL;
 }
@@ -136,32 +148,66 @@ static void ask_for_calls(struct rpc_server *server) {
             server_call_ask(&server->unary[i]);
         }
     }
+    for (unsigned i = 0; i < server->push_count; i++) {
+        for (unsigned n = 0; n < SERVER_UNARY_READY; n++) {
+            server_push_ask(&server->pushes[i]);
+        }
+    }
     for (unsigned n = 0; n < SERVER_STREAM_READY; n++) {
         server_stream_ask(server);
     }
 }
 
-bool rpc_server_start(struct rpc_server *server, struct error *error) {
-    assert(!server->started);
-    char thread_name[16];
+static void *register_method(struct rpc_server *server, const char *path) {
+    void *registered =
+        grpc_server_register_method(server->core, path, NULL, GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER, 0);
+    assert(registered != NULL);
+    return registered;
+}
+
+/* The completion queues, and the methods whose calls they get. */
+static void prepare_core(struct rpc_server *server) {
     server->core = make_core(&server->options);
     event_queue_init(&server->queue);
     grpc_server_register_completion_queue(server->core, server->queue.core, NULL);
     for (unsigned i = 0; i < server->unary_count; i++) {
-        struct server_unary_method *method = &server->unary[i];
-        method->registered =
-            grpc_server_register_method(server->core, method->path, NULL, GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER, 0);
-        assert(method->registered != NULL);
+        server->unary[i].registered = register_method(server, server->unary[i].path);
     }
+    if (server->push_count > 0) {
+        event_queue_init(&server->push_queue);
+        grpc_server_register_completion_queue(server->core, server->push_queue.core, NULL);
+    }
+    for (unsigned i = 0; i < server->push_count; i++) {
+        server->pushes[i].registered = register_method(server, server->pushes[i].path);
+    }
+}
+
+static unsigned at_least_one(unsigned threads) {
+    return threads > 0 ? threads : 1;
+}
+
+static bool start_queues(struct rpc_server *server) {
+    char name[16];
+    snprintf(name, sizeof name, "%s-queue", server->name);
+    if (!event_queue_start(&server->queue, at_least_one(server->options.queue_threads), name)) {
+        return false;
+    }
+    snprintf(name, sizeof name, "%s-push", server->name);
+    return server->push_count == 0 ||
+           event_queue_start(&server->push_queue, at_least_one(server->options.push_threads), name);
+}
+
+bool rpc_server_start(struct rpc_server *server, struct error *error) {
+    assert(!server->started);
+    char thread_name[16];
+    prepare_core(server);
     if (!bind_port(server)) {
         give_up(server);
         error_set(error, ERROR_UNAVAILABLE, "ADDRESS_UNAVAILABLE",
                   "cannot listen on %s: it is in use or not an address of this machine", server->listen);
         return false;
     }
-    snprintf(thread_name, sizeof thread_name, "%s-queue", server->name);
-    unsigned threads = server->options.queue_threads > 0 ? server->options.queue_threads : 1;
-    if (!event_queue_start(&server->queue, threads, thread_name)) {
+    if (!start_queues(server)) {
         give_up(server);
         return error_set(error, ERROR_RESOURCE_EXHAUSTED, "NO_THREADS", "the system has no thread for the server");
     }
@@ -227,6 +273,7 @@ void rpc_server_drain(struct rpc_server *server, int64_t grace_ms) {
     }
     struct timespec until = time_from_now(grace_ms);
     server_stream_wake_all(server);
+    server_push_end_all(server);
     bool in_time = wait_until(server, idle, &until);
     atomic_store(&server->closing, true);
     begin_shutdown(server);
@@ -241,7 +288,7 @@ void rpc_server_drain(struct rpc_server *server, int64_t grace_ms) {
     }
     worker_pool_free(server->stream_workers);
     worker_pool_free(server->blocking);
-    event_queue_stop(&server->queue);
+    stop_queues(server);
     grpc_server_destroy(server->core);
     server->core = NULL;
 }

@@ -8,8 +8,11 @@
  * Streaming methods. The handler has a worker to itself until it returns; it reads and
  * writes with blocking calls on a queue of its own (rpc_stream.h).
  *
+ * Pushed methods. One request, then messages from any thread, without a thread per call
+ * (rpc_push.h).
+ *
  * Bounds, each answered with RESOURCE_EXHAUSTED and RetryInfo, never with a wait without
- * end: unary calls in flight, streams at once, jobs waiting for a worker. A message longer
+ * end: unary calls in flight, streams and pushed calls at once, jobs waiting for a worker. A message longer
  * than max_message_bytes gets RESOURCE_EXHAUSTED too (reason MESSAGE_TOO_LARGE; one of more
  * than twice that and 64 KiB is refused by the core, without a reason, before it is all
  * read); unknown methods get UNIMPLEMENTED (reason UNKNOWN_METHOD). Compressed messages are
@@ -39,6 +42,8 @@ struct rpc_server_options {
     unsigned max_waiting;         /* BLOCKING calls that may wait for a worker */
     unsigned max_unary_in_flight; /* INLINE calls whose answer is not out yet */
     unsigned max_streams;         /* streams at once; each has a thread while it lasts */
+    unsigned max_pushes;          /* pushed calls at once */
+    unsigned push_threads;        /* threads on the pushed calls' own completion queue; 0: one */
     size_t max_message_bytes;     /* largest request message */
 };
 

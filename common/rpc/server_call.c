@@ -6,8 +6,8 @@
 
 #include "common/base/clock.h"
 #include "common/rpc/proto_message.h"
-#include "common/rpc/rpc_status.h"
 #include "common/rpc/server_parts.h"
+#include "common/rpc/server_status.h"
 #include "common/rpc/sync_annotations.h"
 #include "common/rpc/wire_message.h"
 
@@ -26,9 +26,7 @@ struct rpc_call {
     grpc_byte_buffer *payload;
     grpc_slice payload_slice; /* keeps the request when it came in one piece */
     struct bytes request;
-    /* The status of a failed call, kept until the core has sent it. */
-    grpc_slice status_text;
-    grpc_metadata status_details;
+    struct server_status status;
     struct arena arena;
 };
 
@@ -42,8 +40,7 @@ static void call_free(struct rpc_call *call) {
         grpc_byte_buffer_destroy(call->payload);
     }
     wire_slice_release(call->payload_slice);
-    grpc_slice_unref(call->status_text);
-    grpc_slice_unref(call->status_details.value);
+    server_status_destroy(&call->status);
     grpc_metadata_array_destroy(&call->headers);
     arena_free(&call->arena);
     free(call);
@@ -64,8 +61,7 @@ void server_call_ask(struct server_unary_method *method) {
     call->event.complete = call_arrived;
     call->method = method;
     call->payload_slice = grpc_empty_slice();
-    call->status_text = grpc_empty_slice();
-    call->status_details.value = grpc_empty_slice();
+    server_status_init(&call->status);
     grpc_metadata_array_init(&call->headers);
     arena_init(&call->arena);
     server_enter(server);
@@ -77,24 +73,30 @@ void server_call_ask(struct server_unary_method *method) {
     }
 }
 
-/* Makes the message one piece of bytes. */
+bool server_take_request(const struct rpc_server *server, grpc_byte_buffer *payload, struct arena *arena,
+                         grpc_slice *slice, struct bytes *request, struct error *error) {
+    size_t most_bytes = server->options.max_message_bytes;
+    size_t size = grpc_byte_buffer_length(payload);
+    if (size > most_bytes) {
+        error_set(error, ERROR_RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE", "the message of %zu bytes is longer than %zu",
+                  size, most_bytes);
+        error_set_detail(error, "max_message_bytes", "%zu", most_bytes);
+        return false;
+    }
+    if (!wire_message_borrow(payload, slice, request)) {
+        uint8_t *whole = arena_alloc(arena, size);
+        wire_message_copy(payload, whole);
+        *request = bytes_of(whole, size);
+    }
+    return true;
+}
+
 static bool take_request(struct rpc_call *call, struct error *error) {
     if (call->payload == NULL) {
         return error_set(error, ERROR_INVALID_ARGUMENT, "MALFORMED_REQUEST", "the call came without a message");
     }
-    size_t size = grpc_byte_buffer_length(call->payload);
-    if (size > call->method->server->options.max_message_bytes) {
-        error_set(error, ERROR_RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE", "the message of %zu bytes is longer than %zu",
-                  size, call->method->server->options.max_message_bytes);
-        error_set_detail(error, "max_message_bytes", "%zu", call->method->server->options.max_message_bytes);
-        return false;
-    }
-    if (!wire_message_borrow(call->payload, &call->payload_slice, &call->request)) {
-        uint8_t *whole = arena_alloc(&call->arena, size);
-        wire_message_copy(call->payload, whole);
-        call->request = bytes_of(whole, size);
-    }
-    return true;
+    return server_take_request(call->method->server, call->payload, &call->arena, &call->payload_slice, &call->request,
+                               error);
 }
 
 static void run_blocking(struct worker_job *job) {
@@ -167,24 +169,20 @@ static void call_gone(struct queue_event *event, bool ok) {
 }
 
 /* Ends the call in one batch. Takes `message`, which is NULL for an error. */
-static void answer(struct rpc_call *call, grpc_byte_buffer *message, enum error_code code) {
-    server_observe(call->method->server, call->method->path, code, call->started_us);
+static void answer(struct rpc_call *call, grpc_byte_buffer *message, const struct error *error) {
+    server_observe(call->method->server, call->method->path, error != NULL ? error->code : ERROR_OK, call->started_us);
     grpc_op ops[4];
     memset(ops, 0, sizeof ops);
     ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
     ops[1].op = GRPC_OP_RECV_CLOSE_ON_SERVER;
     ops[1].data.recv_close_on_server.cancelled = &call->cancelled;
-    ops[2].op = GRPC_OP_SEND_STATUS_FROM_SERVER;
-    ops[2].data.send_status_from_server.status = (grpc_status_code)code;
+    server_status_set(&call->status, error, &call->arena);
+    server_status_op(&call->status, &ops[2]);
     size_t count = 3;
     if (message != NULL) {
         ops[3].op = GRPC_OP_SEND_MESSAGE;
         ops[3].data.send_message.send_message = message;
         count = 4;
-    } else {
-        ops[2].data.send_status_from_server.status_details = &call->status_text;
-        ops[2].data.send_status_from_server.trailing_metadata = &call->status_details;
-        ops[2].data.send_status_from_server.trailing_metadata_count = 1;
     }
     call->event.complete = call_gone;
     event_start_batch(call->core, ops, count, &call->event);
@@ -195,19 +193,15 @@ static void answer(struct rpc_call *call, grpc_byte_buffer *message, enum error_
 }
 
 void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *response) {
-    answer(call, wire_message_pack(response), ERROR_OK);
+    answer(call, wire_message_pack(response), NULL);
 }
 
 void rpc_call_reply_wire(struct rpc_call *call, struct bytes head, struct bytes body) {
-    answer(call, wire_message_join(head, body), ERROR_OK);
+    answer(call, wire_message_join(head, body), NULL);
 }
 
 void rpc_call_fail(struct rpc_call *call, const struct error *error) {
-    struct bytes details = rpc_status_encode(error, &call->arena);
-    call->status_details.key = grpc_slice_from_static_string("grpc-status-details-bin");
-    call->status_details.value = grpc_slice_from_copied_buffer((const char *)details.data, details.size);
-    call->status_text = grpc_slice_from_copied_string(error->message);
-    answer(call, NULL, error->code);
+    answer(call, NULL, error);
 }
 
 /* ---- what a handler asks ---- */

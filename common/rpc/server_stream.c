@@ -6,7 +6,6 @@
 #include <time.h>
 
 #include "common/base/clock.h"
-#include "common/rpc/rpc_status.h"
 #include "common/rpc/server_parts.h"
 #include "common/rpc/stream_parts.h"
 #include "common/rpc/sync_annotations.h"
@@ -15,8 +14,7 @@
 static void free_stream(struct rpc_stream *stream) {
     struct rpc_server *server = stream->server.server;
     bool admitted = stream->server.admitted;
-    grpc_slice_unref(stream->server.status_text);
-    grpc_slice_unref(stream->server.status_details.value);
+    server_status_destroy(&stream->server.status);
     grpc_call_details_destroy(&stream->server.details);
     stream_destroy(stream);
     free(stream);
@@ -38,8 +36,7 @@ void server_stream_ask(struct rpc_server *server) {
     stream->max_message_bytes = server->options.max_message_bytes;
     stream->server.server = server;
     stream->server.arrived.complete = stream_arrived;
-    stream->server.status_text = grpc_empty_slice();
-    stream->server.status_details.value = grpc_empty_slice();
+    server_status_init(&stream->server.status);
     grpc_call_details_init(&stream->server.details);
     server_enter(server);
     handover_release(&stream->server.arrived);
@@ -80,18 +77,8 @@ static bool is_in_contract(const struct rpc_server *server, const char *path) {
 /* The batch that ends a call. `ops` has room for three. */
 static size_t final_ops(struct rpc_stream *stream, const struct error *error, grpc_op *ops) {
     memset(ops, 0, 3 * sizeof *ops);
-    ops[0].op = GRPC_OP_SEND_STATUS_FROM_SERVER;
-    if (error != NULL) {
-        struct bytes details = rpc_status_encode(error, &stream->arena);
-        grpc_metadata *metadata = &stream->server.status_details;
-        metadata->key = grpc_slice_from_static_string("grpc-status-details-bin");
-        metadata->value = grpc_slice_from_copied_buffer((const char *)details.data, details.size);
-        stream->server.status_text = grpc_slice_from_copied_string(error->message);
-        ops[0].data.send_status_from_server.status = (grpc_status_code)error->code;
-        ops[0].data.send_status_from_server.status_details = &stream->server.status_text;
-        ops[0].data.send_status_from_server.trailing_metadata = metadata;
-        ops[0].data.send_status_from_server.trailing_metadata_count = 1;
-    }
+    server_status_set(&stream->server.status, error, &stream->arena);
+    server_status_op(&stream->server.status, &ops[0]);
     if (stream->headers_sent) {
         return 1;
     }

@@ -15,6 +15,7 @@
 #include "common/base/bytes.h"
 #include "common/rpc/event_queue.h"
 #include "common/rpc/rpc_stream.h"
+#include "common/rpc/server_status.h"
 #include "common/rpc/worker_pool.h"
 
 struct rpc_channel;
@@ -41,8 +42,7 @@ struct stream_server_side {
     bool admitted; /* in server->admitted */
     bool ends_on_drain;
     bool finished; /* rpc_stream_finish was called */
-    grpc_slice status_text;
-    grpc_metadata status_details;
+    struct server_status status;
 };
 
 /* What only the client's side has. */

@@ -1,0 +1,24 @@
+/* The status that ends a call, kept until the core has sent it. */
+#ifndef WAYBILL_RPC_SERVER_STATUS_H
+#define WAYBILL_RPC_SERVER_STATUS_H
+
+#include <grpc/grpc.h>
+#include <grpc/slice.h>
+
+#include "common/base/arena.h"
+#include "common/base/error.h"
+
+struct server_status {
+    enum error_code code;
+    grpc_slice text;
+    grpc_metadata details;
+};
+
+void server_status_init(struct server_status *status);
+void server_status_destroy(struct server_status *status);
+/* Makes it the error's, with details; NULL is OK. Once. */
+void server_status_set(struct server_status *status, const struct error *error, struct arena *arena);
+/* Fills the operation that sends it. */
+void server_status_op(struct server_status *status, grpc_op *op);
+
+#endif
