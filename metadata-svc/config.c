@@ -1,5 +1,6 @@
 #include "metadata-svc/config.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #define KIB(n) ((int64_t)(n) << 10)
@@ -105,4 +106,6 @@ const struct config_table metadata_config_table = {
     .entries = entries,
     .count = sizeof entries / sizeof entries[0],
     .complete = complete,
+    .repair_member = offsetof(struct metadata_config, repair) + 1,
+    .repair_help = "Mend the record store of a stopped service as far as it can be, tell what was lost, and exit",
 };

@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 
 struct metadata_config {
+    bool repair; /* --repair */
     char *shard;
     char *listen;
     char *bulk_listen;

@@ -16,14 +16,17 @@
 #include "metadata-svc/config.h"
 #include "metadata-svc/lifecycle/housekeeper.h"
 #include "metadata-svc/publish/change_reader.h"
+#include "metadata-svc/repair.h"
 #include "metadata-svc/service_metrics.h"
 #include "metadata-svc/spool/spool_reconcile.h"
+#include "metadata-svc/store/store_check.h"
 
 enum {
     INLINE_CALLS_MAX = 8192, /* unary calls in flight on the small-message port */
     READS_WAITING_MAX = 1024,
     SMALL_STREAMS_SPARE = 16, /* beside the watches: health watches, reflection */
     BULK_MESSAGE_MAX_BYTES = 2 * 1024 * 1024,
+    CHANGE_MIN_BYTES = 256, /* of the write-ahead log, for one commit */
 };
 
 struct service {
@@ -103,7 +106,17 @@ static bool open_records(struct service *service, struct error *error) {
     }
     service->cache = record_cache_new((size_t)config->record_cache_bytes);
     service->kv = cached_kv_new(records, service->cache);
-    return true;
+    /* What lies in LevelDB's sorted files is checksummed; what a crash can have cut is in the log
+     * before them, which holds at most two write buffers. */
+    return store_check_newest(service->kv, 2 * config->leveldb_write_buffer_bytes / CHANGE_MIN_BYTES, error);
+}
+
+/* What to do about a start that failed. */
+static const char *hint_of(const struct error *error) {
+    bool damaged = error->code == ERROR_DATA_LOSS || strcmp(error->reason, "RECORD_STORE_FAILED") == 0;
+    return damaged ? "check the disk; then restore a snapshot (waybill restore), or run with --repair, which keeps "
+                     "what can be read and tells what is lost"
+                   : "mend the cause and start the service again";
 }
 
 static bool open_stores(struct service *service, struct error *error) {
@@ -303,6 +316,11 @@ int main(int argc, char **argv) {
         return status;
     }
     log_setup("metadata-svc", service.config.log_level);
+    if (service.config.repair) {
+        status = repair_run(&service.config);
+        config_free(&metadata_config_table, &service.config);
+        return status;
+    }
     struct error error = {0};
     bool good = start(&service, &error);
     if (good) {
@@ -313,7 +331,7 @@ int main(int argc, char **argv) {
         int number = signals_wait();
         log_info("draining", LOG_INT("signal", number));
     } else {
-        log_error("start_failed", LOG_ERROR(&error), LOG_STR("hint", "mend the cause and start the service again"));
+        log_error("start_failed", LOG_ERROR(&error), LOG_STR("hint", hint_of(&error)));
     }
     stop(&service);
     log_info("stopped");

@@ -90,6 +90,9 @@ struct config_table {
     const char *summary; /* one line for --help */
     const struct config_entry *entries;
     size_t count;
+    /* Offset + 1, in the values, of a bool that --repair sets; 0: the program has no --repair. */
+    size_t repair_member;
+    const char *repair_help;
     /* Fills derived defaults and checks what one key alone cannot show; may be NULL. */
     bool (*complete)(void *values, struct error *error);
 };

@@ -17,7 +17,7 @@ struct flag_table {
     struct flag_text *texts;
 };
 
-enum { FIXED_OPTIONS = 5, FIRST_ENTRY = 1, OPTION_CONFIG = 10000 };
+enum { FIXED_OPTIONS = 6, FIRST_ENTRY = 1, OPTION_REPAIR = 9999, OPTION_CONFIG = 10000 };
 
 static void *allocate(size_t count, size_t size) {
     void *memory = calloc(count, size);
@@ -62,6 +62,9 @@ static struct flag_table make_flags(const struct config_table *table) {
         {"version", 'V', POPT_ARG_NONE, NULL, OPTION_CONFIG + CONFIG_VERSION, "Print the version, and exit", NULL},
         {"help", 'h', POPT_ARG_NONE, NULL, OPTION_CONFIG + CONFIG_HELP, "Print this, and exit", NULL},
     };
+    if (table->repair_member != 0) {
+        *next++ = (struct poptOption){"repair", '\0', POPT_ARG_NONE, NULL, OPTION_REPAIR, table->repair_help, NULL};
+    }
     memcpy(next, actions, sizeof actions);
     return flags;
 }
@@ -141,6 +144,8 @@ static void take_option(const struct config_table *table, int option, char *text
     if (option == OPTION_CONFIG) {
         free(options->file);
         options->file = text;
+    } else if (option == OPTION_REPAIR) {
+        options->repair = true;
     } else if (option > OPTION_CONFIG) {
         /* --help beside other things means help. */
         if (options->action != CONFIG_HELP) {

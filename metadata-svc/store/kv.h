@@ -68,5 +68,7 @@ struct leveldb_kv_options {
 
 /* LevelDB in `directory`, created where it is missing. */
 struct kv *leveldb_kv_open(const char *directory, const struct leveldb_kv_options *options, struct error *error);
+/* Lets LevelDB save what it can of a store that it does not open. Not while it is open. */
+bool leveldb_kv_repair(const char *directory, struct error *error);
 
 #endif

@@ -200,3 +200,11 @@ struct kv *leveldb_kv_open(const char *directory, const struct leveldb_kv_option
     }
     return &self->base;
 }
+
+bool leveldb_kv_repair(const char *directory, struct error *error) {
+    leveldb_options_t *options = leveldb_options_create();
+    char *message = NULL;
+    leveldb_repair_db(options, directory, &message);
+    leveldb_options_destroy(options);
+    return message == NULL || fail(error, "repairing the record store", message);
+}
