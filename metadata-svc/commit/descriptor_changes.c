@@ -95,7 +95,9 @@ bool change_update(struct change_builder *builder, struct commit_request *reques
         return false;
     }
     if (old.record.state == RECORD_DELETED) {
-        return error_set(&request->error, ERROR_NOT_FOUND, "RECORD_DELETED", "the record is deleted");
+        error_set(&request->error, ERROR_NOT_FOUND, "RECORD_DELETED", "the record is deleted");
+        error_set_detail(&request->error, "version", "%lld", (long long)old.record.version);
+        return false;
     }
     if (!commit_check_version(request, "record", old.record.version, &request->error)) {
         return false;

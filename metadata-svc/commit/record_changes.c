@@ -99,8 +99,12 @@ bool change_delete(struct change_builder *builder, struct commit_request *reques
     }
     bool lives = exists && old.record.state != RECORD_DELETED;
     if (!lives) {
-        return error_set(&request->error, ERROR_NOT_FOUND, exists ? "RECORD_DELETED" : "RECORD_NOT_FOUND",
-                         "there is no record \"%s\" in bucket \"%s\"", key, bucket_name);
+        error_set(&request->error, ERROR_NOT_FOUND, exists ? "RECORD_DELETED" : "RECORD_NOT_FOUND",
+                  "there is no record \"%s\" in bucket \"%s\"", key, bucket_name);
+        if (exists) {
+            error_set_detail(&request->error, "version", "%lld", (long long)old.record.version);
+        }
+        return false;
     }
     if (!commit_check_version(request, "record", old.record.version, &request->error)) {
         return false;

@@ -31,6 +31,7 @@ def test_a_deleted_record_is_not_found_but_shown_on_demand(client):
     assert client.get("records", "gone", show_deleted=True).state == record_pb2.RECORD_STATE_DELETED
     failure = failure_of(client.delete, "records", "gone")
     assert (failure.code, failure.reason) == (grpc.StatusCode.NOT_FOUND, "RECORD_DELETED")
+    assert failure.metadata["version"] == "2"
 
 
 def test_a_version_precondition_lets_one_writer_win(client):
