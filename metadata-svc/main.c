@@ -1,5 +1,6 @@
 /* metadata-svc: builds its rooms in the order in which data flows, hands each what it needs,
  * starts them, waits for a signal and stops them in the opposite order. */
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 #include "metadata-svc/store/store_check.h"
 
 enum {
+    MALLOC_SPARE_BYTES = 4 << 20,
     INLINE_CALLS_MAX = 8192, /* unary calls in flight on the small-message port */
     READS_WAITING_MAX = 1024,
     SMALL_STREAMS_SPARE = 16, /* beside the watches: health watches, reflection */
@@ -312,6 +314,10 @@ int main(int argc, char **argv) {
     static struct service service;
     int status = EXIT_FAILURE;
     signals_prepare();
+    /* Each answer frees what its request took: without some room to spare the allocator gives
+     * memory back to the kernel and asks for it again all the time. */
+    mallopt(M_TOP_PAD, MALLOC_SPARE_BYTES);
+    mallopt(M_TRIM_THRESHOLD, 2 * MALLOC_SPARE_BYTES);
     if (!config_start(&metadata_config_table, argc, argv, &service.config, &status)) {
         return status;
     }

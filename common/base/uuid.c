@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <uuid/uuid.h>
 
 /* The kernel's random bytes for many ids at once: a system call each would cost more than all
  * else that a small request needs. */
@@ -42,12 +41,51 @@ struct uuid uuid_make(void) {
     return id;
 }
 
+/* Text has 8-4-4-4-12 digits: a dash comes before bytes 4, 6, 8 and 10. */
+static bool dash_before(size_t byte) {
+    return byte == 4 || byte == 6 || byte == 8 || byte == 10;
+}
+
+static int digit_of(char c) {
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
 bool uuid_parse_text(const char *text, struct uuid *out) {
-    return strlen(text) == UUID_TEXT_BYTES - 1 && uuid_parse(text, out->raw) == 0;
+    struct uuid id;
+    const char *at = text;
+    for (size_t i = 0; i < sizeof id.raw; i++) {
+        if (dash_before(i) && *at++ != '-') {
+            return false;
+        }
+        int high = digit_of(at[0]);
+        int low = high < 0 ? -1 : digit_of(at[1]); /* what ends early is not read past its end */
+        if (low < 0) {
+            return false;
+        }
+        id.raw[i] = (uint8_t)(high << 4 | low);
+        at += 2;
+    }
+    if (*at != '\0') {
+        return false;
+    }
+    *out = id;
+    return true;
 }
 
 void uuid_print(const struct uuid *id, char text[UUID_TEXT_BYTES]) {
-    uuid_unparse_lower(id->raw, text);
+    static const char digits[] = "0123456789abcdef";
+    char *at = text;
+    for (size_t i = 0; i < sizeof id->raw; i++) {
+        if (dash_before(i)) {
+            *at++ = '-';
+        }
+        *at++ = digits[id->raw[i] >> 4];
+        *at++ = digits[id->raw[i] & 15];
+    }
+    *at = '\0';
 }
 
 bool uuid_equal(const struct uuid *a, const struct uuid *b) {
@@ -55,5 +93,6 @@ bool uuid_equal(const struct uuid *a, const struct uuid *b) {
 }
 
 bool uuid_is_zero(const struct uuid *id) {
-    return uuid_is_null(id->raw) != 0;
+    static const struct uuid zero;
+    return uuid_equal(id, &zero);
 }

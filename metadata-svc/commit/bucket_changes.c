@@ -9,6 +9,7 @@ static void log_bucket(struct change_builder *builder, struct commit_request *re
     struct bucket *bucket = &request->bucket;
     bucket->revision = change_builder_next_revision(builder);
     struct bytes key = layout_bucket_key(request->arena, bucket->name);
+    change_builder_forget_bucket(builder);
     if (type == CHANGE_BUCKET_DELETED) {
         overlay_delete(&builder->overlay, key);
         if (bucket->version_floor > 0) {

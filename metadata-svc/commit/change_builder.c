@@ -6,6 +6,21 @@
 #include "metadata-svc/store/layout.h"
 #include "metadata-svc/store/record_codec.h"
 
+bool change_builder_get_bucket(struct change_builder *builder, const char *name, struct arena *arena,
+                               struct bucket *bucket, struct error *error) {
+    if (!builder->has_bucket || strcmp(builder->bucket.name, name) != 0) {
+        change_builder_forget_bucket(builder);
+        builder->has_bucket =
+            record_store_get_bucket(overlay_lookup(&builder->overlay), name, arena, &builder->bucket, error);
+    }
+    *bucket = builder->bucket;
+    return builder->has_bucket;
+}
+
+void change_builder_forget_bucket(struct change_builder *builder) {
+    builder->has_bucket = false;
+}
+
 int64_t change_builder_next_revision(struct change_builder *builder) {
     return ++builder->revision;
 }

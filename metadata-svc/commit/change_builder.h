@@ -11,7 +11,16 @@ struct change_builder {
     const char *shard;
     int64_t revision; /* of the last change made */
     int64_t now_us;   /* the batch's commit time */
+    bool has_bucket;  /* in this batch: */
+    struct bucket bucket;
 };
+
+/* record_store_get_bucket through the batch: most changes of a batch are in one bucket, which is
+ * decoded once. */
+bool change_builder_get_bucket(struct change_builder *builder, const char *name, struct arena *arena,
+                               struct bucket *bucket, struct error *error);
+/* A batch begins, or a bucket changed in this one. */
+void change_builder_forget_bucket(struct change_builder *builder);
 
 /* What an event tells besides the after-image. */
 struct change {

@@ -223,6 +223,7 @@ bool commit_engine_run(struct commit_engine *engine, struct commit_request **req
     struct change_builder *builder = &engine->builder;
     builder->revision = engine->durable_revision;
     builder->now_us = next_commit_time(engine);
+    change_builder_forget_bucket(builder);
     bool whole = true;
     for (size_t i = 0; i < count; i++) {
         struct commit_request *request = requests[i];

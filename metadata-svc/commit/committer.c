@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "common/base/log.h"
 
@@ -18,8 +19,16 @@ struct committer {
     struct commit_request *first;
     struct commit_request *last;
     unsigned waiting;
+    unsigned wake_at; /* how many must wait for the thread to be woken; 0: it is awake */
     bool stopping;
+
+    /* The thread's: what the batch before tells of the next one. */
+    unsigned expected;
+    int64_t linger_us;
 };
+
+/* Longest time that a batch gathers. */
+enum { LINGER_MAX_US = 300 };
 
 /* Takes what waits, up to the limits of a batch; called with the lock held. */
 static size_t take_batch(struct committer *committer) {
@@ -62,19 +71,50 @@ static void run_batch(struct committer *committer, size_t count) {
     }
 }
 
+/* With many callers the first one back must not have a flush for itself while the others are
+ * still on their way: where the batch before was large, this one gathers until most of as many
+ * are there, but for no longer than a flush takes. A single caller never waits. */
+static void learn(struct committer *committer, size_t count) {
+    int64_t flush_us = commit_engine_last_flush_us(committer->engine);
+    committer->expected = (unsigned)(count - count / 4);
+    committer->linger_us = flush_us < LINGER_MAX_US ? flush_us : LINGER_MAX_US;
+}
+
+/* Called with the lock held. */
+static void gather(struct committer *committer) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += committer->linger_us * 1000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    committer->wake_at = committer->expected;
+    int timed_out = 0;
+    while (committer->waiting < committer->expected && !committer->stopping && timed_out == 0) {
+        timed_out = pthread_cond_timedwait(&committer->changed, &committer->lock, &until);
+    }
+}
+
 static void *committer_loop(void *argument) {
     struct committer *committer = argument;
     for (;;) {
         pthread_mutex_lock(&committer->lock);
+        committer->wake_at = 1;
         while (committer->first == NULL && !committer->stopping) {
             pthread_cond_wait(&committer->changed, &committer->lock);
         }
+        if (committer->waiting < committer->expected) {
+            gather(committer);
+        }
+        committer->wake_at = 0;
         size_t count = take_batch(committer);
         pthread_mutex_unlock(&committer->lock);
         if (count == 0) {
             return NULL;
         }
         run_batch(committer, count);
+        learn(committer, count);
     }
 }
 
@@ -90,7 +130,11 @@ struct committer *committer_start(struct commit_engine *engine, const struct com
     committer->observer = observer;
     committer->batch = batch;
     pthread_mutex_init(&committer->lock, NULL);
-    pthread_cond_init(&committer->changed, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&committer->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     if (pthread_create(&committer->thread, NULL, committer_loop, committer) != 0) {
         abort();
     }
@@ -113,10 +157,11 @@ bool committer_submit(struct committer *committer, struct commit_request *reques
             committer->last->next = request;
         } else {
             committer->first = request;
-            pthread_cond_signal(&committer->changed);
         }
         committer->last = request;
-        committer->waiting++;
+        if (++committer->waiting == committer->wake_at) {
+            pthread_cond_signal(&committer->changed);
+        }
     }
     pthread_mutex_unlock(&committer->lock);
     return good;

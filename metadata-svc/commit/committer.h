@@ -1,6 +1,7 @@
 /* The committer: one thread that drains a bounded queue of changes and runs them, a batch at
  * a time, through the commit engine. While one batch is being flushed the next one gathers,
- * so that under load many commits share a flush (group commit).
+ * so that under load many commits share a flush (group commit). Where batches are large it waits,
+ * for at most the time of a flush, until most callers of the batch before are back.
  *
  * Any thread submits. Completions run on the committer's thread and must not block. */
 #ifndef WAYBILL_COMMIT_COMMITTER_H

@@ -42,7 +42,7 @@ static bool get_bucket_and_head(struct change_builder *builder, struct commit_re
     struct kv_lookup lookup = overlay_lookup(&builder->overlay);
     const struct record *named = &request->record;
     bool found;
-    if (!record_store_get_bucket(lookup, named->bucket, request->arena, bucket, &request->error) ||
+    if (!change_builder_get_bucket(builder, named->bucket, request->arena, bucket, &request->error) ||
         !record_store_get_head(lookup, named->bucket, named->key, request->arena, head, &found, &request->error)) {
         return false;
     }

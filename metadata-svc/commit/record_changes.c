@@ -53,7 +53,7 @@ bool change_put(struct change_builder *builder, struct commit_request *request) 
     struct bucket bucket;
     struct record_head old;
     bool exists;
-    if (!record_store_get_bucket(lookup, record->bucket, request->arena, &bucket, &request->error) ||
+    if (!change_builder_get_bucket(builder, record->bucket, request->arena, &bucket, &request->error) ||
         !record_store_get_head(lookup, record->bucket, record->key, request->arena, &old, &exists, &request->error)) {
         return false;
     }
@@ -93,7 +93,7 @@ bool change_delete(struct change_builder *builder, struct commit_request *reques
     struct bucket bucket;
     struct record_head old;
     bool exists;
-    if (!record_store_get_bucket(lookup, bucket_name, request->arena, &bucket, &request->error) ||
+    if (!change_builder_get_bucket(builder, bucket_name, request->arena, &bucket, &request->error) ||
         !record_store_get_head(lookup, bucket_name, key, request->arena, &old, &exists, &request->error)) {
         return false;
     }

@@ -29,7 +29,7 @@ static bool release_payload(struct change_builder *builder, struct commit_reques
     struct bucket bucket;
     struct payload_entry entry;
     bool found;
-    if (!record_store_get_bucket(lookup, record->bucket, request->arena, &bucket, error) ||
+    if (!change_builder_get_bucket(builder, record->bucket, request->arena, &bucket, error) ||
         !record_store_get_payload(lookup, &record->payload_id, request->arena, &entry, &found, error)) {
         return false;
     }

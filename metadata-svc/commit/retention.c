@@ -123,7 +123,7 @@ static bool find_head(struct change_builder *builder, const struct timer *timer,
     struct kv_lookup lookup = overlay_lookup(&builder->overlay);
     struct error missing = {0};
     *found = false;
-    if (!record_store_get_bucket(lookup, timer->bucket, arena, bucket, &missing)) {
+    if (!change_builder_get_bucket(builder, timer->bucket, arena, bucket, &missing)) {
         if (missing.code != ERROR_NOT_FOUND) {
             *error = missing;
         }
@@ -158,6 +158,7 @@ static void raise_floor(struct change_builder *builder, const struct bucket *buc
         raised.version_floor = version;
         overlay_put(&builder->overlay, layout_bucket_key(arena, bucket->name),
                     record_store_bucket_value(&raised, arena));
+        change_builder_forget_bucket(builder);
     }
 }
 
