@@ -1,6 +1,7 @@
 /* The calls of the spool but for uploads: opening and closing, reading, release, figures. */
 #include "metadata-svc/spool/payload_spool.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -223,7 +224,22 @@ void payload_spool_release(struct payload_spool *spool, const struct uuid *paylo
     pthread_mutex_lock(&spool->lock);
     struct payload *payload = find_complete(spool, payload_id);
     if (payload != NULL) {
-        payload_remove(spool, payload);
+        payload_release(spool, payload);
+    }
+    pthread_mutex_unlock(&spool->lock);
+}
+
+void payload_spool_hold(struct payload_spool *spool) {
+    pthread_mutex_lock(&spool->lock);
+    spool->holds++;
+    pthread_mutex_unlock(&spool->lock);
+}
+
+void payload_spool_let_go(struct payload_spool *spool) {
+    pthread_mutex_lock(&spool->lock);
+    assert(spool->holds > 0);
+    if (--spool->holds == 0) {
+        payload_drop_released(spool);
     }
     pthread_mutex_unlock(&spool->lock);
 }

@@ -102,6 +102,12 @@ bool payload_spool_stat(struct payload_spool *spool, const struct uuid *payload_
  * I/O. An id that is not there is fine. A reader in mid-read keeps its bytes until it is done. */
 void payload_spool_release(struct payload_spool *spool, const struct uuid *payload_id);
 
+/* Holds releases back: until payload_spool_let_go, as often as it was held, what is released can
+ * still be read. Its room is not free meanwhile, but nobody is kept waiting for it: an upload
+ * that finds no other room ends the hold of all that was released so far. */
+void payload_spool_hold(struct payload_spool *spool);
+void payload_spool_let_go(struct payload_spool *spool);
+
 /* Visits every payload that was finished when it was called and still is there; the visit may
  * call the spool, and release what it sees. */
 void payload_spool_each(struct payload_spool *spool, void (*visit)(void *context, const struct payload_info *info),

@@ -94,6 +94,27 @@ void payload_remove(struct payload_spool *spool, struct payload *payload) {
     payload_unuse(spool, payload);
 }
 
+void payload_release(struct payload_spool *spool, struct payload *payload) {
+    if (payload->released) {
+        return;
+    }
+    if (spool->holds == 0) {
+        payload_remove(spool, payload);
+        return;
+    }
+    payload->released = true;
+    payload->next_released = spool->released;
+    spool->released = payload;
+}
+
+void payload_drop_released(struct payload_spool *spool) {
+    while (spool->released != NULL) {
+        struct payload *payload = spool->released;
+        spool->released = payload->next_released;
+        payload_remove(spool, payload);
+    }
+}
+
 void payload_describe(const struct payload *payload, struct payload_info *info) {
     *info = (struct payload_info){
         .payload_id = payload->id,

@@ -24,16 +24,24 @@ struct payload_upload {
 
 /* ---- begin ---- */
 
+static bool is_full(const struct payload_spool *spool) {
+    return spool->live_payloads >= spool->options.max_payloads || !segments_have_room(spool);
+}
+
 /* With the lock held. */
 static struct payload *claim_id(struct payload_spool *spool, const struct uuid *id, struct error *error) {
     const struct payload *there = payload_find(spool, id);
+    if ((there != NULL && there->released) || is_full(spool)) {
+        payload_drop_released(spool);
+        there = payload_find(spool, id);
+    }
     if (spool->failed) {
         spool_set_read_only(error);
     } else if (there != NULL && there->complete) {
         error_set(error, ERROR_FAILED_PRECONDITION, "PAYLOAD_SPOOLED", "the payload was uploaded already");
     } else if (there != NULL) {
         error_set(error, ERROR_FAILED_PRECONDITION, "UPLOAD_IN_PROGRESS", "the payload is being uploaded already");
-    } else if (spool->live_payloads >= spool->options.max_payloads || !segments_have_room(spool)) {
+    } else if (is_full(spool)) {
         spool_set_full(spool, error);
     } else {
         return payload_add(spool, id, spool->next_upload++);

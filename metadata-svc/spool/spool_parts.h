@@ -66,6 +66,8 @@ struct payload {
     bool complete; /* finished and durable */
     bool damaged;
     unsigned uses; /* readers, and one for being in the table */
+    bool released; /* held back; it goes with the hold */
+    struct payload *next_released;
 };
 
 struct payload_spool {
@@ -89,8 +91,10 @@ struct payload_spool {
     uint64_t next_upload;
     uint64_t live_bytes;
     uint64_t live_payloads;
-    uint64_t appended; /* bytes ever appended; a position in the log */
-    uint64_t durable;  /* the position up to which it is flushed */
+    unsigned holds;           /* of releases */
+    struct payload *released; /* and held back */
+    uint64_t appended;        /* bytes ever appended; a position in the log */
+    uint64_t durable;         /* the position up to which it is flushed */
     bool flushing;
     bool failed;
 
@@ -112,6 +116,10 @@ void payload_add_extent(struct payload_spool *spool, struct payload *payload, co
 /* Takes it out of the table; its memory and segments go with the last reader. */
 void payload_remove(struct payload_spool *spool, struct payload *payload);
 void payload_unuse(struct payload_spool *spool, struct payload *payload);
+/* Takes it out, or as soon as releases are no longer held back. */
+void payload_release(struct payload_spool *spool, struct payload *payload);
+/* Takes out what was released and held back. */
+void payload_drop_released(struct payload_spool *spool);
 void payload_describe(const struct payload *payload, struct payload_info *info);
 /* Without payloads and segments; for close. */
 void payload_table_free(struct payload_spool *spool);

@@ -291,6 +291,9 @@ bool segments_advance(struct payload_spool *spool, struct error *error) {
         return false;
     }
     pthread_mutex_lock(&spool->lock);
+    if (!can_advance(spool)) {
+        payload_drop_released(spool);
+    }
     bool possible = can_advance(spool);
     pthread_mutex_unlock(&spool->lock);
     if (!possible) {
