@@ -89,6 +89,11 @@ static struct kv_cursor *cached_cursor_open(struct kv *kv) {
     return inner->ops->cursor_open(inner);
 }
 
+static struct kv_cursor *cached_cursor_open_bulk(struct kv *kv) {
+    struct kv *inner = self_of(kv)->inner;
+    return inner->ops->cursor_open_bulk(inner);
+}
+
 static void cached_close(struct kv *kv) {
     struct cached_kv *self = self_of(kv);
     self->inner->ops->close(self->inner);
@@ -108,6 +113,7 @@ struct kv *cached_kv_new(struct kv *inner, struct record_cache *cache) {
     self->ops.get = cached_get;
     self->ops.write = cached_write;
     self->ops.cursor_open = cached_cursor_open;
+    self->ops.cursor_open_bulk = cached_cursor_open_bulk;
     self->ops.close = cached_close;
     self->base.ops = &self->ops;
     return &self->base;

@@ -40,6 +40,8 @@ struct kv_ops {
     bool (*write)(struct kv *kv, const struct kv_batch *batch, bool sync, struct error *error);
     /* A cursor over the state of this moment. */
     struct kv_cursor *(*cursor_open)(struct kv *kv);
+    /* The same, for a walk over much: what it reads pushes nothing out of the cache. */
+    struct kv_cursor *(*cursor_open_bulk)(struct kv *kv);
     void (*cursor_seek)(struct kv_cursor *cursor, struct bytes key);        /* first key >= it */
     void (*cursor_seek_before)(struct kv_cursor *cursor, struct bytes key); /* last key < it */
     void (*cursor_next)(struct kv_cursor *cursor);

@@ -22,6 +22,7 @@ struct leveldb_kv {
     leveldb_cache_t *cache;
     leveldb_filterpolicy_t *bloom;
     leveldb_readoptions_t *read;
+    leveldb_readoptions_t *read_bulk;
     leveldb_writeoptions_t *write_synced;
     leveldb_writeoptions_t *write_unsynced;
 };
@@ -82,15 +83,22 @@ static bool leveldb_kv_write(struct kv *kv, const struct kv_batch *operations, b
     return message == NULL || fail(error, "writing the record store", message);
 }
 
-static struct kv_cursor *leveldb_kv_cursor_open(struct kv *kv) {
-    struct leveldb_kv *self = self_of(kv);
+static struct kv_cursor *open_cursor(struct kv *kv, const leveldb_readoptions_t *options) {
     struct leveldb_cursor *cursor = malloc(sizeof *cursor);
     if (cursor == NULL) {
         abort();
     }
     cursor->base.ops = kv->ops;
-    cursor->iterator = leveldb_create_iterator(self->db, self->read);
+    cursor->iterator = leveldb_create_iterator(self_of(kv)->db, options);
     return &cursor->base;
+}
+
+static struct kv_cursor *leveldb_kv_cursor_open(struct kv *kv) {
+    return open_cursor(kv, self_of(kv)->read);
+}
+
+static struct kv_cursor *leveldb_kv_cursor_open_bulk(struct kv *kv) {
+    return open_cursor(kv, self_of(kv)->read_bulk);
 }
 
 static void leveldb_kv_cursor_seek(struct kv_cursor *cursor, struct bytes key) {
@@ -147,6 +155,7 @@ static void leveldb_kv_close(struct kv *kv) {
     leveldb_cache_destroy(self->cache);
     leveldb_filterpolicy_destroy(self->bloom);
     leveldb_readoptions_destroy(self->read);
+    leveldb_readoptions_destroy(self->read_bulk);
     leveldb_writeoptions_destroy(self->write_synced);
     leveldb_writeoptions_destroy(self->write_unsynced);
     free(self);
@@ -156,6 +165,7 @@ static const struct kv_ops leveldb_kv_ops = {
     .get = leveldb_kv_get,
     .write = leveldb_kv_write,
     .cursor_open = leveldb_kv_cursor_open,
+    .cursor_open_bulk = leveldb_kv_cursor_open_bulk,
     .cursor_seek = leveldb_kv_cursor_seek,
     .cursor_seek_before = leveldb_kv_cursor_seek_before,
     .cursor_next = leveldb_kv_cursor_next,
@@ -185,6 +195,9 @@ struct kv *leveldb_kv_open(const char *directory, const struct leveldb_kv_option
     leveldb_options_set_compression(self->options, leveldb_no_compression);
     self->read = leveldb_readoptions_create();
     leveldb_readoptions_set_verify_checksums(self->read, 1);
+    self->read_bulk = leveldb_readoptions_create();
+    leveldb_readoptions_set_verify_checksums(self->read_bulk, 1);
+    leveldb_readoptions_set_fill_cache(self->read_bulk, 0);
     self->write_synced = leveldb_writeoptions_create();
     leveldb_writeoptions_set_sync(self->write_synced, 1);
     self->write_unsynced = leveldb_writeoptions_create();
