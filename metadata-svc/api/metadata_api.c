@@ -23,5 +23,6 @@ void metadata_api_add_to(struct metadata_api *api, struct rpc_server *server) {
 void metadata_api_add_bulk_to(struct metadata_api *api, struct rpc_server *server) {
     upload_api_add_to(api, server);
     fetch_api_add_to(api, server);
+    snapshot_api_add_to(api, server);
     rpc_server_add_service(server, &waybill__v1__payload_service__descriptor);
 }

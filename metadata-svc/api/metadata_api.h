@@ -3,6 +3,8 @@
 #ifndef WAYBILL_API_METADATA_API_H
 #define WAYBILL_API_METADATA_API_H
 
+#include <stdatomic.h>
+
 #include "common/observe/metrics.h"
 #include "common/rpc/rpc_server.h"
 #include "metadata-svc/commit/commit_feed.h"
@@ -25,6 +27,7 @@ struct metadata_api {
     int64_t outbox_max_events;
     struct histogram *commit_seconds;
     struct histogram *upload_seconds;
+    atomic_bool snapshot_running; /* one at a time: each reads all there is */
     /* Whether the record store refuses writes after a disk error. Any thread. */
     bool (*read_only)(void *self);
     void *read_only_self;
@@ -45,5 +48,6 @@ void report_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void status_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void upload_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void fetch_api_add_to(struct metadata_api *api, struct rpc_server *server);
+void snapshot_api_add_to(struct metadata_api *api, struct rpc_server *server);
 
 #endif

@@ -6,7 +6,8 @@ import re
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # The rooms whose errors reach a client as they are.
-ROOMS = ["metadata-svc/api", "metadata-svc/commit", "metadata-svc/store", "metadata-svc/spool", "object-svc/read",
+ROOMS = ["metadata-svc/api", "metadata-svc/commit", "metadata-svc/store", "metadata-svc/spool",
+         "metadata-svc/snapshot", "object-svc/read",
          "common/base/names.c", "common/base/error.c", "common/rpc"]
 
 # Seen only by our own code: clients of a channel, start-up, or code paths of a broken program.

@@ -1,0 +1,35 @@
+/* The directories in which a store is restored: it grows under names that no service looks
+ * at, and gets its own only when it is whole and durable.
+ *
+ *   <data_dir>/restoring/records     becomes <data_dir>/records, last of all
+ *   <spool_dir>/restoring/segment-*  become <spool_dir>/segment-*
+ *
+ * Both directories have to be empty, but for `lost+found` and for the spool's directory in the
+ * other; they are made where missing. One thread. */
+#ifndef WAYBILL_SNAPSHOT_RESTORE_PLACE_H
+#define WAYBILL_SNAPSHOT_RESTORE_PLACE_H
+
+#include <limits.h>
+#include <stdbool.h>
+
+#include "common/base/error.h"
+
+struct restore_place {
+    char data_dir[PATH_MAX];
+    char spool_dir[PATH_MAX];
+    char staging[PATH_MAX];        /* in data_dir */
+    char staged_records[PATH_MAX]; /* where to make the record store */
+    char staged_spool[PATH_MAX];   /* where to make the segments */
+    bool made_data_dir;
+    bool made_spool_dir;
+};
+
+/* `spool_dir` NULL: <data_dir>/spool, as metadata-svc has it. FAILED_PRECONDITION
+ * (DIRECTORY_NOT_EMPTY, RESTORE_UNFINISHED), or the file system's errors; then nothing is left. */
+bool restore_place_begin(struct restore_place *place, const char *data_dir, const char *spool_dir, struct error *error);
+/* Makes all durable and gives it its names. On failure nothing is left. */
+bool restore_place_commit(struct restore_place *place, struct error *error);
+/* Leaves nothing. */
+void restore_place_abandon(struct restore_place *place);
+
+#endif
