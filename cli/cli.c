@@ -29,6 +29,14 @@ const struct cli_command cli_commands[] = {
      "the last revision seen.",
      cmd_watch},
     {"status", "", "show how the services are doing", "", cmd_status},
+    {"snapshot", "FILE", "back metadata-svc up while it works",
+     "FILE has all records, and the payloads that wait for object-svc, as of one revision; '-' is standard\n"
+     "output. It appears under its name only when it is whole and durable.",
+     cmd_snapshot},
+    {"restore", "FILE DATA_DIR", "make a data directory of a snapshot",
+     "DATA_DIR is made, or is empty; a FILE that is damaged anywhere leaves it as it was. FILE '-' is standard\n"
+     "input. Read docs/operations/backup.md before metadata-svc is started on it.",
+     cmd_restore},
     {"help", "[COMMAND]", "print help", "", cmd_help},
     {"version", "", "print the version", "", cmd_version},
     {0},

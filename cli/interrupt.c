@@ -15,6 +15,7 @@ struct interrupt {
     struct waybill_client *client;
     char *file;
     bool success;
+    bool polled;
     bool stopping;
     int seen; /* the first signal, or 0 */
 };
@@ -30,7 +31,7 @@ static int exit_status(const struct interrupt *interrupt) {
 static void take_signal(struct interrupt *interrupt, int number) {
     bool again = interrupt->seen != 0;
     interrupt->seen = again ? interrupt->seen : number;
-    bool ends_itself = interrupt->client != NULL && waybill_client_cancel(interrupt->client);
+    bool ends_itself = interrupt->polled || (interrupt->client != NULL && waybill_client_cancel(interrupt->client));
     if (again || !ends_itself) {
         if (interrupt->file != NULL) {
             unlink(interrupt->file);
@@ -128,6 +129,15 @@ void interrupt_is_success(struct interrupt *interrupt) {
     }
     pthread_mutex_lock(&interrupt->lock);
     interrupt->success = true;
+    pthread_mutex_unlock(&interrupt->lock);
+}
+
+void interrupt_is_polled(struct interrupt *interrupt) {
+    if (interrupt == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&interrupt->lock);
+    interrupt->polled = true;
     pthread_mutex_unlock(&interrupt->lock);
 }
 

@@ -21,6 +21,9 @@ void interrupt_stop(struct interrupt *interrupt);
 void interrupt_watch_client(struct interrupt *interrupt, struct waybill_client *client);
 /* The unfinished file, copied; NULL once there is none. */
 void interrupt_watch_file(struct interrupt *interrupt, const char *path);
+/* The command looks at interrupt_seen all the while and ends by itself: the first signal ends
+ * nothing else. */
+void interrupt_is_polled(struct interrupt *interrupt);
 /* A signal is how this command is meant to end: the exit status is then 0. */
 void interrupt_is_success(struct interrupt *interrupt);
 

@@ -1,6 +1,7 @@
 #include "cli/output.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +46,10 @@ static const char *hint_of(struct cli *cli, const struct error *error) {
     }
     if (is_reason(error, "VERSION_MISMATCH") && error->detail_value[0] != '\0') {
         return arena_printf(arena, "look at what is there now, then use --if-version=%s", error->detail_value);
+    }
+    if (is_reason(error, "SNAPSHOT_TRUNCATED") || is_reason(error, "SNAPSHOT_CORRUPT") ||
+        is_reason(error, "NOT_A_SNAPSHOT")) {
+        return "nothing was restored; use another snapshot, or another copy of this one";
     }
     if (is_reason(error, "REQUEST_ID_REUSED")) {
         return "another request needs another --request-id";
@@ -130,6 +135,27 @@ void output_message(struct cli *cli, const ProtobufCMessage *message) {
     char *line = proto_json_line(message);
     fprintf(cli->streams.out, "%s\n", line);
     free(line);
+}
+
+void output_snapshot(struct cli *cli, const char *place, const Waybill__V1__SnapshotResponse *snapshot) {
+    char size[OUTPUT_TEXT_BYTES];
+    char waiting[OUTPUT_TEXT_BYTES];
+    const Waybill__V1__SnapshotSummary *summary = snapshot->summary;
+    if (cli->json) {
+        output_message(cli, &snapshot->base);
+    } else if (!cli->quiet) {
+        fprintf(cli->streams.out,
+                "%s  shard %s  revision %" PRId64 "  %" PRId64 " entries  %" PRId64 " payloads of %s  %s\n", place,
+                summary->shard, snapshot->revision, summary->entries, summary->payloads,
+                output_bytes(summary->payload_bytes, waiting), output_bytes(summary->size, size));
+    }
+}
+
+void output_lost_payloads(struct cli *cli, int64_t count) {
+    if (count > 0 && !cli->json) {
+        fprintf(cli->streams.err, "waybill: %s: the spool had lost %" PRId64 " payloads: their records have no bytes\n",
+                cli->command->name, count);
+    }
 }
 
 void output_json(struct cli *cli, json_t *value) {

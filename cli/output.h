@@ -20,6 +20,11 @@ enum cli_status output_status_of(const struct error *error);
 void output_message(struct cli *cli, const ProtobufCMessage *message);
 void output_json(struct cli *cli, json_t *value);
 
+/* What a snapshot holds, and where it is. */
+void output_snapshot(struct cli *cli, const char *place, const Waybill__V1__SnapshotResponse *snapshot);
+/* A warning, where there are some. */
+void output_lost_payloads(struct cli *cli, int64_t count);
+
 /* Flushes standard output. False when nobody reads it any more (reason OUTPUT_CLOSED) or it
  * cannot be written. */
 bool output_flush(struct cli *cli, struct error *error);

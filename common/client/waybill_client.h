@@ -312,6 +312,20 @@ struct waybill_watcher {
 bool waybill_watch(struct waybill_client *client, const struct waybill_watch *watch,
                    const struct waybill_watcher *watcher, struct error *error);
 
+/* ---- backup ---- */
+
+/* Where a snapshot's bytes go, in order. False ends it with the error that the sink filled. */
+struct waybill_snapshot_sink {
+    bool (*write)(void *self, struct bytes data, struct error *error);
+    void *self;
+};
+
+/* Takes a snapshot of metadata-svc (proto/waybill/v1/admin_service.proto); what it is comes in
+ * the response, which has no data. Every piece is checked before the sink sees it. A stream
+ * that breaks ends it: only one that did not begin is tried again. */
+bool waybill_take_snapshot(struct waybill_client *client, const struct waybill_snapshot_sink *sink, struct arena *arena,
+                           Waybill__V1__SnapshotResponse **response, struct error *error);
+
 /* ---- status ---- */
 
 enum waybill_service { WAYBILL_SERVICE_METADATA, WAYBILL_SERVICE_OBJECT };
