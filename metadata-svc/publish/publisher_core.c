@@ -155,7 +155,8 @@ static void fence(struct publisher_core *core, const struct sink_end *end, int64
         log_error("events_fenced", LOG_INT("stream_revision", end->revision), LOG_INT("newest_revision", newest),
                   LOG_STR("hint", "the stream's newest event is not in this record store: an old backup was restored, "
                                   "or another writer has the shard's name. Stop the other writer, or restore the "
-                                  "newer store, or delete the stream to have it filled anew from the change log"));
+                                  "newer store, or delete the stream to have it filled anew from the change log: "
+                                  "docs/operations/backup.md"));
     }
     atomic_store(&core->state, PUBLISHER_FENCED);
 }

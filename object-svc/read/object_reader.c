@@ -57,7 +57,9 @@ static bool open_copy(struct object_reader *reader, struct error *error) {
         reader->hot = hot_store_open_object(reader->ports.hot, &reader->payload_id, error);
         return reader->hot != NULL && is_the_object(reader, hot_reader_provenance(reader->hot), error);
     case COPY_COLD:
-        if (!record_in_tier(record, WAYBILL__V1__TIER__TIER_COLD)) {
+        /* A record that came out of a backup may not know of its object's move from hot. */
+        if (!record_in_tier(record, WAYBILL__V1__TIER__TIER_COLD) &&
+            !record_in_tier(record, WAYBILL__V1__TIER__TIER_HOT)) {
             return error_set(error, ERROR_NOT_FOUND, "OBJECT_NOT_FOUND", "the object is not in the cold store");
         }
         reader->cold = cold_store_open_object(reader->ports.cold, &name, error);
