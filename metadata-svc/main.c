@@ -62,6 +62,11 @@ struct service {
 static void on_durable(void *self, int64_t revision) {
     struct service *service = self;
     commit_feed_advance(service->feed, revision);
+}
+
+/* The publisher must not take the processor from the answers. */
+static void on_answered(void *self) {
+    struct service *service = self;
     event_publisher_notify(service->publisher);
 }
 
@@ -167,7 +172,7 @@ static bool start_commits(struct service *service, struct error *error) {
         .max_batch_bytes = (size_t)config->commit_batch_bytes,
         .clock = &system_clock,
     };
-    struct committer_observer observer = {on_durable, on_batch, on_store_failed, service};
+    struct committer_observer observer = {on_durable, on_answered, on_batch, on_store_failed, service};
     service->api = (struct metadata_api){
         .shard = config->shard,
         .kv = service->kv,

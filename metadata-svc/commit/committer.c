@@ -69,6 +69,9 @@ static void run_batch(struct committer *committer, size_t count) {
     for (size_t i = 0; i < count; i++) {
         committer->batch[i]->done(committer->batch[i]);
     }
+    if (revision > before) {
+        committer->observer.answered(committer->observer.self);
+    }
 }
 
 /* With many callers the first one back must not have a flush for itself while the others are

@@ -24,6 +24,8 @@ struct committer_options {
 struct committer_observer {
     /* After a batch became durable and before its completions run. */
     void (*durable)(void *self, int64_t revision);
+    /* After them: for whoever may take his time. */
+    void (*answered)(void *self);
     /* For metrics; `records` changes took `flush_us` to flush. */
     void (*batch)(void *self, size_t records, int64_t flush_us);
     /* The store failed; every later change is refused. */

@@ -13,6 +13,7 @@
 
 enum {
     ACK_TIMEOUT_US = 5000000,
+    LINGER_MS = 1,          /* so that what is committed shortly after one another is one run */
     BUSY_PAUSE_MS = 100,    /* an acknowledgement cuts it short */
     IDLE_PAUSE_MS = 1000,   /* a notification cuts it short */
     TROUBLE_PAUSE_MS = 100, /* the core decides when to try again */
@@ -183,6 +184,7 @@ static void *event_publisher_loop(void *argument) {
     bool busy = false;
     do {
         busy = step(publisher);
+        nats_Sleep(LINGER_MS);
     } while (!stop_signal_pause(&publisher->stop, pause_ms(publisher, busy)));
     int64_t until_us = clock_monotonic_us(publisher->options.clock) + STOP_PATIENCE_MS * INT64_C(1000);
     while (busy && clock_monotonic_us(publisher->options.clock) < until_us) {

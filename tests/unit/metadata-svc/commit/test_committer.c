@@ -24,6 +24,10 @@ static void on_durable(void *self, int64_t revision) {
     commit_feed_advance(feed, revision);
 }
 
+static void on_answered(void *self) {
+    (void)self;
+}
+
 static void on_batch(void *self, size_t records, int64_t flush_us) {
     (void)self;
     (void)flush_us;
@@ -76,7 +80,8 @@ static void prepare(struct change *change, enum commit_kind kind, int number) {
 static struct committer *start(unsigned max_waiting) {
     struct committer_options options = {
         .max_waiting = max_waiting, .max_batch = 512, .max_batch_bytes = 1 << 20, .clock = &system_clock};
-    return committer_start(engine, &options, (struct committer_observer){on_durable, on_batch, on_failed, NULL});
+    return committer_start(engine, &options,
+                           (struct committer_observer){on_durable, on_answered, on_batch, on_failed, NULL});
 }
 
 static void create_bucket(struct committer *committer) {
