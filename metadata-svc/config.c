@@ -73,6 +73,8 @@ static const struct config_entry entries[] = {
 
     SIZE(record_cache_bytes, .initial = "64MiB", .min = MIB(1), .max = GIB(256),
          .help = "Cache of the latest versions of records"),
+    SIZE(key_filter_bytes, .initial = "16MiB", .min = KIB(64), .max = GIB(4),
+         .help = "Filter that tells new keys from known ones; 10 bits a key is a good size"),
     SIZE(leveldb_cache_bytes, .initial = "64MiB", .min = MIB(1), .max = GIB(256),
          .help = "LevelDB's cache of blocks that were read"),
     SIZE(leveldb_write_buffer_bytes, .initial = "64MiB", .min = KIB(64), .max = GIB(1),

@@ -38,6 +38,7 @@ struct metadata_config {
     int64_t stream_max_age_ms; /* 0 = no limit */
 
     int64_t record_cache_bytes;
+    int64_t key_filter_bytes;
     int64_t leveldb_cache_bytes;
     int64_t leveldb_write_buffer_bytes;
     int64_t drain_grace_ms;

@@ -112,7 +112,7 @@ static bool open_records(struct service *service, struct error *error) {
         return false;
     }
     service->cache = record_cache_new((size_t)config->record_cache_bytes);
-    service->kv = cached_kv_new(records, service->cache);
+    service->kv = cached_kv_new(records, service->cache, (size_t)config->key_filter_bytes);
     /* What lies in LevelDB's sorted files is checksummed; what a crash can have cut is in the log
      * before them, which holds at most two write buffers. */
     return store_check_newest(service->kv, 2 * config->leveldb_write_buffer_bytes / CHANGE_MIN_BYTES, error);

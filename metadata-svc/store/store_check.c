@@ -33,7 +33,7 @@ static bool find_whole_part(struct kv *kv, int64_t *first, struct error *error) 
     static const uint8_t prefix[] = {LAYOUT_CHANGE_PREFIX};
     int64_t expected = 0;
     *first = 0;
-    struct kv_cursor *cursor = kv->ops->cursor_open(kv);
+    struct kv_cursor *cursor = kv->ops->cursor_open_bulk(kv);
     for (cursor->ops->cursor_seek(cursor, bytes_of(prefix, sizeof prefix)); cursor->ops->cursor_valid(cursor);
          cursor->ops->cursor_next(cursor)) {
         struct bytes key = cursor->ops->cursor_key(cursor);
@@ -64,7 +64,7 @@ static void note_damaged(struct store_repair_report *report, struct bytes key) {
 static bool read_heads(struct kv *kv, struct store_repair_report *report, int64_t *newest, struct error *error) {
     static const uint8_t prefix[] = {LAYOUT_HEAD_PREFIX};
     *newest = 0;
-    struct kv_cursor *cursor = kv->ops->cursor_open(kv);
+    struct kv_cursor *cursor = kv->ops->cursor_open_bulk(kv);
     for (cursor->ops->cursor_seek(cursor, bytes_of(prefix, sizeof prefix)); cursor->ops->cursor_valid(cursor);
          cursor->ops->cursor_next(cursor)) {
         struct bytes key = cursor->ops->cursor_key(cursor);

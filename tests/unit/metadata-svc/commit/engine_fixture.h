@@ -68,6 +68,7 @@ static inline void open_engine(void) {
     failing_ops.get = failing_get;
     failing_ops.write = failing_write;
     failing_ops.cursor_open = failing_cursor_open;
+    failing_ops.cursor_open_bulk = failing_cursor_open;
     failing.base.ops = &failing_ops;
     failing.fail = false;
     kv = &failing.base;

@@ -164,7 +164,7 @@ Test(record_cache, readers_beside_a_writer_never_go_back) {
     struct leveldb_kv_options options = {.cache_bytes = 1 << 20, .write_buffer_bytes = 1 << 20};
     struct kv *inner = leveldb_kv_open(directory, &options, &error);
     cr_assert_not_null(inner);
-    struct readers readers = {.kv = cached_kv_new(inner, cache)};
+    struct readers readers = {.kv = cached_kv_new(inner, cache, 1 << 16)};
     pthread_t threads[3];
     for (int i = 0; i < 3; i++) {
         cr_assert_eq(pthread_create(&threads[i], NULL, read_on, &readers), 0);
@@ -187,6 +187,54 @@ Test(record_cache, readers_beside_a_writer_never_go_back) {
     }
     cr_assert_eq(atomic_load(&readers.backwards), 0);
     readers.kv->ops->close(readers.kv);
+    char command[64];
+    snprintf(command, sizeof command, "rm -rf '%s'", directory);
+    cr_assert_eq(system(command), 0);
+}
+
+/* ---- the key filter ---- */
+
+static struct bytes head_of(int number) {
+    return layout_head_key(&arena, "bucket", arena_printf(&arena, "key-%d", number));
+}
+
+static void put_heads(struct kv *kv, int from, int to) {
+    struct kv_batch batch = {0};
+    struct error error = {0};
+    for (int i = from; i < to; i++) {
+        kv_batch_put(&batch, head_of(i), text("value"));
+    }
+    cr_assert(kv->ops->write(kv, &batch, false, &error));
+    kv_batch_free(&batch);
+}
+
+static bool has(struct kv *kv, int number) {
+    struct bytes value;
+    struct error error = {0};
+    bool found;
+    cr_assert(kv->ops->get(kv, head_of(number), &arena, &value, &found, &error));
+    return found;
+}
+
+Test(record_cache, what_the_store_had_and_what_is_written_is_found_through_the_filter) {
+    char directory[] = "/tmp/waybill-test-XXXXXX";
+    cr_assert_not_null(mkdtemp(directory));
+    struct error error = {0};
+    struct leveldb_kv_options options = {.cache_bytes = 1 << 20, .write_buffer_bytes = 1 << 20};
+    struct kv *inner = leveldb_kv_open(directory, &options, &error);
+    cr_assert_not_null(inner);
+    put_heads(inner, 0, 25000);
+    struct kv *kv = cached_kv_new(inner, cache, 1 << 16);
+    put_heads(kv, 25000, 26000); /* while it learns */
+    cached_kv_await_filter(kv);
+    put_heads(kv, 26000, 27000);
+    for (int i = 0; i < 27000; i++) {
+        cr_assert(has(kv, i), "key %d", i);
+    }
+    for (int i = 27000; i < 40000; i++) {
+        cr_assert(!has(kv, i), "key %d", i);
+    }
+    kv->ops->close(kv);
     char command[64];
     snprintf(command, sizeof command, "rm -rf '%s'", directory);
     cr_assert_eq(system(command), 0);
