@@ -112,7 +112,7 @@ bool change_update(struct change_builder *builder, struct commit_request *reques
     }
     merge_attributes(&merged, given, &request->update, request->arena);
     if (!descriptor_check(&merged, request->arena, &request->error) ||
-        !descriptor_check_expiry(merged.expire_us, builder->now_us, &request->error)) {
+        !descriptor_check_expiry(given->expire_us, builder->now_us, &request->error)) {
         return false;
     }
     request->record = merged;

@@ -79,6 +79,7 @@ bool change_put(struct change_builder *builder, struct commit_request *request) 
         return true;
     }
     if (request->payload_source != PAYLOAD_FROM_NOWHERE) {
+        record->payload_version = record->version;
         put_payload_entry(builder, request);
     }
     return change_builder_add_version(builder, &bucket, record, exists ? &old : NULL,

@@ -28,6 +28,7 @@ void record_share_payload(struct record *record, const struct record *with) {
     record->crc32c = with->crc32c;
     record->sha256 = with->sha256;
     record->payload_id = with->payload_id;
+    record->payload_version = with->payload_version;
     memcpy(record->locations, with->locations, sizeof record->locations);
     record->location_count = with->location_count;
     record->store_us = with->store_us;

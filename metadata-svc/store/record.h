@@ -106,8 +106,9 @@ struct record {
     bool has_crc32c;
     uint32_t crc32c;
     int64_t size;
-    struct bytes sha256;    /* 32 bytes or none */
-    struct uuid payload_id; /* zero without a payload */
+    struct bytes sha256;     /* 32 bytes or none */
+    struct uuid payload_id;  /* zero without a payload */
+    int64_t payload_version; /* the one that brought it; 0 without */
     struct location locations[RECORD_MAX_LOCATIONS];
     size_t location_count;
 

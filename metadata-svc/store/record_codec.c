@@ -131,6 +131,7 @@ Waybill__V1__Record *record_to_proto(const struct record *record, struct arena *
     message->sha256.data = (uint8_t *)(uintptr_t)record->sha256.data;
     message->sha256.len = record->sha256.size;
     message->payload_id = uuid_to_text(&record->payload_id, arena);
+    message->payload_version = record->payload_version;
     locations_to_proto(record, message, arena);
     message->create_time = timestamp_to_proto(record->create_us, arena);
     message->update_time = timestamp_to_proto(record->update_us, arena);
@@ -222,6 +223,7 @@ bool record_from_proto(const Waybill__V1__Record *message, struct arena *arena, 
     record->update_us = timestamp_from_proto(message->update_time);
     record->store_us = timestamp_from_proto(message->store_time);
     record->expire_us = timestamp_from_proto(message->expire_time);
+    record->payload_version = message->payload_version;
     record->durability = (enum durability)message->durability;
     if (message->cause != NULL) {
         record->cause =

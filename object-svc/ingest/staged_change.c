@@ -46,7 +46,7 @@ bool staged_change_read(struct bytes event, struct arena *arena, struct staged_c
     *provenance = (struct provenance){
         .bucket = record->bucket,
         .key = record->key,
-        .version = record->version,
+        .version = record->payload_version,
         .content_type = record->content_type,
         .descriptor = make_descriptor(record, arena),
         .size_bytes = record->has_size_case != 0 ? (uint64_t)record->size : 0,
@@ -58,7 +58,7 @@ bool staged_change_read(struct bytes event, struct arena *arena, struct staged_c
         !name_check_key(record->key, "record.key", error)) {
         return false;
     }
-    if (record->has_size_case == 0 || record->size < 0 || record->has_crc32c_case == 0 || record->version < 1 ||
+    if (record->has_size_case == 0 || record->size < 0 || record->has_crc32c_case == 0 || record->payload_version < 1 ||
         !uuid_parse_text(record->payload_id, &provenance->payload_id)) {
         return bad(error, "lacks size, CRC32C, version or payload id");
     }

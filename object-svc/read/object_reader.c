@@ -51,7 +51,7 @@ static bool is_the_object(const struct object_reader *reader, const struct prove
 
 static bool open_copy(struct object_reader *reader, struct error *error) {
     const Waybill__V1__Record *record = reader->record;
-    struct cold_name name = {record->bucket, record->key, record->version};
+    struct cold_name name = {record->bucket, record->key, record->payload_version};
     switch (reader->copy) {
     case COPY_HOT:
         reader->hot = hot_store_open_object(reader->ports.hot, &reader->payload_id, error);

@@ -6,7 +6,7 @@ import uuid
 import grpc
 import pytest
 
-from client import TIMEOUT, failure_of, metadata
+from client import COLD, TIMEOUT, failure_of, metadata
 from cluster import wait_for
 from contract import event_pb2, record_pb2
 
@@ -57,6 +57,21 @@ def test_an_update_makes_a_version_that_shares_the_payload(client):
     assert list(fourth.attributes) == ["c"]
     fifth = update(client, "shared", content_type="a/b")  # no mask: what is set is meant
     assert (list(fifth.attributes), fifth.content_type) == (["c"], "a/b")
+
+
+def test_versions_that_share_an_object_read_it_from_the_cold_store(client):
+    client.create_bucket("shared-cold", storage_class=COLD, cold_after=0.0)
+    client.put("shared-cold", "key", b"cold bytes")
+    request = metadata.UpdateRecordRequest(bucket="shared-cold", key="key", content_type="text/plain")
+    client.metadata.UpdateRecord(request, timeout=TIMEOUT)
+    tiers = lambda: [location.tier for location in client.get("shared-cold", "key").locations]  # noqa: E731
+    wait_for(lambda: tiers() == [record_pb2.TIER_COLD], "the object to be cold only")
+    request.content_type = "text/html"
+    client.metadata.UpdateRecord(request, timeout=TIMEOUT)
+    client.delete("shared-cold", "key")
+    restore(client, "key", bucket="shared-cold")
+    for version in (1, 2, 3, 5):
+        assert client.read("shared-cold", "key", version=version)[0] == b"cold bytes", version
 
 
 def test_an_update_while_the_payload_is_announced_takes_the_upload(client):

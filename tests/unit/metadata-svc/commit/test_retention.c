@@ -198,6 +198,28 @@ Test(retention, versions_that_share_a_payload_change_state_together) {
     cr_assert(!found, "the payload was released once its object was where policy wants it");
 }
 
+Test(retention, a_report_finds_a_payload_whose_first_version_is_gone) {
+    struct commit_request first = put_inline("a", "bytes");
+    struct commit_request update = make(COMMIT_UPDATE, "a");
+    update.update.all_attributes = true;
+    cr_assert(run(&first) && run(&update));
+    cr_assert_eq(update.record.payload_version, 1);
+    struct object_report stored = report_of(&first.record, OBJECT_STORED, TIER_HOT);
+    struct commit_request report = reports("one", &stored, 1);
+    cr_assert(run(&report));
+    set_policy((struct bucket){.max_versions = 1, .storage_class = STORAGE_HOT, .cold_after_us = SECOND_US},
+               BUCKET_MAX_VERSIONS);
+    struct commit_request again = make(COMMIT_UPDATE, "a");
+    again.update.all_attributes = true;
+    cr_assert(run(&again));
+    cr_assert(!exists("a", 2) && !exists("a", 1));
+    struct object_report moved = report_of(&first.record, OBJECT_TIERED, TIER_COLD);
+    struct commit_request move = reports("one", &moved, 1);
+    cr_assert(run(&move));
+    cr_assert_eq(moved.verdict, REPORT_ACCEPTED, "%s", moved.message);
+    cr_assert_eq(get("a", 0).location_count, 2);
+}
+
 Test(retention, a_shared_payload_is_forgotten_with_the_last_version_that_has_it) {
     set_policy((struct bucket){.delete_retention_us = SECOND_US}, BUCKET_DELETE_RETENTION);
     struct commit_request first = put_inline("a", "bytes");
