@@ -174,6 +174,7 @@ enum rpc_read rpc_stream_read(struct rpc_stream *stream, struct bytes *message, 
 
 /* Sends the buffer, which it takes, once the write before is done. */
 static bool send_message(struct rpc_stream *stream, grpc_byte_buffer *buffer) {
+    server_stream_end_stall(stream);
     bool sound = stream_op_wait(&stream->write) != STREAM_OP_FAILED && !atomic_load(&stream->cancelled);
     if (sound) {
         grpc_op ops[2];

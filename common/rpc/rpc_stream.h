@@ -49,6 +49,10 @@ bool rpc_stream_draining(const struct rpc_stream *stream);
 bool rpc_stream_wait(struct rpc_stream *stream, int64_t timeout_ms);
 /* Any thread, as long as the handler has not returned. */
 void rpc_stream_wake(struct rpc_stream *stream);
+/* From now on a write that gRPC does not take for so long, since the client does not read, ends
+ * the call: the client gets DEADLINE_EXCEEDED, the write and all later ones fail. For a handler
+ * that holds something back from others while it writes. */
+void rpc_stream_limit_stall(struct rpc_stream *stream, int64_t stall_ms);
 /* For a stream without natural end that waits in reads: from now on a read that finds no
  * message returns RPC_READ_ERROR (UNAVAILABLE, DRAINING) once the server drains. Without this
  * a drain waits for the client's end, up to its grace. */

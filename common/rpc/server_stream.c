@@ -204,6 +204,7 @@ void rpc_stream_finish(struct rpc_stream *stream, const struct error *error) {
     stream->server.finished = true;
     server_observe(stream->server.server, stream->server.method->path, error != NULL ? error->code : ERROR_OK,
                    stream->server.started_us);
+    server_stream_end_stall(stream);
     stream_op_wait(&stream->write);
     grpc_op ops[3];
     size_t count = final_ops(stream, error, ops);
@@ -240,7 +241,43 @@ void rpc_stream_end_reads_on_drain(struct rpc_stream *stream) {
     stream->server.ends_on_drain = true;
 }
 
-/* ---- waiting for what is not the network ---- */
+/* ---- waiting ---- */
+
+static struct timespec time_after(int64_t timeout_ms) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += timeout_ms / 1000;
+    until.tv_nsec += timeout_ms % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    return until;
+}
+
+void rpc_stream_limit_stall(struct rpc_stream *stream, int64_t stall_ms) {
+    stream->stall_ms = stall_ms;
+}
+
+void server_stream_end_stall(struct rpc_stream *stream) {
+    if (stream->stall_ms == 0) {
+        return;
+    }
+    struct timespec until = time_after(stream->stall_ms);
+    int waited = 0;
+    pthread_mutex_lock(&stream->lock);
+    while (stream->write.state == STREAM_OP_RUNNING && waited == 0) {
+        waited = pthread_cond_timedwait(&stream->changed, &stream->lock, &until);
+    }
+    bool stalled = stream->write.state == STREAM_OP_RUNNING;
+    pthread_mutex_unlock(&stream->lock);
+    if (stalled) {
+        /* Fails the write. */
+        atomic_store(&stream->cancelled, true);
+        grpc_call_cancel_with_status(stream->core, GRPC_STATUS_DEADLINE_EXCEEDED,
+                                     "the client did not read for too long", NULL);
+    }
+}
 
 void rpc_stream_wake(struct rpc_stream *stream) {
     pthread_mutex_lock(&stream->lock);
@@ -258,14 +295,7 @@ void server_stream_wake_all(struct rpc_server *server) {
 }
 
 bool rpc_stream_wait(struct rpc_stream *stream, int64_t timeout_ms) {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += timeout_ms / 1000;
-    until.tv_nsec += timeout_ms % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    struct timespec until = time_after(timeout_ms);
     pthread_mutex_lock(&stream->lock);
     int waited = 0;
     while (!stream->woken && !atomic_load(&stream->cancelled) && !rpc_stream_draining(stream) && waited == 0) {

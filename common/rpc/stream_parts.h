@@ -75,6 +75,7 @@ struct rpc_stream {
     int close_cancelled;   /* filled by the core */
 
     /* The user's. */
+    int64_t stall_ms;  /* the server's: how long a write may take; 0: as long as it takes */
     bool headers_sent; /* the server's, before its first message */
     bool read_ended;
     grpc_byte_buffer *received; /* filled by the core */
@@ -101,6 +102,9 @@ enum stream_op_state stream_op_wait(struct stream_op *op);
 void stream_read_ahead(struct rpc_stream *stream);
 
 /* What a read that found no message means. */
+/* Waits for the write under way for as long as rpc_stream_limit_stall allows, then cancels the
+ * call, which ends the write. Without a limit returns at once. */
+void server_stream_end_stall(struct rpc_stream *stream);
 enum rpc_read server_stream_read_ended(struct rpc_stream *stream, bool failed, struct error *error);
 enum rpc_read client_stream_read_ended(struct rpc_stream *stream, struct error *error);
 
