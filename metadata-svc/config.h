@@ -30,6 +30,7 @@ struct metadata_config {
     int64_t max_streams;
     int64_t spool_max_bytes;
     int64_t spool_segment_bytes;
+    int64_t snapshot_bytes_per_second; /* 0 = no limit */
 
     int64_t change_log_retention_ms;
     int64_t outbox_max_events;

@@ -183,6 +183,7 @@ static bool start_commits(struct service *service, struct error *error) {
         .clock = &system_clock,
         .start_us = clock_unix_us(&system_clock),
         .outbox_max_events = config->outbox_max_events,
+        .snapshot_bytes_per_second = config->snapshot_bytes_per_second,
         .read_only = is_read_only,
         .read_only_self = service,
     };

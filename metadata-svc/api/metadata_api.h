@@ -25,6 +25,7 @@ struct metadata_api {
     const struct clock *clock;
     int64_t start_us;
     int64_t outbox_max_events;
+    int64_t snapshot_bytes_per_second; /* 0: no limit */
     struct histogram *commit_seconds;
     struct histogram *upload_seconds;
     atomic_bool snapshot_running; /* one at a time: each reads all there is */

@@ -1,5 +1,5 @@
 /* AdminService.Snapshot: a snapshot file as a stream, on the bulk port. The client's pace is
- * the snapshot's: a message is made while the one before it is under way. */
+ * the snapshot's, up to a limit: a message is made while the one before it is under way. */
 #include <string.h>
 
 #include "common/base/log.h"
@@ -8,6 +8,7 @@
 #include "common/rpc/proto_message.h"
 #include "common/rpc/rpc_stream.h"
 #include "metadata-svc/api/metadata_api.h"
+#include "metadata-svc/snapshot/snapshot_pace.h"
 #include "metadata-svc/snapshot/snapshot_writer.h"
 #include "metadata-svc/store/record_codec.h"
 #include "waybill/v1/admin_service.pb-c.h"
@@ -16,10 +17,12 @@ enum {
     MESSAGE_DATA_BYTES = 256 * 1024,
     RESPONSE_DATA_FIELD = 2,
     BUSY_RETRY_MS = 1000,
+    STALL_MS = 120000, /* it keeps the store from forgetting what is overwritten, and others from taking one */
 };
 
 struct sending {
     struct rpc_stream *stream;
+    struct snapshot_pace pace;
     int64_t revision; /* for the first message; then 0 */
     struct rpc_buffer *body;
     size_t size;
@@ -39,10 +42,14 @@ static bool send_data(struct sending *sending, struct error *error) {
     bulk_field_append(&head, RESPONSE_DATA_FIELD, sending->size);
     bool good = rpc_stream_write_bulk(sending->stream, buffer_bytes(&head), sending->body, sending->size);
     buffer_free(&head);
+    int64_t wait_ms = snapshot_pace_after(&sending->pace, sending->size);
     sending->revision = 0;
     sending->body = NULL;
     sending->size = 0;
-    return good || set_cancelled(error);
+    /* A server that drains goes as fast as it can. */
+    return (good &&
+            (wait_ms == 0 || rpc_stream_wait(sending->stream, wait_ms) || !rpc_stream_cancelled(sending->stream))) ||
+           set_cancelled(error);
 }
 
 static bool begin(void *self, const struct snapshot_header *header, struct error *error) {
@@ -89,7 +96,10 @@ static bool send_summary(struct sending *sending, const struct snapshot_summary 
 
 static bool send_snapshot(struct metadata_api *api, struct rpc_stream *stream, struct arena *arena,
                           struct error *error) {
-    struct sending sending = {.stream = stream};
+    struct sending sending = {
+        .stream = stream,
+        .pace = {.clock = api->clock, .bytes_per_second = api->snapshot_bytes_per_second},
+    };
     struct snapshot_sink sink = {begin, write_data, &sending};
     struct snapshot_summary summary;
     bool good = snapshot_write(api->kv, api->spool, api->shard, api->clock, &sink, &summary, error) &&
@@ -118,6 +128,7 @@ static bool serve(struct metadata_api *api, struct rpc_stream *stream, struct ar
         error->retry_after_ms = BUSY_RETRY_MS;
         return false;
     }
+    rpc_stream_limit_stall(stream, STALL_MS);
     bool good = send_snapshot(api, stream, arena, error);
     atomic_store(&api->snapshot_running, false);
     return good;
