@@ -1,6 +1,7 @@
 /* waybill restore: a data directory for metadata-svc out of a snapshot; offline. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,6 +11,8 @@
 #include "cli/progress.h"
 #include "common/base/log.h"
 #include "metadata-svc/snapshot/snapshot_restore.h"
+
+enum { SIGNAL_CHECK_MS = 100 };
 
 struct snapshot_file {
     struct cli *cli;
@@ -34,14 +37,24 @@ static bool open_file(struct snapshot_file *file, const char *path, struct error
     return true;
 }
 
+/* Until there is something to read, or a signal came. */
+static bool wait_for_input(const struct snapshot_file *file, struct error *error) {
+    struct pollfd input = {.fd = file->fd, .events = POLLIN};
+    int status;
+    do {
+        if (interrupt_seen(file->cli->interrupt, &status)) {
+            return error_set(error, ERROR_CANCELLED, "CLIENT_CANCELLED", "interrupted");
+        }
+    } while (poll(&input, 1, SIGNAL_CHECK_MS) == 0);
+    return true;
+}
+
 static int64_t read_file(void *self, void *out, size_t size, struct error *error) {
     struct snapshot_file *file = self;
     size_t have = 0;
     ssize_t got = 1;
-    int status;
     while (have < size && got > 0) {
-        if (interrupt_seen(file->cli->interrupt, &status)) {
-            error_set(error, ERROR_CANCELLED, "CLIENT_CANCELLED", "interrupted");
+        if (!wait_for_input(file, error)) {
             return -1;
         }
         got = read(file->fd, (uint8_t *)out + have, size - have);

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -375,6 +376,34 @@ def test_a_damaged_file_is_refused_and_nothing_is_left(own_cluster, tmp_path):
     done = run_waybill("restore", tmp_path / "in" / "snapshot", tmp_path / "target", "--json")
     assert (done.returncode, json.loads(done.stderr)["error"]["reason"]) == (4, "DIRECTORY_NOT_EMPTY")
     assert sorted(os.listdir(tmp_path / "target" / "records")) == before
+
+
+def start_restore(whole, target):
+    """A restore that has read half of the file and waits for the rest."""
+    restore = subprocess.Popen([WAYBILL, "restore", "-", str(target)], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    restore.stdin.write(whole[:len(whole) // 2])
+    restore.stdin.flush()
+    wait_for((target / "restoring" / "records" / "CURRENT").exists, "the restore to begin")
+    return restore
+
+
+def test_a_restore_that_is_ended_leaves_nothing_to_start_on(own_cluster, tmp_path):
+    (tmp_path / "in").mkdir()
+    whole = small_snapshot(own_cluster, tmp_path / "in" / "snapshot")
+    target = tmp_path / "target"
+    with start_restore(whole, target) as restore:
+        restore.send_signal(signal.SIGINT)
+        assert restore.wait(timeout=60 * PATIENCE) == 130
+    assert not target.exists()
+
+    with start_restore(whole, target) as restore:
+        restore.kill()
+    assert sorted(os.listdir(target)) == ["restoring", "spool"]
+    again = run_waybill("restore", "-", target, "--json", input=whole)
+    assert (again.returncode, json.loads(again.stderr)["error"]["reason"]) == (4, "RESTORE_UNFINISHED")
+    shutil.rmtree(target / "restoring")
+    shutil.rmtree(target / "spool" / "restoring")
+    good(run_waybill("restore", "-", target, "--json", input=whole))
 
 
 def test_a_failed_snapshot_leaves_the_file_that_was_there(own_cluster, tmp_path):
