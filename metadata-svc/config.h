@@ -26,6 +26,8 @@ struct metadata_config {
     int64_t read_threads;
     int64_t max_message_bytes;
     int64_t max_watches;
+    int64_t watch_threads;
+    int64_t watch_stall_timeout_ms;
 
     int64_t max_streams;
     int64_t spool_max_bytes;

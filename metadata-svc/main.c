@@ -26,7 +26,7 @@ enum {
     MALLOC_SPARE_BYTES = 4 << 20,
     INLINE_CALLS_MAX = 8192, /* unary calls in flight on the small-message port */
     READS_WAITING_MAX = 1024,
-    SMALL_STREAMS_SPARE = 16, /* beside the watches: health watches, reflection */
+    SMALL_STREAMS_MAX = 272, /* health watches, reflection */
     BULK_MESSAGE_MAX_BYTES = 2 * 1024 * 1024,
     CHANGE_MIN_BYTES = 256, /* of the write-ahead log, for one commit */
 };
@@ -44,6 +44,7 @@ struct service {
     struct commit_engine *engine;
     struct payload_spool *spool;
     struct commit_feed *feed;
+    struct watch_hub *watches;
     struct event_publisher *publisher;
     struct committer *committer;
     struct housekeeper *housekeeper;
@@ -64,9 +65,10 @@ static void on_durable(void *self, int64_t revision) {
     commit_feed_advance(service->feed, revision);
 }
 
-/* The publisher must not take the processor from the answers. */
+/* Publisher and watchers must not take the processor from the answers. */
 static void on_answered(void *self) {
     struct service *service = self;
+    watch_hub_advance(service->watches, commit_feed_revision(service->feed));
     event_publisher_notify(service->publisher);
 }
 
@@ -152,6 +154,14 @@ static int64_t longer_of(int64_t one, int64_t other) {
 static bool start_commits(struct service *service, struct error *error) {
     const struct metadata_config *config = &service->config;
     service->feed = commit_feed_new(commit_engine_revision(service->engine));
+    struct watch_hub_options watch_options = {
+        .threads = (unsigned)config->watch_threads,
+        .stall_timeout_us = config->watch_stall_timeout_ms * 1000,
+        .durable = commit_feed_revision(service->feed),
+        .kv = service->kv,
+        .clock = &system_clock,
+    };
+    service->watches = watch_hub_start(&watch_options);
     struct event_publisher_options publisher_options = {
         .shard = config->shard,
         .nats_url = config->nats_url,
@@ -180,6 +190,7 @@ static bool start_commits(struct service *service, struct error *error) {
         .feed = service->feed,
         .spool = service->spool,
         .publisher = service->publisher,
+        .watches = service->watches,
         .clock = &system_clock,
         .start_us = clock_unix_us(&system_clock),
         .outbox_max_events = config->outbox_max_events,
@@ -230,7 +241,8 @@ static bool start_servers(struct service *service, struct error *error) {
         .blocking_threads = (unsigned)config->read_threads,
         .max_waiting = READS_WAITING_MAX,
         .max_unary_in_flight = INLINE_CALLS_MAX,
-        .max_streams = (unsigned)config->max_watches + SMALL_STREAMS_SPARE,
+        .max_streams = SMALL_STREAMS_MAX,
+        .max_pushes = (unsigned)config->max_watches,
         .max_message_bytes = (size_t)config->max_message_bytes,
     };
     struct rpc_server_options bulk = {
@@ -298,6 +310,7 @@ static void stop(struct service *service) {
     committer_stop(service->committer);
     event_publisher_stop(service->publisher);
     commit_engine_free(service->engine);
+    watch_hub_stop(service->watches);
     commit_feed_free(service->feed);
     payload_spool_close(service->spool);
     if (service->kv != NULL) {

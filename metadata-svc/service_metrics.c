@@ -25,6 +25,27 @@ static double stream_rewinds(void *self) {
     return (double)event_publisher_rewinds(api->publisher);
 }
 
+static double watches(void *self) {
+    struct metadata_api *api = self;
+    struct watch_hub_stats stats;
+    watch_hub_stats(api->watches, &stats);
+    return (double)stats.watches;
+}
+
+static double watch_events(void *self) {
+    struct metadata_api *api = self;
+    struct watch_hub_stats stats;
+    watch_hub_stats(api->watches, &stats);
+    return (double)stats.events;
+}
+
+static double watches_cut_off(void *self) {
+    struct metadata_api *api = self;
+    struct watch_hub_stats stats;
+    watch_hub_stats(api->watches, &stats);
+    return (double)stats.cut_off;
+}
+
 static double spool_bytes(void *self) {
     struct metadata_api *api = self;
     struct payload_spool_stats stats;
@@ -74,6 +95,12 @@ void service_metrics_register(struct service_metrics *self, struct metrics *metr
     metrics_counter_callback(metrics, "waybill_stream_rewinds_total",
                              "Times that the publisher had to go back because the stream had lost events.", NULL,
                              stream_rewinds, api);
+    metrics_gauge_callback(metrics, "waybill_watches", "WatchChanges streams under way.", NULL, watches, api);
+    metrics_counter_callback(metrics, "waybill_watch_events_total", "Changes sent to watchers, all together.", NULL,
+                             watch_events, api);
+    metrics_counter_callback(metrics, "waybill_watches_cut_off_total",
+                             "Watchers that were cut off because they took nothing for too long.", NULL,
+                             watches_cut_off, api);
     metrics_gauge_callback(metrics, "waybill_spool_bytes", "Payload bytes in the spool.", NULL, spool_bytes, api);
     metrics_counter_callback(metrics, "waybill_record_cache_hits_total", "Look-ups that the record cache answered.",
                              NULL, cache_hits, api);

@@ -12,6 +12,7 @@
 #include "metadata-svc/publish/event_publisher.h"
 #include "metadata-svc/spool/payload_spool.h"
 #include "metadata-svc/store/cached_kv.h"
+#include "metadata-svc/watch/watch_hub.h"
 
 /* What the handlers work with; all of it outlives the servers. */
 struct metadata_api {
@@ -22,6 +23,7 @@ struct metadata_api {
     struct commit_feed *feed;
     struct payload_spool *spool;
     struct event_publisher *publisher;
+    struct watch_hub *watches;
     const struct clock *clock;
     int64_t start_us;
     int64_t outbox_max_events;
