@@ -19,6 +19,7 @@
 #include "metadata-svc/publish/change_reader.h"
 #include "metadata-svc/repair.h"
 #include "metadata-svc/service_metrics.h"
+#include "metadata-svc/snapshot/restore_place.h"
 #include "metadata-svc/spool/spool_reconcile.h"
 #include "metadata-svc/store/store_check.h"
 
@@ -137,7 +138,8 @@ static bool open_stores(struct service *service, struct error *error) {
         .segment_bytes = (uint64_t)config->spool_segment_bytes,
         .max_bytes = (uint64_t)config->spool_max_bytes,
     };
-    return (service->data_disk = posix_disk_new(config->data_dir, error)) != NULL &&
+    return restore_place_check(config->data_dir, error) &&
+           (service->data_disk = posix_disk_new(config->data_dir, error)) != NULL &&
            (service->spool_disk = posix_disk_new(config->spool_dir, error)) != NULL && open_records(service, error) &&
            (service->engine = commit_engine_new(service->kv, &system_clock, &engine_options, error)) != NULL &&
            (service->spool = payload_spool_open(service->spool_disk, &spool_options, error)) != NULL &&

@@ -72,6 +72,21 @@ static bool make_directory(const char *path, bool *made, struct error *error) {
 
 /* ---- what is there already ---- */
 
+static bool set_unfinished(const char *directory, struct error *error) {
+    return error_set(
+        error, ERROR_FAILED_PRECONDITION, "RESTORE_UNFINISHED",
+        "a restore is under way in %s, or was cut off: if none runs, empty the directory, and restore again",
+        directory);
+}
+
+bool restore_place_check(const char *data_dir, struct error *error) {
+    char staged[PATH_MAX];
+    if (!join(staged, data_dir, STAGING "/records", error)) {
+        return false;
+    }
+    return access(staged, F_OK) != 0 || set_unfinished(data_dir, error);
+}
+
 struct inspection {
     const char *directory;
     const char *allowed; /* a directory in it, or NULL */
@@ -88,9 +103,7 @@ static bool check_name(void *context, const char *name) {
         return true;
     }
     if (strcmp(name, STAGING) == 0) {
-        return error_set(inspection->error, ERROR_FAILED_PRECONDITION, "RESTORE_UNFINISHED",
-                         "a restore is under way in %s, or was cut off: if none runs, remove %s", inspection->directory,
-                         path);
+        return set_unfinished(inspection->directory, inspection->error);
     }
     return error_set(inspection->error, ERROR_FAILED_PRECONDITION, "DIRECTORY_NOT_EMPTY",
                      "%s is not empty (%s is there): restore into a new directory", inspection->directory, name);

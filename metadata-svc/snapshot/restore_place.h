@@ -29,6 +29,9 @@ struct restore_place {
 bool restore_place_begin(struct restore_place *place, const char *data_dir, const char *spool_dir, struct error *error);
 /* Makes all durable and gives it its names. On failure nothing is left. */
 bool restore_place_commit(struct restore_place *place, struct error *error);
+/* False with RESTORE_UNFINISHED where a restore into the directory has not come to its end: a
+ * service must not start there, and find nothing. */
+bool restore_place_check(const char *data_dir, struct error *error);
 /* Leaves nothing. */
 void restore_place_abandon(struct restore_place *place);
 
