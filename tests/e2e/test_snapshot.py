@@ -47,7 +47,7 @@ def set_flag(process, flag, value):
 def stop_all(cluster):
     statuses = cluster.stop()
     assert all(status == 0 for status in statuses.values()), statuses
-    check_logs(cluster, ("events_fenced",))
+    check_logs(cluster, ("events_fenced", "start_failed"))
 
 
 @pytest.fixture
@@ -387,9 +387,10 @@ def start_restore(whole, target):
     return restore
 
 
-def test_a_restore_that_is_ended_leaves_nothing_to_start_on(own_cluster, tmp_path):
+def test_a_restore_that_is_ended_leaves_nothing_to_start_on(new_cluster, tmp_path):
+    cluster = new_cluster().start()
     (tmp_path / "in").mkdir()
-    whole = small_snapshot(own_cluster, tmp_path / "in" / "snapshot")
+    whole = small_snapshot(cluster, tmp_path / "in" / "snapshot")
     target = tmp_path / "target"
     with start_restore(whole, target) as restore:
         restore.send_signal(signal.SIGINT)
@@ -401,9 +402,36 @@ def test_a_restore_that_is_ended_leaves_nothing_to_start_on(own_cluster, tmp_pat
     assert sorted(os.listdir(target)) == ["restoring", "spool"]
     again = run_waybill("restore", "-", target, "--json", input=whole)
     assert (again.returncode, json.loads(again.stderr)["error"]["reason"]) == (4, "RESTORE_UNFINISHED")
+    cluster.metadata.stop()
+    set_flag(cluster.metadata, "--data-dir", target)
+    cluster.metadata.start(wait=False)
+    assert cluster.metadata.process.wait(timeout=60 * PATIENCE) != 0
+    assert "RESTORE_UNFINISHED" in cluster.metadata.log()
+    assert not (target / "records").exists()
     shutil.rmtree(target / "restoring")
     shutil.rmtree(target / "spool" / "restoring")
     good(run_waybill("restore", "-", target, "--json", input=whole))
+    cluster.metadata.start()
+    assert Client(cluster).get("snap", "spooled").size == len(b"spooled")
+
+
+@pytest.mark.parametrize("ended_by, status", [("SIGINT", 130), ("the service", 5)])
+def test_a_snapshot_that_is_ended_leaves_no_file(new_cluster, tmp_path, ended_by, status):
+    cluster = new_cluster(metadata_flags=["--snapshot-bytes-per-second", "64KiB"]).start()
+    client = Client(cluster)
+    client.create_bucket("snap")
+    for number in range(20):
+        client.put("snap", f"{number}", os.urandom(60000))
+    with subprocess.Popen([WAYBILL, "snapshot", str(tmp_path / "backup")], env=cluster.environment(),
+                          stderr=subprocess.PIPE) as snapshot:
+        wait_for(lambda: any(path.stat().st_size > 0 for path in tmp_path.iterdir()), "the first bytes")
+        assert [path.name[:8] for path in tmp_path.iterdir()] == [".backup."]
+        if ended_by == "SIGINT":
+            snapshot.send_signal(signal.SIGINT)
+        else:
+            cluster.metadata.kill()
+        assert snapshot.wait(timeout=60 * PATIENCE) == status
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_snapshot_leaves_the_file_that_was_there(own_cluster, tmp_path):
