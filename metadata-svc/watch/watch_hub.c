@@ -1,7 +1,7 @@
 /* States of a watch, under the hub's lock:
  *
  *   NEW ─▶ WAITING ─▶ BUSY ─┬▶ WAITING            in `ready`, or in `idle` at the head
- *             ▲             ├▶ SENDING ─▶ WAITING  in `sending` until taken
+ *             ▲             ├▶ SENDING ─▶ WAITING  in `sending` until taken, later in `stuck`
  *             └─ new changes└▶ ENDED               in `ending` until freed
  *
  * Only the thread that made it BUSY uses its position and calls its client, without the lock.
@@ -50,6 +50,7 @@ struct watch {
     uint64_t idle_since_round;
     int64_t sent_us;  /* when it last got something */
     int64_t since_us; /* SENDING, ENDED: since when */
+    bool counted;     /* in hub->under_way */
     bool taken;       /* the send of a BUSY watch was taken */
     /* Why it must end; OK while it need not. */
     enum error_code verdict;
@@ -70,8 +71,9 @@ struct watch_hub {
     uint64_t watches;
     int64_t durable;
     uint64_t round; /* counts how often the idle were made ready */
-    struct ring ready, idle, sending, ending;
-    int64_t tick; /* the wheel's hand */
+    struct ring ready, idle, sending, stuck, ending;
+    unsigned under_way; /* watches in `sending` */
+    int64_t tick;       /* the wheel's hand */
     struct ring wheel[WHEEL_TICKS];
 
     unsigned threads;
@@ -120,8 +122,19 @@ static int64_t now_us(const struct watch_hub *hub) {
     return clock_monotonic_us(hub->options.clock);
 }
 
+/* Takes the watch out of `sending` where it is there. */
+static void stop_counting(struct watch *watch) {
+    struct watch_hub *hub = watch->hub;
+    if (watch->counted) {
+        watch->counted = false;
+        hub->under_way--;
+        pthread_cond_signal(&hub->work);
+    }
+}
+
 static void make_ready(struct watch *watch) {
     ring_remove(&watch->place);
+    stop_counting(watch);
     watch->state = WATCH_WAITING;
     watch->idle_since_round = 0;
     ring_append(&watch->hub->ready, &watch->place);
@@ -196,9 +209,22 @@ static void strike_timers(struct watch_hub *hub, int64_t now) {
     }
 }
 
-static void end_stalled(struct watch_hub *hub, int64_t now) {
+/* Sends that take long make room for others. */
+static void set_aside_stuck(struct watch_hub *hub, int64_t now) {
     while (!ring_empty(&hub->sending)) {
         struct watch *watch = watch_at(hub->sending.next, place);
+        if (now - watch->since_us < WATCH_STUCK_US) {
+            break;
+        }
+        ring_remove(&watch->place);
+        stop_counting(watch);
+        ring_append(&hub->stuck, &watch->place);
+    }
+}
+
+static void end_stalled(struct watch_hub *hub, int64_t now) {
+    while (!ring_empty(&hub->stuck)) {
+        struct watch *watch = watch_at(hub->stuck.next, place);
         if (now - watch->since_us < hub->options.stall_timeout_us) {
             break;
         }
@@ -225,6 +251,7 @@ static void reset_ended(struct watch_hub *hub, int64_t now) {
 static void pass_time(struct watch_hub *hub) {
     int64_t now = now_us(hub);
     strike_timers(hub, now);
+    set_aside_stuck(hub, now);
     end_stalled(hub, now);
     reset_ended(hub, now);
 }
@@ -283,6 +310,8 @@ static void send_messages(struct watch *watch, struct rpc_message *const *messag
     } else {
         watch->state = WATCH_SENDING;
         watch->since_us = begun_us;
+        watch->counted = true;
+        hub->under_way++;
         ring_append(&hub->sending, &watch->place);
     }
     pthread_mutex_unlock(&hub->lock);
@@ -402,7 +431,7 @@ static void *serve(void *argument) {
     pthread_mutex_lock(&hub->lock);
     while (!hub->stopping) {
         pass_time(hub);
-        if (ring_empty(&hub->ready)) {
+        if (ring_empty(&hub->ready) || hub->under_way >= WATCH_SENDS_UNDER_WAY) {
             wait_for_work(hub);
             continue;
         }
@@ -439,6 +468,7 @@ struct watch_hub *watch_hub_start(const struct watch_hub_options *options) {
     ring_init(&hub->ready);
     ring_init(&hub->idle);
     ring_init(&hub->sending);
+    ring_init(&hub->stuck);
     ring_init(&hub->ending);
     for (unsigned i = 0; i < WHEEL_TICKS; i++) {
         ring_init(&hub->wheel[i]);
@@ -522,6 +552,7 @@ void watch_taken(void *self) {
         watch->taken = true;
     } else if (watch->state == WATCH_SENDING) {
         ring_remove(&watch->place);
+        stop_counting(watch);
         settle(watch);
     }
     pthread_mutex_unlock(&watch->hub->lock);

@@ -22,10 +22,14 @@ struct watch_hub;
 struct watch;
 
 enum {
-    WATCH_TICK_MS = 100,          /* how exactly bookmarks and stalls are timed */
-    WATCH_SEND_MESSAGES = 128,    /* most changes of one send */
-    WATCH_SEND_BYTES = 64 << 10,  /* a send ends with the change that reaches this */
-    WATCH_TURN_ENTRIES = 4 * 128, /* most changes that one turn looks at */
+    WATCH_TICK_MS = 100,         /* how exactly bookmarks and stalls are timed */
+    WATCH_SEND_MESSAGES = 128,   /* most changes of one send */
+    WATCH_SEND_BYTES = 64 << 10, /* a send ends with the change that reaches this */
+    WATCH_TURN_ENTRIES = 512,    /* most changes that one turn looks at */
+    /* Most sends at once, so that each is done soon after it began; those that take longer
+     * than this no longer count. */
+    WATCH_SENDS_UNDER_WAY = 256,
+    WATCH_STUCK_US = 100000,
 };
 
 struct watch_hub_options {

@@ -291,6 +291,34 @@ Test(watch_hub, one_cut_off_that_does_not_take_its_end_is_reset, .init = begin, 
     drop(&slow);
 }
 
+static unsigned count_sending(const struct client *clients, unsigned count) {
+    unsigned sending = 0;
+    for (unsigned i = 0; i < count; i++) {
+        sending += clients[i].sending;
+    }
+    return sending;
+}
+
+Test(watch_hub, clients_that_take_nothing_make_room_for_others, .init = begin, .fini = end) {
+    static struct client stuck[WATCH_SENDS_UNDER_WAY + 1], quick;
+    fake_log_fill(&fake, 10);
+    start_hub(1);
+    for (int i = 0; i <= WATCH_SENDS_UNDER_WAY; i++) {
+        stuck[i].holds = true;
+        watch_all(&stuck[i], 1);
+    }
+    watch_all(&quick, 1);
+    wait_until(count_sending(stuck, WATCH_SENDS_UNDER_WAY + 1) == WATCH_SENDS_UNDER_WAY);
+    cr_assert_eq(quick.sends, 0, "no more sends at once");
+    atomic_fetch_add(&clock_us, WATCH_STUCK_US);
+    wait_until(quick.events == 10);
+    wait_until(count_sending(stuck, WATCH_SENDS_UNDER_WAY + 1) == WATCH_SENDS_UNDER_WAY + 1);
+    for (int i = 0; i <= WATCH_SENDS_UNDER_WAY; i++) {
+        leave(&stuck[i]);
+    }
+    leave(&quick);
+}
+
 Test(watch_hub, a_slow_client_that_takes_in_time_is_not_cut_off, .init = begin, .fini = end) {
     static struct client slow = {.holds = true};
     fake_log_fill(&fake, 1000);
