@@ -115,6 +115,7 @@ static void unlink_push(struct rpc_push *push) {
 }
 
 static void free_push(struct rpc_push *push) {
+    handover_acquire(push);
     struct rpc_server *server = push->method->server;
     bool admitted = push->admitted;
     if (push->linked) {
@@ -338,8 +339,13 @@ void rpc_push_finish(struct rpc_push *push, const struct error *error) {
     }
 }
 
+/* The queue thread may free the push as soon as the core hears of it. */
 void rpc_push_reset(struct rpc_push *push, const struct error *error) {
-    grpc_call_cancel_with_status(push->core, (grpc_status_code)error->code, error->message, NULL);
+    grpc_call *core = push->core;
+    grpc_call_ref(core);
+    handover_release(push);
+    grpc_call_cancel_with_status(core, (grpc_status_code)error->code, error->message, NULL);
+    grpc_call_unref(core);
 }
 
 /* ---- sending ---- */
