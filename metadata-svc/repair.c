@@ -17,6 +17,7 @@ static void tell(const struct store_repair_report *report) {
         printf("  %lld older ones lay below a gap and are gone: watchers that ask for them are told so\n",
                (long long)report->changes_dropped);
     }
+    printf("A commit in a damaged part of the log may have wrong bytes: a snapshot, where there is one, is better.\n");
     printf("What was committed after revision %lld is lost, if anything was. The event stream tells: if it is ahead,\n"
            "metadata-svc publishes nothing and says events_fenced.\n",
            (long long)report->newest);

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import subprocess
 
 import pytest
@@ -53,7 +54,8 @@ def test_a_damaged_log_stops_the_service_and_repair_keeps_what_was_before(killed
         killed.metadata.start()
     repaired = run_repair(killed)
     assert repaired.returncode == 0, repaired.stderr
-    assert "records:" in repaired.stdout and "0 cannot" in repaired.stdout, repaired.stdout
+    readable, damaged = map(int, re.search(r"records: (\d+) can be read, (\d+) cannot", repaired.stdout).groups())
+    assert readable > 100 and damaged <= 1, repaired.stdout  # the flipped byte may be in a record
     killed.metadata.start()
     client = Client(killed)
     assert client.get("records", "key-000").version == 1
