@@ -316,7 +316,13 @@ bool rpc_channel_call(struct rpc_channel *channel, const char *path, const struc
         if (ok) {
             break;
         }
-        if (made >= attempts || !worth_retrying(&failure) || !back_off(made, deadline, &failure)) {
+        bool again = made < attempts && worth_retrying(&failure);
+        if (again) {
+            /* The core's own pause between connections, of up to RECONNECT_MOST_MS, must not
+             * make all attempts fail on the same old refusal. */
+            grpc_channel_reset_connect_backoff(channel->core);
+        }
+        if (!again || !back_off(made, deadline, &failure)) {
             *error = failure;
             break;
         }

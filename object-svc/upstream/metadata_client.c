@@ -1,5 +1,6 @@
 #include "object-svc/upstream/metadata_client.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +8,7 @@
 #include "waybill/v1/metadata_service.pb-c.h"
 #include "waybill/v1/report_service.pb-c.h"
 
-enum { MESSAGE_MAX_BYTES = 8 * 1024 * 1024, CALL_TIMEOUT_MS = 10000, POLICY_PAGE = 1000 };
+enum { MESSAGE_MAX_BYTES = 8 * 1024 * 1024, CALL_TIMEOUT_MS = 10000, READ_PATIENCE_MS = 5000, POLICY_PAGE = 1000 };
 
 struct metadata_client *metadata_client_new(const char *metadata_target, const char *payload_target,
                                             const char *replica) {
@@ -33,7 +34,10 @@ void metadata_client_free(struct metadata_client *client) {
     }
 }
 
+/* Whoever reports or asks for policies tries again later. */
 static const struct rpc_call_options call_options = {.timeout_ms = CALL_TIMEOUT_MS, .max_attempts = 3};
+/* Readers wait: a restart of metadata-svc is no error to them. */
+static const struct rpc_call_options read_options = {.timeout_ms = READ_PATIENCE_MS, .max_attempts = UINT_MAX};
 
 bool metadata_client_get_record(struct metadata_client *client, const char *bucket, const char *key, int64_t version,
                                 struct arena *arena, Waybill__V1__Record **record, struct error *error) {
@@ -42,7 +46,7 @@ bool metadata_client_get_record(struct metadata_client *client, const char *buck
     request.key = (char *)(uintptr_t)key;
     request.version = version;
     ProtobufCMessage *response;
-    if (!rpc_channel_call(client->metadata, "/waybill.v1.MetadataService/GetRecord", &call_options, &request.base,
+    if (!rpc_channel_call(client->metadata, "/waybill.v1.MetadataService/GetRecord", &read_options, &request.base,
                           &waybill__v1__get_record_response__descriptor, arena, &response, error)) {
         return false;
     }

@@ -54,6 +54,35 @@ def check_stream(cluster, client):
         assert headers["ce-type"] == f"waybill.v1.{kind}" and headers["ce-specversion"] == "1.0"
 
 
+def test_reads_go_on_while_metadata_svc_restarts(pair):
+    cluster, client = pair
+    client.put("outage", "read", b"the bytes")
+    client.wait_state("outage", "read", "STORED")
+    done = threading.Event()
+    failures, reads = [], []
+
+    def read_on():
+        while not done.is_set():
+            try:
+                reads.append(client.read("outage", "read")[0])
+            except grpc.RpcError as error:
+                failures.append(error)
+
+    reader = threading.Thread(target=read_on)
+    reader.start()
+    try:
+        for _ in range(5):
+            before = len(reads)
+            cluster.metadata.kill()
+            cluster.metadata.start()
+            wait_for(lambda: len(reads) > before + 1, "reads after the restart")
+    finally:
+        done.set()
+        reader.join()
+    assert not failures, failures[0]
+    assert set(reads) == {b"the bytes"}
+
+
 def test_without_nats_commits_and_uploads_go_on_and_are_published_later(pair):
     cluster, client = pair
     write_some(client, "before")

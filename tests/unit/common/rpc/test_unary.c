@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "rpc_fixture.h"
 
 TestSuite(unary, .timeout = 60);
@@ -409,6 +410,36 @@ Test(unary, retries_bridge_the_restart_of_a_server) {
     cr_assert_not_null(answer, "%s", error.message);
     cr_assert_str_eq(answer, "back");
     pthread_join(thread, NULL);
+    arena_free(&arena);
+    fixture_stop(again, channel);
+}
+
+/* The core waits longer and longer between connections; a call must not fail by that alone. */
+Test(unary, a_server_that_was_away_for_long_is_found_at_once) {
+    struct rpc_server *server = rpc_server_new(&fixture_options);
+    fixture_start(server);
+    int port = rpc_server_port(server);
+    struct rpc_channel *channel = fixture_connect(port);
+    rpc_server_drain(server, 1000);
+    rpc_server_free(server);
+    struct arena arena;
+    arena_init(&arena);
+    struct error error = {0};
+    int64_t until_us = clock_monotonic_us(&system_clock) + 1500000;
+    while (clock_monotonic_us(&system_clock) < until_us) {
+        cr_assert_null(fixture_call(channel, "/test.Echo/Inline", NULL, "", &arena, &error));
+        usleep(20000);
+    }
+
+    char listen[32];
+    snprintf(listen, sizeof listen, "127.0.0.1:%d", port);
+    struct rpc_server_options options = fixture_options;
+    options.listen = listen;
+    struct rpc_server *again = rpc_server_new(&options);
+    rpc_server_add_unary(again, "/test.Echo/Inline", RPC_INLINE, fixture_echo, NULL);
+    fixture_start(again);
+    struct rpc_call_options few = {.timeout_ms = 20000, .max_attempts = 5};
+    cr_assert_not_null(fixture_call(channel, "/test.Echo/Inline", &few, "", &arena, &error), "%s", error.message);
     arena_free(&arena);
     fixture_stop(again, channel);
 }
