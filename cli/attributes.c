@@ -1,11 +1,11 @@
-/* --attr NAME[:TYPE]=VALUE. */
+/* Attributes on the command line: NAME[:TYPE]=VALUE. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli/options.h"
+#include "cli/times.h"
 #include "cli/values.h"
 
 static bool parse_string(struct arena *arena, const char *text, struct waybill_attribute *attribute) {
@@ -35,49 +35,9 @@ static bool parse_bool(struct arena *arena, const char *text, struct waybill_att
     return attribute->truth || strcmp(text, "false") == 0;
 }
 
-/* ".25" as nanoseconds; moves on behind it. */
-static bool take_fraction(const char **at, int32_t *nanos) {
-    *nanos = 0;
-    if (**at != '.') {
-        return true;
-    }
-    int digits = 0;
-    for ((*at)++; **at >= '0' && **at <= '9'; (*at)++, digits++) {
-        *nanos = digits < 9 ? *nanos * 10 + (**at - '0') : *nanos;
-    }
-    for (int i = digits; i < 9; i++) {
-        *nanos *= 10;
-    }
-    return digits > 0;
-}
-
-/* "Z" or "+01:00" at the end, as seconds east of UTC. */
-static bool take_zone(const char *at, int64_t *east) {
-    *east = 0;
-    if (strcmp(at, "Z") == 0) {
-        return true;
-    }
-    unsigned hours;
-    unsigned minutes;
-    int used = 0;
-    bool good = (at[0] == '+' || at[0] == '-') && sscanf(at + 1, "%2u:%2u%n", &hours, &minutes, &used) == 2 &&
-                used == 5 && at[6] == '\0' && hours < 24 && minutes < 60;
-    if (good) {
-        *east = (at[0] == '-' ? -1 : 1) * (int64_t)(hours * 3600 + minutes * 60);
-    }
-    return good;
-}
-
 static bool parse_time(struct arena *arena, const char *text, struct waybill_attribute *attribute) {
     (void)arena;
-    struct tm parts = {0};
-    int64_t east;
-    const char *at = strptime(text, "%Y-%m-%dT%H:%M:%S", &parts);
-    if (at == NULL || !take_fraction(&at, &attribute->time.nanos) || !take_zone(at, &east)) {
-        return false;
-    }
-    attribute->time.seconds = (int64_t)timegm(&parts) - east;
-    return true;
+    return time_parse(text, &attribute->time);
 }
 
 static int base64_digit(char c) {
@@ -121,10 +81,10 @@ static const struct {
     {"time", WAYBILL_ATTRIBUTE_TIME, parse_time},       {"bytes", WAYBILL_ATTRIBUTE_BYTES, parse_bytes},
 };
 
-static bool parse(struct cli *cli, const char *text, struct waybill_attribute *attribute) {
+static bool parse(struct cli *cli, const char *option, const char *text, struct waybill_attribute *attribute) {
     const char *equals = strchr(text, '=');
     if (equals == NULL || equals == text) {
-        cli_usage(cli, "--attr: \"%s\" is not NAME[:TYPE]=VALUE", text);
+        cli_usage(cli, "--%s: \"%s\" is not NAME[:TYPE]=VALUE", option, text);
         return false;
     }
     char *name = arena_printf(&cli->arena, "%.*s", (int)(equals - text), text);
@@ -140,24 +100,22 @@ static bool parse(struct cli *cli, const char *text, struct waybill_attribute *a
             attribute->kind = types[i].kind;
             bool good = types[i].parse(&cli->arena, equals + 1, attribute);
             if (!good) {
-                cli_usage(cli, "--attr: \"%s\" is not a value of type %s", equals + 1, type);
+                cli_usage(cli, "--%s: \"%s\" is not a value of type %s", option, equals + 1, type);
             }
             return good;
         }
     }
-    cli_usage(cli, "--attr: type \"%s\" is none of string, int, double, bool, time, bytes", type);
+    cli_usage(cli, "--%s: type \"%s\" is none of string, int, double, bool, time, bytes", option, type);
     return false;
 }
 
-bool value_attributes(struct cli *cli, char **texts, const struct waybill_attribute **attributes, size_t *count) {
-    *count = 0;
-    while (texts != NULL && texts[*count] != NULL) {
-        (*count)++;
-    }
+bool value_attributes(struct cli *cli, const char *option, char **texts, const struct waybill_attribute **attributes,
+                      size_t *count) {
+    *count = option_list_count(texts);
     struct waybill_attribute *all = arena_zalloc(&cli->arena, *count * sizeof *all);
     *attributes = all;
     for (size_t i = 0; i < *count; i++) {
-        if (!parse(cli, texts[i], &all[i])) {
+        if (!parse(cli, option, texts[i], &all[i])) {
             return false;
         }
     }

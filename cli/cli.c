@@ -23,7 +23,15 @@ const struct cli_command cli_commands[] = {
      cmd_get},
     {"stat", "BUCKET/KEY", "show a record", "", cmd_stat},
     {"ls", "[BUCKET[/PREFIX]]", "list records, or the buckets", "", cmd_ls},
+    {"update", "BUCKET/KEY...", "change what is said of records",
+     "Each gets a version with the payload of the one before; what no option names stays.", cmd_update},
+    {"versions", "BUCKET/KEY", "list the versions of a record",
+     "Newest first: version, state, size, time, and the reason where there is one.", cmd_versions},
     {"rm", "BUCKET/KEY...", "delete records", "", cmd_rm},
+    {"undelete", "BUCKET/KEY...", "bring deleted records back",
+     "Each gets a version with the content of an older one. With --version a record that lives goes back to\n"
+     "what it was, too.",
+     cmd_undelete},
     {"watch", "[BUCKET[/PREFIX]]", "print changes as they come",
      "Goes on until interrupted, which is its good end; when the service goes away it connects again after\n"
      "the last revision seen.",

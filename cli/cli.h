@@ -86,8 +86,11 @@ int cmd_rm(struct cli *cli, int argc, const char **argv);
 int cmd_snapshot(struct cli *cli, int argc, const char **argv);
 int cmd_stat(struct cli *cli, int argc, const char **argv);
 int cmd_status(struct cli *cli, int argc, const char **argv);
+int cmd_undelete(struct cli *cli, int argc, const char **argv);
+int cmd_update(struct cli *cli, int argc, const char **argv);
 int cmd_upload(struct cli *cli, int argc, const char **argv);
 int cmd_version(struct cli *cli, int argc, const char **argv);
+int cmd_versions(struct cli *cli, int argc, const char **argv);
 int cmd_watch(struct cli *cli, int argc, const char **argv);
 
 #endif

@@ -128,7 +128,7 @@ int cmd_bucket_list(struct cli *cli, int argc, const char **argv) {
         return cli->usage_status;
     }
     struct error error;
-    if (!waybill_list_buckets(cli->client, 0, print_page, cli, &error)) {
+    if (!waybill_list_buckets(cli->client, NULL, print_page, cli, &error)) {
         return output_error(cli, NULL, &error);
     }
     return CLI_OK;

@@ -5,6 +5,8 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "cli/record_lines.h"
+#include "cli/times.h"
 #include "cli/values.h"
 
 enum { WAIT_TIMEOUT_MS = 60000 };
@@ -12,6 +14,7 @@ enum { WAIT_TIMEOUT_MS = 60000 };
 struct put_options {
     char *content_type, *if_version, *request_id, *reason, *wait, *wait_timeout, *announce, *payload_deadline;
     char **attributes;
+    struct expiry_options expiry;
     int no_payload;
 };
 
@@ -64,7 +67,8 @@ static bool take_options(struct putting *putting, const struct put_options *give
         cli_usage(cli, "--announce and --no-payload exclude each other");
         return false;
     }
-    return value_attributes(cli, given->attributes, &put->attributes, &put->attribute_count) &&
+    return value_attributes(cli, "attr", given->attributes, &put->attributes, &put->attribute_count) &&
+           value_expiry(cli, &given->expiry, false, given->request_id, &put->expire_time) &&
            value_integer(cli, "if-version", given->if_version, 0, INT64_MAX, &put->if_version_match) &&
            value_duration(cli, "payload-deadline", given->payload_deadline, &put->payload_deadline_ms) &&
            value_duration(cli, "wait-timeout", given->wait_timeout, &putting->wait_timeout_ms) &&
@@ -72,19 +76,6 @@ static bool take_options(struct putting *putting, const struct put_options *give
 }
 
 /* ---- one put ---- */
-
-static void print_record(struct cli *cli, const Waybill__V1__Record *record) {
-    char state[OUTPUT_TEXT_BYTES];
-    if (cli->quiet) {
-        return;
-    }
-    fprintf(cli->streams.out, "%s/%s  version %lld  %s", record->bucket, record->key, (long long)record->version,
-            output_enum(&waybill__v1__record_state__descriptor, (int)record->state, state));
-    if (record->has_size_case != 0) {
-        fprintf(cli->streams.out, "  %lld bytes", (long long)record->size);
-    }
-    fputc('\n', cli->streams.out);
-}
 
 static bool send_payload(struct putting *putting, const char *file, struct arena *arena, Waybill__V1__Record **record,
                          struct error *error) {
@@ -130,7 +121,7 @@ static bool put_one(struct putting *putting, const char *file, struct arena *are
         response.record = record;
         output_message(cli, &response.base);
     } else {
-        print_record(cli, record);
+        print_made_record(cli, record);
     }
     return output_flush(cli, error);
 }
@@ -205,9 +196,10 @@ int cmd_put(struct cli *cli, int argc, const char **argv) {
         OPTION_TEXT("content-type", &given.content_type, "TYPE", "media type [guessed from the name]"),
         OPTION_LIST("attr", &given.attributes, "NAME[:TYPE]=VALUE",
                     "an attribute; types string, int, double, bool, time, bytes; repeatable"),
-        OPTION_TEXT("if-version", &given.if_version, "N", "only if the latest version is N; 0: only if there is none"),
-        OPTION_TEXT("request-id", &given.request_id, "UUID", "names the request, so that it takes effect once"),
-        OPTION_TEXT("reason", &given.reason, "TEXT", "why, published with the change"),
+        EXPIRY_OPTIONS(&given.expiry, "when the record expires, RFC 3339 [by the bucket]"),
+        OPTION_IF_VERSION(&given.if_version, "only if the latest version is N; 0: only if there is none"),
+        OPTION_REQUEST_ID(&given.request_id),
+        OPTION_REASON(&given.reason),
         OPTION_TEXT("payload-deadline", &given.payload_deadline, "DURATION",
                     "time the payload has to become STORED [by the bucket]"),
         OPTION_TEXT("wait", &given.wait, "STATE", "return only when it is staged, or stored"),

@@ -7,6 +7,7 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "cli/record_lines.h"
 #include "common/base/uuid.h"
 
 static bool upload(struct cli *cli, const char *file, const char *upload_id, Waybill__V1__Record **record,
@@ -48,12 +49,8 @@ int cmd_upload(struct cli *cli, int argc, const char **argv) {
         Waybill__V1__UploadPayloadResponse response = WAYBILL__V1__UPLOAD_PAYLOAD_RESPONSE__INIT;
         response.record = record;
         output_message(cli, &response.base);
-    } else if (!cli->quiet) {
-        char state[OUTPUT_TEXT_BYTES];
-        fprintf(cli->streams.out, "%s/%s  version %lld  %s  %lld bytes\n", record->bucket, record->key,
-                (long long)record->version,
-                output_enum(&waybill__v1__record_state__descriptor, (int)record->state, state),
-                (long long)record->size);
+    } else {
+        print_made_record(cli, record);
     }
     return CLI_OK;
 }

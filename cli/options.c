@@ -35,10 +35,7 @@ static void take_strings(struct cli *cli, const struct poptOption *options) {
             }
         } else if (kind == POPT_ARG_ARGV && *(char ***)options->arg != NULL) {
             char **list = *(char ***)options->arg;
-            size_t count = 0;
-            while (list[count] != NULL) {
-                count++;
-            }
+            size_t count = option_list_count(list);
             char **copy = arena_zalloc(&cli->arena, (count + 1) * sizeof *copy);
             for (size_t i = 0; i < count; i++) {
                 copy[i] = arena_strdup(&cli->arena, list[i]);

@@ -16,6 +16,12 @@
 #define OPTION_LIST(long_, member_, argument_, help_)                                                                  \
     { (long_), '\0', POPT_ARG_ARGV, (member_), 0, (help_), (argument_) }
 
+/* Options that writes have in common. */
+#define OPTION_IF_VERSION(member_, help_) OPTION_TEXT("if-version", (member_), "N", help_)
+#define OPTION_REQUEST_ID(member_)                                                                                     \
+    OPTION_TEXT("request-id", (member_), "UUID", "names the request, so that it takes effect once")
+#define OPTION_REASON(member_) OPTION_TEXT("reason", (member_), "TEXT", "why, published with the change")
+
 struct arguments {
     const char **items; /* in the cli's arena */
     size_t count;
@@ -28,6 +34,15 @@ bool cli_parse(struct cli *cli, const struct poptOption *options, int argc, cons
                size_t most, struct arguments *arguments);
 /* Reads the options before the command's name; `rest` is the name and what follows. */
 bool cli_parse_before(struct cli *cli, int argc, const char **argv, struct arguments *rest);
+
+/* How many values a repeatable option was given. */
+static inline size_t option_list_count(char *const *values) {
+    size_t count = 0;
+    while (values != NULL && values[count] != NULL) {
+        count++;
+    }
+    return count;
+}
 
 /* Tells what is wrong and how to get help; returns CLI_USAGE. */
 int cli_usage(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -44,6 +44,12 @@ static const char *hint_of(struct cli *cli, const struct error *error) {
     if (is_reason(error, "BUCKET_NOT_FOUND")) {
         return "make it with: waybill bucket create NAME";
     }
+    if (is_reason(error, "RECORD_DELETED") && cli->command->run != cmd_rm) {
+        return "waybill undelete BUCKET/KEY brings it back";
+    }
+    if (is_reason(error, "RECORD_EXISTS")) {
+        return "waybill versions lists what --version can go back to";
+    }
     if (is_reason(error, "VERSION_MISMATCH") && error->detail_value[0] != '\0') {
         return arena_printf(arena, "look at what is there now, then use --if-version=%s", error->detail_value);
     }

@@ -23,7 +23,8 @@ bool value_key(struct cli *cli, const char *text, struct target *target);
 
 /* "name=value" and "name:type=value", types string, int, double, bool, time (RFC 3339), bytes
  * (base64); NULL for none. */
-bool value_attributes(struct cli *cli, char **texts, const struct waybill_attribute **attributes, size_t *count);
+bool value_attributes(struct cli *cli, const char *option, char **texts, const struct waybill_attribute **attributes,
+                      size_t *count);
 
 /* "0-99" and "100-" and "-500" (the last 500) as offset and limit. */
 bool value_range(struct cli *cli, const char *text, int64_t *offset, int64_t *limit);

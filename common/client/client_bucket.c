@@ -59,31 +59,6 @@ bool waybill_get_bucket(struct waybill_client *client, const char *name, struct 
     return response->bucket != NULL || client_bad_answer(error, "holds no bucket");
 }
 
-bool waybill_list_buckets(struct waybill_client *client, int32_t page_size, waybill_bucket_page *visit, void *context,
-                          struct error *error) {
-    struct arena arena;
-    arena_init(&arena);
-    Waybill__V1__ListBucketsRequest request = WAYBILL__V1__LIST_BUCKETS_REQUEST__INIT;
-    request.page_size = page_size;
-    char *token = NULL; /* outlives its page */
-    bool ok;
-    for (;;) {
-        Waybill__V1__ListBucketsResponse *page = (Waybill__V1__ListBucketsResponse *)client_call(
-            client, client->metadata, "/waybill.v1.MetadataService/ListBuckets", &request.base,
-            &waybill__v1__list_buckets_response__descriptor, &arena, error);
-        ok = page != NULL;
-        if (!ok || !visit(context, page) || page->next_page_token[0] == '\0') {
-            break;
-        }
-        token = client_keep_token(token, page->next_page_token);
-        request.page_token = token;
-        arena_free(&arena);
-    }
-    free(token);
-    arena_free(&arena);
-    return ok;
-}
-
 bool waybill_get_status(struct waybill_client *client, enum waybill_service service, struct arena *arena,
                         Waybill__V1__GetStatusResponse **status, struct error *error) {
     Waybill__V1__GetStatusRequest request = WAYBILL__V1__GET_STATUS_REQUEST__INIT;

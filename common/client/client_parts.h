@@ -68,13 +68,13 @@ static inline char *client_text(const char *text) {
     return (char *)(text != NULL ? text : "");
 }
 /* The attributes as entries of the map with this entry type, in the arena. */
-void *client_attributes(const struct waybill_put *put, const ProtobufCMessageDescriptor *entry_type,
-                        struct arena *arena);
+void *client_attributes(const struct waybill_attribute *attributes, size_t count,
+                        const ProtobufCMessageDescriptor *entry_type, struct arena *arena);
 /* A copy in the arena. */
 ProtobufCMessage *client_copy(const ProtobufCMessage *message, struct arena *arena);
 Google__Protobuf__Duration *client_duration(int64_t ms, struct arena *arena);
-/* A copy of a page token on the heap; frees the one before. */
-char *client_keep_token(char *before, const char *token);
+/* NULL for NULL. */
+Google__Protobuf__Timestamp *client_timestamp(const struct waybill_time *time, struct arena *arena);
 /* INTERNAL, reason MALFORMED_RESPONSE. */
 bool client_bad_answer(struct error *error, const char *what);
 

@@ -17,7 +17,8 @@ static void fill_request(const struct waybill_put *put, char *request_id, struct
     request->key = client_text(put->key);
     request->content_type = client_text(put->content_type);
     request->n_attributes = put->attribute_count;
-    request->attributes = client_attributes(put, &waybill__v1__put_record_request__attributes_entry__descriptor, arena);
+    request->attributes = client_attributes(put->attributes, put->attribute_count,
+                                            &waybill__v1__put_record_request__attributes_entry__descriptor, arena);
     if (put->has_if_version_match) {
         request->has_if_version_match_case = WAYBILL__V1__PUT_RECORD_REQUEST__HAS_IF_VERSION_MATCH_IF_VERSION_MATCH;
         request->if_version_match = put->if_version_match;
@@ -27,6 +28,7 @@ static void fill_request(const struct waybill_put *put, char *request_id, struct
     if (put->payload_deadline_ms > 0) {
         request->payload_deadline = client_duration(put->payload_deadline_ms, arena);
     }
+    request->expire_time = client_timestamp(put->expire_time, arena);
 }
 
 static Waybill__V1__PutRecordResponse *send_request(struct waybill_client *client,
@@ -109,7 +111,8 @@ bool waybill_put_source(struct waybill_client *client, const struct waybill_put 
     start.key = client_text(put->key);
     start.content_type = client_text(put->content_type);
     start.n_attributes = put->attribute_count;
-    start.attributes = client_attributes(put, &waybill__v1__new_record_upload__attributes_entry__descriptor, arena);
+    start.attributes = client_attributes(put->attributes, put->attribute_count,
+                                         &waybill__v1__new_record_upload__attributes_entry__descriptor, arena);
     if (source->size >= 0) {
         start.has_size_case = WAYBILL__V1__NEW_RECORD_UPLOAD__HAS_SIZE_SIZE;
         start.size = source->size;
@@ -123,6 +126,7 @@ bool waybill_put_source(struct waybill_client *client, const struct waybill_put 
     if (put->payload_deadline_ms > 0) {
         start.payload_deadline = client_duration(put->payload_deadline_ms, arena);
     }
+    start.expire_time = client_timestamp(put->expire_time, arena);
     return client_upload_new(client, &start, source, progress, arena, record, error);
 }
 

@@ -1,4 +1,4 @@
-/* Records: get, list, delete, wait. */
+/* Records: get, update, delete, restore, wait. */
 #include <stdlib.h>
 
 #include "common/base/clock.h"
@@ -27,34 +27,59 @@ bool waybill_get_record(struct waybill_client *client, const char *bucket, const
     return response->record != NULL || client_bad_answer(error, "holds no record");
 }
 
-bool waybill_list_records(struct waybill_client *client, const struct waybill_list *list, waybill_record_page *visit,
-                          void *context, struct error *error) {
-    struct arena arena;
-    arena_init(&arena);
-    Waybill__V1__ListRecordsRequest request = WAYBILL__V1__LIST_RECORDS_REQUEST__INIT;
-    request.bucket = client_text(list->bucket);
-    request.prefix = client_text(list->prefix);
-    request.delimiter = client_text(list->delimiter);
-    request.page_size = list->page_size;
-    request.page_token = client_text(list->page_token);
-    request.show_deleted = list->show_deleted;
-    char *token = NULL; /* outlives its page */
-    bool ok;
-    for (;;) {
-        Waybill__V1__ListRecordsResponse *page = (Waybill__V1__ListRecordsResponse *)client_call(
-            client, client->metadata, "/waybill.v1.MetadataService/ListRecords", &request.base,
-            &waybill__v1__list_records_response__descriptor, &arena, error);
-        ok = page != NULL;
-        if (!ok || !visit(context, page) || page->next_page_token[0] == '\0') {
-            break;
-        }
-        token = client_keep_token(token, page->next_page_token);
-        request.page_token = token;
-        arena_free(&arena);
+/* ---- changes without a payload of their own ---- */
+
+/* The paths of all that the update changes. */
+static void fill_mask(const struct waybill_update *update, struct arena *arena, Google__Protobuf__FieldMask *mask) {
+    mask->paths = arena_alloc(arena, (update->attribute_count + update->unset_count + 3) * sizeof *mask->paths);
+    if (update->content_type != NULL) {
+        mask->paths[mask->n_paths++] = (char *)"content_type";
     }
-    free(token);
-    arena_free(&arena);
-    return ok;
+    if (update->expire_time != NULL) {
+        mask->paths[mask->n_paths++] = (char *)"expire_time";
+    }
+    if (update->unset_others) {
+        mask->paths[mask->n_paths++] = (char *)"attributes";
+        return;
+    }
+    for (size_t i = 0; i < update->attribute_count; i++) {
+        mask->paths[mask->n_paths++] = arena_printf(arena, "attributes.%s", update->attributes[i].name);
+    }
+    for (size_t i = 0; i < update->unset_count; i++) {
+        mask->paths[mask->n_paths++] = arena_printf(arena, "attributes.%s", update->unset[i]);
+    }
+}
+
+bool waybill_update_record(struct waybill_client *client, const struct waybill_update *update, struct arena *arena,
+                           Waybill__V1__Record **record, struct error *error) {
+    char id[UUID_TEXT_BYTES];
+    Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
+    fill_mask(update, arena, &mask);
+    Waybill__V1__UpdateRecordRequest request = WAYBILL__V1__UPDATE_RECORD_REQUEST__INIT;
+    request.bucket = client_text(update->bucket);
+    request.key = client_text(update->key);
+    request.content_type = client_text(update->content_type);
+    request.n_attributes = update->attribute_count;
+    request.attributes = client_attributes(update->attributes, update->attribute_count,
+                                           &waybill__v1__update_record_request__attributes_entry__descriptor, arena);
+    request.update_mask = &mask;
+    if (update->expire_time != NULL && update->expire_time->seconds != 0) {
+        request.expire_time = client_timestamp(update->expire_time, arena);
+    }
+    request.request_id = client_request_id(update->request_id, id);
+    request.reason = client_text(update->reason);
+    if (update->has_if_version_match) {
+        request.has_if_version_match_case = WAYBILL__V1__UPDATE_RECORD_REQUEST__HAS_IF_VERSION_MATCH_IF_VERSION_MATCH;
+        request.if_version_match = update->if_version_match;
+    }
+    Waybill__V1__UpdateRecordResponse *response = (Waybill__V1__UpdateRecordResponse *)client_call(
+        client, client->metadata, "/waybill.v1.MetadataService/UpdateRecord", &request.base,
+        &waybill__v1__update_record_response__descriptor, arena, error);
+    if (response == NULL) {
+        return false;
+    }
+    *record = response->record;
+    return response->record != NULL || client_bad_answer(error, "holds no record");
 }
 
 bool waybill_delete(struct waybill_client *client, const struct waybill_delete *what, struct arena *arena,
@@ -72,6 +97,29 @@ bool waybill_delete(struct waybill_client *client, const struct waybill_delete *
     Waybill__V1__DeleteRecordResponse *response = (Waybill__V1__DeleteRecordResponse *)client_call(
         client, client->metadata, "/waybill.v1.MetadataService/DeleteRecord", &request.base,
         &waybill__v1__delete_record_response__descriptor, arena, error);
+    if (response == NULL) {
+        return false;
+    }
+    *record = response->record;
+    return response->record != NULL || client_bad_answer(error, "holds no record");
+}
+
+bool waybill_restore_record(struct waybill_client *client, const struct waybill_restore *restore, struct arena *arena,
+                            Waybill__V1__Record **record, struct error *error) {
+    char id[UUID_TEXT_BYTES];
+    Waybill__V1__RestoreRecordRequest request = WAYBILL__V1__RESTORE_RECORD_REQUEST__INIT;
+    request.bucket = client_text(restore->bucket);
+    request.key = client_text(restore->key);
+    request.version = restore->version;
+    request.request_id = client_request_id(restore->request_id, id);
+    request.reason = client_text(restore->reason);
+    if (restore->has_if_version_match) {
+        request.has_if_version_match_case = WAYBILL__V1__RESTORE_RECORD_REQUEST__HAS_IF_VERSION_MATCH_IF_VERSION_MATCH;
+        request.if_version_match = restore->if_version_match;
+    }
+    Waybill__V1__RestoreRecordResponse *response = (Waybill__V1__RestoreRecordResponse *)client_call(
+        client, client->metadata, "/waybill.v1.MetadataService/RestoreRecord", &request.base,
+        &waybill__v1__restore_record_response__descriptor, arena, error);
     if (response == NULL) {
         return false;
     }

@@ -211,6 +211,10 @@ _Static_assert(sizeof(struct attribute_entry) == sizeof(Waybill__V1__NewRecordUp
                    offsetof(struct attribute_entry, value) ==
                        offsetof(Waybill__V1__NewRecordUpload__AttributesEntry, value),
                "an entry of NewRecordUpload.attributes");
+_Static_assert(sizeof(struct attribute_entry) == sizeof(Waybill__V1__UpdateRecordRequest__AttributesEntry) &&
+                   offsetof(struct attribute_entry, value) ==
+                       offsetof(Waybill__V1__UpdateRecordRequest__AttributesEntry, value),
+               "an entry of UpdateRecordRequest.attributes");
 
 static Waybill__V1__AttributeValue *attribute_value(const struct waybill_attribute *attribute, struct arena *arena) {
     Waybill__V1__AttributeValue *value = arena_alloc(arena, sizeof *value);
@@ -234,10 +238,7 @@ static Waybill__V1__AttributeValue *attribute_value(const struct waybill_attribu
         break;
     case WAYBILL_ATTRIBUTE_TIME:
         value->kind_case = WAYBILL__V1__ATTRIBUTE_VALUE__KIND_TIMESTAMP_VALUE;
-        value->timestamp_value = arena_alloc(arena, sizeof *value->timestamp_value);
-        google__protobuf__timestamp__init(value->timestamp_value);
-        value->timestamp_value->seconds = attribute->time.seconds;
-        value->timestamp_value->nanos = attribute->time.nanos;
+        value->timestamp_value = client_timestamp(&attribute->time, arena);
         break;
     case WAYBILL_ATTRIBUTE_BYTES:
         value->kind_case = WAYBILL__V1__ATTRIBUTE_VALUE__KIND_BYTES_VALUE;
@@ -247,14 +248,14 @@ static Waybill__V1__AttributeValue *attribute_value(const struct waybill_attribu
     return value;
 }
 
-void *client_attributes(const struct waybill_put *put, const ProtobufCMessageDescriptor *entry_type,
-                        struct arena *arena) {
-    struct attribute_entry **entries = arena_alloc(arena, put->attribute_count * sizeof(struct attribute_entry *));
-    for (size_t i = 0; i < put->attribute_count; i++) {
+void *client_attributes(const struct waybill_attribute *attributes, size_t count,
+                        const ProtobufCMessageDescriptor *entry_type, struct arena *arena) {
+    struct attribute_entry **entries = arena_alloc(arena, count * sizeof(struct attribute_entry *));
+    for (size_t i = 0; i < count; i++) {
         entries[i] = arena_alloc(arena, sizeof *entries[i]);
         protobuf_c_message_init(entry_type, entries[i]);
-        entries[i]->key = client_text(put->attributes[i].name);
-        entries[i]->value = attribute_value(&put->attributes[i], arena);
+        entries[i]->key = client_text(attributes[i].name);
+        entries[i]->value = attribute_value(&attributes[i], arena);
     }
     return entries;
 }
@@ -272,13 +273,15 @@ Google__Protobuf__Duration *client_duration(int64_t ms, struct arena *arena) {
     return duration;
 }
 
-char *client_keep_token(char *before, const char *token) {
-    free(before);
-    char *copy = strdup(token);
-    if (copy == NULL) {
-        abort();
+Google__Protobuf__Timestamp *client_timestamp(const struct waybill_time *time, struct arena *arena) {
+    if (time == NULL) {
+        return NULL;
     }
-    return copy;
+    Google__Protobuf__Timestamp *timestamp = arena_alloc(arena, sizeof *timestamp);
+    google__protobuf__timestamp__init(timestamp);
+    timestamp->seconds = time->seconds;
+    timestamp->nanos = time->nanos;
+    return timestamp;
 }
 
 bool client_bad_answer(struct error *error, const char *what) {

@@ -107,13 +107,25 @@ bool waybill_create_bucket(struct waybill_client *client, const struct waybill_b
 bool waybill_get_bucket(struct waybill_client *client, const char *name, struct arena *arena,
                         Waybill__V1__Bucket **bucket, struct error *error);
 
+/* How a listing goes through its pages. */
+struct waybill_paging {
+    int32_t page_size;      /* entries a page at most; 0: the server's default, or as the limit needs */
+    int64_t limit;          /* entries in all; 0: no end */
+    const char *page_token; /* the next_page_token to go on from; NULL: at the start */
+};
+
 /* Called per page; false ends the listing, with success. */
 typedef bool waybill_bucket_page(void *context, const Waybill__V1__ListBucketsResponse *page);
-/* page_size 0: the server's default. */
-bool waybill_list_buckets(struct waybill_client *client, int32_t page_size, waybill_bucket_page *visit, void *context,
-                          struct error *error);
+/* `paging` may be NULL: all of them. */
+bool waybill_list_buckets(struct waybill_client *client, const struct waybill_paging *paging,
+                          waybill_bucket_page *visit, void *context, struct error *error);
 
 /* ---- writing ---- */
+
+struct waybill_time {
+    int64_t seconds; /* since 1970, UTC */
+    int32_t nanos;
+};
 
 enum waybill_attribute_kind {
     WAYBILL_ATTRIBUTE_STRING,
@@ -132,10 +144,7 @@ struct waybill_attribute {
         int64_t number;
         double real;
         bool truth;
-        struct {
-            int64_t seconds; /* since 1970, UTC */
-            int32_t nanos;
-        } time;
+        struct waybill_time time;
         struct bytes raw;
     };
 };
@@ -151,7 +160,8 @@ struct waybill_put {
     int64_t if_version_match; /* 0: the key must not exist */
     const char *request_id;   /* NULL: one is made */
     const char *reason;
-    int64_t payload_deadline_ms; /* 0: by the bucket's policy */
+    int64_t payload_deadline_ms;            /* 0: by the bucket's policy */
+    const struct waybill_time *expire_time; /* NULL: by the bucket's policy */
 };
 
 /* Told of how far bytes are; often, so it should be quick. `total` is -1 while not known. */
@@ -214,6 +224,25 @@ bool waybill_upload_fd(struct waybill_client *client, const char *upload_id, int
                        const struct waybill_progress *progress, struct arena *arena, Waybill__V1__Record **record,
                        struct error *error);
 
+/* What becomes of a record when its payload stays as it is. Zero and NULL: left alone. */
+struct waybill_update {
+    const char *bucket;
+    const char *key;
+    const char *content_type; /* "": none */
+    const struct waybill_attribute *attributes;
+    size_t attribute_count;
+    char *const *unset; /* names of attributes that go */
+    size_t unset_count;
+    bool unset_others;                      /* all attributes go that are not in `attributes` */
+    const struct waybill_time *expire_time; /* seconds 0: never */
+    bool has_if_version_match;
+    int64_t if_version_match;
+    const char *request_id; /* NULL: one is made */
+    const char *reason;
+};
+bool waybill_update_record(struct waybill_client *client, const struct waybill_update *update, struct arena *arena,
+                           Waybill__V1__Record **record, struct error *error);
+
 struct waybill_delete {
     const char *bucket;
     const char *key;
@@ -225,6 +254,19 @@ struct waybill_delete {
 /* Commits a tombstone, which `record` is. */
 bool waybill_delete(struct waybill_client *client, const struct waybill_delete *what, struct arena *arena,
                     Waybill__V1__Record **record, struct error *error);
+
+struct waybill_restore {
+    const char *bucket;
+    const char *key;
+    int64_t version; /* whose content comes back; 0: of the newest before the tombstone */
+    bool has_if_version_match;
+    int64_t if_version_match;
+    const char *request_id; /* NULL: one is made */
+    const char *reason;
+};
+/* Commits a version with the content of an older one, which brings a deleted record back. */
+bool waybill_restore_record(struct waybill_client *client, const struct waybill_restore *restore, struct arena *arena,
+                            Waybill__V1__Record **record, struct error *error);
 
 /* ---- records ---- */
 
@@ -244,14 +286,21 @@ struct waybill_list {
     const char *bucket;
     const char *prefix;    /* NULL: all */
     const char *delimiter; /* NULL: none */
-    int32_t page_size;     /* 0: the server's default */
+    const char *filter;    /* conditions, see ListRecordsRequest; NULL: none */
     bool show_deleted;
-    const char *page_token; /* where to go on; NULL: at the start */
+    struct waybill_paging paging;
 };
 /* Called per page; false ends the listing, with success. */
 typedef bool waybill_record_page(void *context, const Waybill__V1__ListRecordsResponse *page);
 bool waybill_list_records(struct waybill_client *client, const struct waybill_list *list, waybill_record_page *visit,
                           void *context, struct error *error);
+
+/* Called per page; false ends the listing, with success. */
+typedef bool waybill_version_page(void *context, const Waybill__V1__ListRecordVersionsResponse *page);
+/* The versions of a key, newest first; `paging` may be NULL: all of them. */
+bool waybill_list_versions(struct waybill_client *client, const char *bucket, const char *key,
+                           const struct waybill_paging *paging, waybill_version_page *visit, void *context,
+                           struct error *error);
 
 /* ---- reading ---- */
 

@@ -7,19 +7,14 @@ import subprocess
 
 import pytest
 
-from cluster import BUILD, PATIENCE, wait_for
-
-WAYBILL = os.path.join(BUILD, "cli", "waybill")
+from cluster import PATIENCE, wait_for
+from command_line import WAYBILL, CommandLine
 
 
 @pytest.fixture(scope="module")
 def waybill(cluster):
-    def run(*arguments, **options):
-        options.setdefault("timeout", 60 * PATIENCE)
-        return subprocess.run([WAYBILL, *map(str, arguments)], env=cluster.environment(), capture_output=True, **options)
-
-    created = run("bucket", "create", "shell", "--storage-class", "cold", "--cold-after", "1s")
-    assert created.returncode == 0, created.stderr
+    run = CommandLine(cluster)
+    run.good("bucket", "create", "shell", "--storage-class", "cold", "--cold-after", "1s")
     return run
 
 

@@ -310,9 +310,9 @@ Test(commands, ls_lists_buckets_and_records) {
     run = run_waybill("ls photos/b/");
     cr_assert_str_eq(run.out, "b/k3\nb/k4\n");
     run_free(&run);
-    run = run_waybill("ls photos --page-size 2");
+    run = run_waybill("ls photos --limit 2");
     cr_assert_str_eq(run.out, "a/k0\na/k1\n");
-    cr_assert_str_eq(run.err, "waybill: ls: there is more: --all lists all of it\n");
+    cr_assert_str_eq(run.err, "");
     run_free(&run);
     run = run_waybill("ls photos --page-size 2 --all");
     cr_assert_str_eq(run.out, "a/k0\na/k1\na/k2\nb/k3\nb/k4\n");
@@ -474,6 +474,12 @@ Test(commands, wrong_usage_is_told_without_asking_a_service) {
                                         "status extra",
                                         "ls Bad_Name",
                                         "ls --timeout x",
+                                        "ls --all --limit 1",
+                                        "ls --limit 0",
+                                        "update photos/a",
+                                        "update photos --set a=1",
+                                        "undelete photos/a photos/b --version 1",
+                                        "versions photos",
                                         "put a photos/../b",
                                         "put a b photos/x --request-id x"};
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {

@@ -381,7 +381,7 @@ Test(client, lists_go_through_all_pages_until_told_to_stop) {
         snprintf(key, sizeof key, "k%d", i);
         fake_add_object(fixture.fake, "photos", key, bytes_of("x", 1));
     }
-    struct waybill_list list = {.bucket = "photos", .page_size = 3};
+    struct waybill_list list = {.bucket = "photos", .paging = {.page_size = 3}};
     struct seen_pages all = {.most = 100};
     cr_assert(waybill_list_records(fixture.client, &list, see_page, &all, &fixture.error));
     cr_assert_eq(all.records, 7);
