@@ -39,6 +39,10 @@ void print_listed_record(FILE *out, const Waybill__V1__Record *record) {
             record->version, output_time(record->update_time, time), record->key);
 }
 
+void print_listed_prefix(FILE *out, const char *prefix) {
+    fprintf(out, "%-16s %14s %8s  %-24s  %s\n", "PREFIX", "-", "-", "-", prefix);
+}
+
 /* The caller's reason, or what ended the record where no caller did; "" where there is nothing to tell. */
 static const char *why_text(const Waybill__V1__Record *record, char text[OUTPUT_TEXT_BYTES]) {
     const Waybill__V1__Cause *cause = record->cause;

@@ -8,6 +8,8 @@
 void print_made_record(struct cli *cli, const Waybill__V1__Record *record);
 /* A line of ls --long: state, size, version, time, key. */
 void print_listed_record(FILE *out, const Waybill__V1__Record *record);
+/* The same for what several keys have in common: "PREFIX". */
+void print_listed_prefix(FILE *out, const char *prefix);
 /* A line of versions: version, state, size, time, and why. */
 void print_record_version(FILE *out, const Waybill__V1__Record *record);
 

@@ -476,6 +476,8 @@ Test(commands, wrong_usage_is_told_without_asking_a_service) {
                                         "ls --timeout x",
                                         "ls --all --limit 1",
                                         "ls --limit 0",
+                                        "ls --filter x",
+                                        "ls --delimiter /",
                                         "update photos/a",
                                         "update photos --set a=1",
                                         "undelete photos/a photos/b --version 1",
