@@ -256,6 +256,7 @@ static bool start_servers(struct service *service, struct error *error) {
         .max_unary_in_flight = INLINE_CALLS_MAX,
         .max_streams = (unsigned)config->max_streams,
         .max_message_bytes = BULK_MESSAGE_MAX_BYTES,
+        .beside = true, /* the small port's calls are the ones in a hurry */
     };
     service->reflection = reflection_new(small_services);
     service->small = make_server(service, &small);

@@ -2,6 +2,8 @@
 
 #include <grpc/grpc.h>
 #include <grpc/support/log.h>
+#include <pthread.h>
+#include <stdlib.h>
 
 #include "common/base/log.h"
 
@@ -11,8 +13,16 @@ static void write_log(gpr_log_func_args *args) {
     log_event(level, "grpc", LOG_FIELDS(LOG_STR("message", args->message), LOG_STR("file", args->file)));
 }
 
-void core_library_begin(void) {
+static pthread_once_t prepared = PTHREAD_ONCE_INIT;
+
+static void prepare(void) {
     gpr_set_log_function(write_log);
+    /* Servers beside another one need an engine that polls for all of the process. */
+    setenv("GRPC_POLL_STRATEGY", "epoll1", 1);
+}
+
+void core_library_begin(void) {
+    pthread_once(&prepared, prepare);
     grpc_init();
 }
 

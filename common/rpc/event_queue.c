@@ -6,8 +6,14 @@
 #include "common/base/log.h"
 #include "common/rpc/sync_annotations.h"
 
-void event_queue_init(struct event_queue *queue) {
-    *queue = (struct event_queue){.core = grpc_completion_queue_create_for_next(NULL)};
+void event_queue_init(struct event_queue *queue, enum event_queue_kind kind) {
+    grpc_completion_queue_attributes attributes = {
+        .version = GRPC_CQ_CURRENT_VERSION,
+        .cq_completion_type = GRPC_CQ_NEXT,
+        .cq_polling_type = kind == EVENT_QUEUE_POLLS ? GRPC_CQ_DEFAULT_POLLING : GRPC_CQ_NON_POLLING,
+    };
+    const grpc_completion_queue_factory *factory = grpc_completion_queue_factory_lookup(&attributes);
+    *queue = (struct event_queue){.core = grpc_completion_queue_create(factory, &attributes, NULL)};
 }
 
 static void *run(void *argument) {

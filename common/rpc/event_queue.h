@@ -26,8 +26,12 @@ struct event_queue {
     pthread_t thread[EVENT_QUEUE_MAX_THREADS];
 };
 
+/* Whether the threads that wait on the queue also poll the process's connections. Without, they
+ * sleep until another thread that polls wakes them (see idle_poller.h). */
+enum event_queue_kind { EVENT_QUEUE_POLLS, EVENT_QUEUE_SLEEPS };
+
 /* Makes the queue; no threads yet. grpc_init comes before. */
-void event_queue_init(struct event_queue *queue);
+void event_queue_init(struct event_queue *queue, enum event_queue_kind kind);
 /* Starts `threads` threads named `name`; false when the system has none to give. */
 bool event_queue_start(struct event_queue *queue, unsigned threads, const char *name);
 /* Lets the queue run empty, ends and joins the threads, destroys it. Nothing may add to it. */

@@ -89,7 +89,7 @@ void rpc_channel_free(struct rpc_channel *channel) {
 grpc_completion_queue *channel_queue(struct rpc_channel *channel, struct error *error) {
     pthread_mutex_lock(&channel->lock);
     if (!channel->queue_runs) {
-        event_queue_init(&channel->queue);
+        event_queue_init(&channel->queue, EVENT_QUEUE_POLLS);
         channel->queue_runs = event_queue_start(&channel->queue, 1, "rpc-channel");
         if (!channel->queue_runs) {
             event_queue_stop(&channel->queue);

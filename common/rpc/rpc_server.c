@@ -132,6 +132,9 @@ static void stop_queues(struct rpc_server *server) {
         event_queue_stop(&server->push_queue);
     }
     event_queue_stop(&server->queue);
+    if (server->options.beside) {
+        idle_poller_stop(&server->poller);
+    }
 }
 
 /* Undoes a start that failed. */
@@ -168,13 +171,18 @@ static void *register_method(struct rpc_server *server, const char *path) {
 /* The completion queues, and the methods whose calls they get. */
 static void prepare_core(struct rpc_server *server) {
     server->core = make_core(&server->options);
-    event_queue_init(&server->queue);
+    event_queue_init(&server->queue, server->options.beside ? EVENT_QUEUE_SLEEPS : EVENT_QUEUE_POLLS);
     grpc_server_register_completion_queue(server->core, server->queue.core, NULL);
+    if (server->options.beside) {
+        /* A listener needs a queue that can poll, even if nobody waits on it. */
+        idle_poller_init(&server->poller);
+        grpc_server_register_completion_queue(server->core, server->poller.core, NULL);
+    }
     for (unsigned i = 0; i < server->unary_count; i++) {
         server->unary[i].registered = register_method(server, server->unary[i].path);
     }
     if (server->push_count > 0) {
-        event_queue_init(&server->push_queue);
+        event_queue_init(&server->push_queue, EVENT_QUEUE_SLEEPS);
         grpc_server_register_completion_queue(server->core, server->push_queue.core, NULL);
     }
     for (unsigned i = 0; i < server->push_count; i++) {
@@ -190,6 +198,10 @@ static bool start_queues(struct rpc_server *server) {
     char name[16];
     snprintf(name, sizeof name, "%s-queue", server->name);
     if (!event_queue_start(&server->queue, at_least_one(server->options.queue_threads), name)) {
+        return false;
+    }
+    snprintf(name, sizeof name, "%s-poll", server->name);
+    if (server->options.beside && !idle_poller_start(&server->poller, name)) {
         return false;
     }
     snprintf(name, sizeof name, "%s-push", server->name);

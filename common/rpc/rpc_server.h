@@ -45,6 +45,10 @@ struct rpc_server_options {
     unsigned max_pushes;          /* pushed calls at once */
     unsigned push_threads;        /* threads on the pushed calls' own completion queue; 0: one */
     size_t max_message_bytes;     /* largest request message */
+    /* The connections are polled by another server of this process, which starts before this
+     * one and drains after it; threads of this one help while streams are open. So its calls
+     * are not delayed by a second thread that polls (idle_poller.h). */
+    bool beside;
 };
 
 /* Sees every finished call, for metrics: any thread, must be quick. */

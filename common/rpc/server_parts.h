@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "common/rpc/event_queue.h"
+#include "common/rpc/idle_poller.h"
 #include "common/rpc/rpc_push.h"
 #include "common/rpc/rpc_server.h"
 #include "common/rpc/worker_pool.h"
@@ -65,6 +66,7 @@ struct rpc_server {
     grpc_server *core;
     struct event_queue queue;
     struct event_queue push_queue; /* only where there are pushed methods */
+    struct idle_poller poller;     /* only beside another server */
     struct worker_pool *blocking;
     struct worker_pool *stream_workers;
     int port;

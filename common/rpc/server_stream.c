@@ -181,11 +181,18 @@ static void run_stream(struct worker_job *job) {
     stream->close.event.complete = close_received;
     stream_op_start(&stream->close, &op, 1);
     link_stream(stream);
+    struct rpc_server *server = stream->server.server;
+    if (server->options.beside) {
+        idle_poller_begin(&server->poller);
+    }
     stream->server.method->handler(stream->server.method->service, stream);
     if (!stream->server.finished) {
         struct error error;
         error_set(&error, ERROR_INTERNAL, "NO_STATUS", "the handler ended without a status");
         rpc_stream_finish(stream, &error);
+    }
+    if (server->options.beside) {
+        idle_poller_end(&server->poller);
     }
     unlink_stream(stream);
     stream_release(stream);
