@@ -11,6 +11,9 @@ const struct cli_command cli_commands[] = {
     {"bucket create", "NAME", "create a bucket", "", cmd_bucket_create},
     {"bucket list", "", "list the buckets", "", cmd_bucket_list},
     {"bucket get", "NAME", "show a bucket and its policy", "", cmd_bucket_get},
+    {"bucket update", "NAME", "change a bucket's policy", "What no option names stays.", cmd_bucket_update},
+    {"bucket delete", "NAME", "delete an empty bucket",
+     "A bucket is empty when the retention of its last deleted record is over.", cmd_bucket_delete},
     {"put", "FILE... BUCKET/KEY", "store files",
      "One file is stored under the key; with several, or where the key is empty or ends in '/', the file's\n"
      "name is appended to it. FILE '-' is standard input. The answer comes when the bytes are durable.",
@@ -116,25 +119,44 @@ static int run_command(struct cli *cli, const struct cli_command *command, const
     return command->run(cli, (int)count, argv);
 }
 
+/* A line per command whose first word this is; NULL: of all. */
+static void print_commands(struct cli *cli, const char *first) {
+    for (const struct cli_command *command = cli_commands; command->name != NULL; command++) {
+        size_t size = strcspn(command->name, " ");
+        if (first == NULL || (strlen(first) == size && strncmp(command->name, first, size) == 0)) {
+            char usage[96];
+            snprintf(usage, sizeof usage, "%s %s", command->name, command->arguments);
+            fprintf(cli->streams.out, "  %-28s %s\n", usage, command->summary);
+        }
+    }
+}
+
 static void print_overview(struct cli *cli) {
     FILE *out = cli->streams.out;
     fputs("Usage: waybill [OPTION...] COMMAND ...\n\nCommands:\n", out);
-    for (const struct cli_command *command = cli_commands; command->name != NULL; command++) {
-        char usage[96];
-        snprintf(usage, sizeof usage, "%s %s", command->name, command->arguments);
-        fprintf(out, "  %-28s %s\n", usage, command->summary);
-    }
+    print_commands(cli, NULL);
     fputs("\nOptions of a command: waybill help COMMAND\n\nExit statuses:\n", out);
     for (const struct cli_exit_code *code = cli_exit_codes; code->meaning != NULL; code++) {
         fprintf(out, "  %3d  %s\n", (int)code->status, code->meaning);
     }
 }
 
+/* The one word that other words make a command of. */
+static bool is_group(const char *word) {
+    return strcmp(word, "bucket") == 0;
+}
+
+static int print_group(struct cli *cli, const char *word) {
+    fputs("Commands:\n", cli->streams.out);
+    print_commands(cli, word);
+    fprintf(cli->streams.out, "\nOptions of a command: waybill help %s COMMAND\n", word);
+    return CLI_OK;
+}
+
 static int unknown_command(struct cli *cli, const struct arguments *words) {
     cli->command = NULL;
-    bool is_bucket = strcmp(words->items[0], "bucket") == 0;
-    if (is_bucket) {
-        return cli_usage(cli, "bucket is followed by create, list or get");
+    if (is_group(words->items[0])) {
+        return cli_usage(cli, "bucket is followed by create, list, get, update or delete");
     }
     return cli_usage(cli, "there is no command \"%s\"", words->items[0]);
 }
@@ -151,6 +173,9 @@ int cmd_help(struct cli *cli, int argc, const char **argv) {
     }
     size_t used;
     const struct cli_command *command = find(&words, &used);
+    if (command == NULL && words.count == 1 && is_group(words.items[0])) {
+        return print_group(cli, words.items[0]);
+    }
     if (command == NULL) {
         return unknown_command(cli, &words);
     }
@@ -189,6 +214,10 @@ static int dispatch(struct cli *cli, int argc, const char **argv) {
     }
     size_t used;
     const struct cli_command *command = find(&words, &used);
+    bool asks_help = words.count == 2 && (strcmp(words.items[1], "--help") == 0 || strcmp(words.items[1], "-h") == 0);
+    if (command == NULL && asks_help && is_group(words.items[0])) {
+        return print_group(cli, words.items[0]);
+    }
     return command != NULL ? run_command(cli, command, &words, used) : unknown_command(cli, &words);
 }
 

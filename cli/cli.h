@@ -75,8 +75,10 @@ int cli_run(int argc, const char **argv, const struct cli_streams *streams, stru
 struct waybill_client *cli_client(struct cli *cli);
 
 int cmd_bucket_create(struct cli *cli, int argc, const char **argv);
+int cmd_bucket_delete(struct cli *cli, int argc, const char **argv);
 int cmd_bucket_get(struct cli *cli, int argc, const char **argv);
 int cmd_bucket_list(struct cli *cli, int argc, const char **argv);
+int cmd_bucket_update(struct cli *cli, int argc, const char **argv);
 int cmd_get(struct cli *cli, int argc, const char **argv);
 int cmd_help(struct cli *cli, int argc, const char **argv);
 int cmd_ls(struct cli *cli, int argc, const char **argv);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/config_value.h"
 #include "common/client/proto_json.h"
 
 /* ---- errors ---- */
@@ -43,6 +44,9 @@ static const char *hint_of(struct cli *cli, const struct error *error) {
     struct arena *arena = &cli->arena;
     if (is_reason(error, "BUCKET_NOT_FOUND")) {
         return "make it with: waybill bucket create NAME";
+    }
+    if (is_reason(error, "BUCKET_NOT_EMPTY")) {
+        return "waybill ls --deleted BUCKET shows what it holds";
     }
     if (is_reason(error, "RECORD_DELETED") && cli->command->run != cmd_rm) {
         return "waybill undelete BUCKET/KEY brings it back";
@@ -202,6 +206,12 @@ const char *output_time(const Google__Protobuf__Timestamp *time, char text[OUTPU
     if (time == NULL || !proto_json_print_time(time->seconds, time->nanos / 1000000 * 1000000, text)) {
         snprintf(text, OUTPUT_TEXT_BYTES, "-");
     }
+    return text;
+}
+
+const char *output_duration(const Google__Protobuf__Duration *duration, char text[OUTPUT_TEXT_BYTES]) {
+    _Static_assert((int)CONFIG_TEXT_BYTES <= (int)OUTPUT_TEXT_BYTES, "a number with its unit fits");
+    config_number_print(CONFIG_TYPE_DURATION, duration->seconds * 1000 + duration->nanos / 1000000, text);
     return text;
 }
 

@@ -33,6 +33,8 @@ bool output_flush(struct cli *cli, struct error *error);
 const char *output_enum(const ProtobufCEnumDescriptor *type, int value, char text[OUTPUT_TEXT_BYTES]);
 /* "2026-01-02T03:04:05.678Z", or "-". */
 const char *output_time(const Google__Protobuf__Timestamp *time, char text[OUTPUT_TEXT_BYTES]);
+/* "24h", "1500ms", as options take it. */
+const char *output_duration(const Google__Protobuf__Duration *duration, char text[OUTPUT_TEXT_BYTES]);
 /* "1.5 MiB". */
 const char *output_bytes(int64_t bytes, char text[OUTPUT_TEXT_BYTES]);
 

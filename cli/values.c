@@ -75,17 +75,21 @@ bool value_range(struct cli *cli, const char *text, int64_t *offset, int64_t *li
 
 /* ---- names ---- */
 
+bool value_bucket(struct cli *cli, const char *text) {
+    struct error error;
+    if (name_check_bucket(text, "bucket", &error)) {
+        return true;
+    }
+    cli_usage(cli, "\"%s\": %s", text, error.message);
+    return false;
+}
+
 bool value_target(struct cli *cli, const char *text, struct target *target) {
     const char *slash = strchr(text, '/');
     size_t size = slash != NULL ? (size_t)(slash - text) : strlen(text);
     target->bucket = arena_printf(&cli->arena, "%.*s", (int)(size < 4096 ? size : 4096), text);
     target->key = slash != NULL ? slash + 1 : "";
-    struct error error;
-    if (name_check_bucket(target->bucket, "bucket", &error)) {
-        return true;
-    }
-    cli_usage(cli, "\"%s\": %s", text, error.message);
-    return false;
+    return value_bucket(cli, target->bucket);
 }
 
 bool value_key(struct cli *cli, const char *text, struct target *target) {

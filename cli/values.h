@@ -18,6 +18,8 @@ struct target {
     const char *key; /* "" where nothing follows the bucket */
 };
 bool value_target(struct cli *cli, const char *text, struct target *target);
+/* A bucket's name alone. */
+bool value_bucket(struct cli *cli, const char *text);
 /* The same for a whole key. */
 bool value_key(struct cli *cli, const char *text, struct target *target);
 

@@ -93,6 +93,7 @@ struct waybill_bucket {
     int64_t delete_retention_ms;             /* -1: the server's default */
     int64_t payload_deadline_ms;             /* -1: the server's default */
     int64_t inline_max_bytes;                /* -1: the server's default */
+    int64_t version_retention_ms;            /* 0: for ever */
     int32_t max_versions;                    /* 0: all */
     int32_t promote_after_reads;             /* 0: never */
     const char *request_id;                  /* NULL: one is made */
@@ -104,6 +105,40 @@ struct waybill_bucket {
 
 bool waybill_create_bucket(struct waybill_client *client, const struct waybill_bucket *bucket, struct arena *arena,
                            Waybill__V1__Bucket **created, struct error *error);
+
+/* The fields of a bucket's policy. */
+enum waybill_bucket_field {
+    WAYBILL_BUCKET_STORAGE_CLASS = 1 << 0,
+    WAYBILL_BUCKET_COLD_AFTER = 1 << 1,
+    WAYBILL_BUCKET_EXPIRE_AFTER = 1 << 2,
+    WAYBILL_BUCKET_DELETE_RETENTION = 1 << 3,
+    WAYBILL_BUCKET_PAYLOAD_DEADLINE = 1 << 4,
+    WAYBILL_BUCKET_INLINE_MAX_BYTES = 1 << 5,
+    WAYBILL_BUCKET_VERSION_RETENTION = 1 << 6,
+    WAYBILL_BUCKET_MAX_VERSIONS = 1 << 7,
+    WAYBILL_BUCKET_PROMOTE_AFTER_READS = 1 << 8,
+};
+
+struct waybill_bucket_update {
+    struct waybill_bucket bucket; /* `name` says which */
+    unsigned fields;              /* those that are taken over, also where that means the default */
+    bool has_if_version_match;
+    int64_t if_version_match; /* the bucket's version */
+};
+bool waybill_update_bucket(struct waybill_client *client, const struct waybill_bucket_update *update,
+                           struct arena *arena, Waybill__V1__Bucket **updated, struct error *error);
+
+struct waybill_bucket_delete {
+    const char *name;
+    bool has_if_version_match;
+    int64_t if_version_match;
+    const char *request_id; /* NULL: one is made */
+    const char *reason;
+};
+/* Deletes a bucket that is empty. */
+bool waybill_delete_bucket(struct waybill_client *client, const struct waybill_bucket_delete *what,
+                           struct error *error);
+
 bool waybill_get_bucket(struct waybill_client *client, const char *name, struct arena *arena,
                         Waybill__V1__Bucket **bucket, struct error *error);
 

@@ -381,6 +381,9 @@ Test(commands, buckets_are_created_listed_and_shown) {
     cr_assert_eq(run_status("bucket create docs2 --cold-after soon"), CLI_USAGE);
     cr_assert_eq(run_status("bucket get none"), CLI_NOT_FOUND);
     cr_assert_eq(run_status("bucket frob"), CLI_USAGE);
+    cr_assert_eq(run_status("bucket get docs/x"), CLI_USAGE);
+    cr_assert_eq(run_status("bucket update docs"), CLI_USAGE);
+    cr_assert_eq(run_status("bucket update docs --if-version 1"), CLI_USAGE);
     cli_fixture_stop(&fixture);
 }
 
@@ -491,6 +494,21 @@ Test(commands, wrong_usage_is_told_without_asking_a_service) {
         cr_assert_not_null(strstr(run.err, "hint: waybill help"), "%s: %s", lines[i], run.err);
         run_free(&run);
     }
+}
+
+Test(commands, commands_of_two_words_have_help_in_common) {
+    static const char *const lines[] = {"help bucket", "bucket --help", "bucket -h"};
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        struct run run = run_waybill("%s", lines[i]);
+        assert_run(run, CLI_OK);
+        cr_assert_not_null(strstr(run.out, "bucket update NAME"), "%s", run.out);
+        cr_assert_null(strstr(run.out, "watch"), "%s", run.out);
+        run_free(&run);
+    }
+    struct run run = run_waybill("bucket");
+    assert_run(run, CLI_USAGE);
+    cr_assert_not_null(strstr(run.err, "hint: waybill help"), "%s", run.err);
+    run_free(&run);
 }
 
 Test(commands, options_go_before_and_after_the_command) {

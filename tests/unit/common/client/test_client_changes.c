@@ -52,6 +52,20 @@ static void restore_record(void *self, struct rpc_call *call) {
     rpc_call_reply(call, &response.base);
 }
 
+static void update_bucket(void *self, struct rpc_call *call) {
+    Waybill__V1__UpdateBucketRequest *request =
+        (Waybill__V1__UpdateBucketRequest *)take(self, call, &waybill__v1__update_bucket_request__descriptor);
+    Waybill__V1__UpdateBucketResponse response = WAYBILL__V1__UPDATE_BUCKET_RESPONSE__INIT;
+    response.bucket = request->bucket;
+    rpc_call_reply(call, &response.base);
+}
+
+static void delete_bucket(void *self, struct rpc_call *call) {
+    take(self, call, &waybill__v1__delete_bucket_request__descriptor);
+    Waybill__V1__DeleteBucketResponse response = WAYBILL__V1__DELETE_BUCKET_RESPONSE__INIT;
+    rpc_call_reply(call, &response.base);
+}
+
 /* Pages of at most page_size of VERSIONS versions, newest first. */
 static void list_versions(void *self, struct rpc_call *call) {
     Waybill__V1__ListRecordVersionsRequest *request = (Waybill__V1__ListRecordVersionsRequest *)take(
@@ -89,6 +103,8 @@ static struct service *start(void) {
     service = (struct service){.server = rpc_server_new(&options)};
     rpc_server_add_unary(service.server, SERVICE "UpdateRecord", RPC_BLOCKING, update_record, &service);
     rpc_server_add_unary(service.server, SERVICE "RestoreRecord", RPC_BLOCKING, restore_record, &service);
+    rpc_server_add_unary(service.server, SERVICE "UpdateBucket", RPC_BLOCKING, update_bucket, &service);
+    rpc_server_add_unary(service.server, SERVICE "DeleteBucket", RPC_BLOCKING, delete_bucket, &service);
     rpc_server_add_unary(service.server, SERVICE "ListRecordVersions", RPC_BLOCKING, list_versions, &service);
     cr_assert(rpc_server_start(service.server, &service.error), "%s", service.error.message);
     snprintf(address, sizeof address, "127.0.0.1:%d", rpc_server_port(service.server));
@@ -158,6 +174,49 @@ Test(client_changes, a_restore_names_the_version) {
     cr_assert(waybill_restore_record(service->client, &what, &service->arena, &record, &service->error));
     cr_assert_eq(record->version, 3);
     assert_sent(service, "\"version\":\"1\",\"ifVersionMatch\":\"2\",\"requestId\":\"" REQUEST_ID "\"");
+    stop(service);
+}
+
+/* ---- buckets ---- */
+
+static void update_policy(struct service *service, struct waybill_bucket_update update) {
+    Waybill__V1__Bucket *bucket;
+    update.bucket.name = "photos";
+    update.bucket.request_id = REQUEST_ID;
+    cr_assert(waybill_update_bucket(service->client, &update, &service->arena, &bucket, &service->error), "%s",
+              service->error.message);
+    cr_assert_str_eq(bucket->name, "photos");
+}
+
+Test(client_changes, a_bucket_update_names_just_what_it_changes) {
+    struct service *service = start();
+    struct waybill_bucket_update update = {.bucket = WAYBILL_BUCKET_INIT};
+    update.bucket.version_retention_ms = 1500;
+    update.fields = WAYBILL_BUCKET_VERSION_RETENTION | WAYBILL_BUCKET_EXPIRE_AFTER;
+    update_policy(service, update);
+    cr_assert_str_eq(service->request,
+                     "{\"bucket\":{\"name\":\"photos\",\"storage\":{\"versionRetention\":\"1.500s\"}},"
+                     "\"updateMask\":\"storage.expireAfter,storage.versionRetention\","
+                     "\"requestId\":\"" REQUEST_ID "\"}");
+    update = (struct waybill_bucket_update){.bucket = WAYBILL_BUCKET_INIT, .fields = ~0u};
+    update.has_if_version_match = true;
+    update.if_version_match = 4;
+    update_policy(service, update);
+    cr_assert_str_eq(service->request,
+                     "{\"bucket\":{\"name\":\"photos\",\"storage\":{}},\"updateMask\":\"storage.storageClass,"
+                     "storage.coldAfter,storage.expireAfter,deleteRetention,payloadDeadline,inlineMaxBytes,"
+                     "storage.versionRetention,storage.maxVersions,storage.promoteAfterReads\","
+                     "\"ifVersionMatch\":\"4\",\"requestId\":\"" REQUEST_ID "\"}");
+    stop(service);
+}
+
+Test(client_changes, a_bucket_is_deleted_at_its_version) {
+    struct service *service = start();
+    struct waybill_bucket_delete what = {
+        .name = "photos", .has_if_version_match = true, .if_version_match = 3, .request_id = REQUEST_ID};
+    cr_assert(waybill_delete_bucket(service->client, &what, &service->error), "%s", service->error.message);
+    cr_assert_str_eq(service->request,
+                     "{\"name\":\"photos\",\"ifVersionMatch\":\"3\",\"requestId\":\"" REQUEST_ID "\"}");
     stop(service);
 }
 
