@@ -36,6 +36,14 @@ def test_update_changes_what_it_names_and_shares_the_payload(waybill):
     assert waybill.json("stat", "shell/tagged", "--version", "1")["contentType"] == "text/plain"
 
 
+def test_names_of_attributes_may_hold_dots_and_colons(waybill):
+    put(waybill, "named")
+    record = waybill.json("update", "shell/named", "--set", "a.b=1", "--set", "c:d:string=2")["record"]
+    assert record["attributes"] == {"a.b": {"stringValue": "1"}, "c:d": {"stringValue": "2"}}
+    record = waybill.json("update", "shell/named", "--unset", "a.b", "--unset", "c:d", "--unset", "never-there")["record"]
+    assert "attributes" not in record
+
+
 def test_update_has_preconditions_and_request_ids(waybill):
     put(waybill, "checked")
     error = waybill.bad(4, "update", "shell/checked", "--set", "a=1", "--if-version", "7")
