@@ -1,7 +1,8 @@
 # Every library comes from Debian 12; deploy/packages.txt names the packages.
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
-foreach(package grpc libprotobuf-c libnats libmicrohttpd yaml-0.1 jansson libisal libxxhash popt criterion)
+foreach(package grpc libprotobuf-c libnats libmicrohttpd yaml-0.1 jansson libisal libxxhash popt libcurl libxml-2.0
+        libcrypto criterion)
   string(MAKE_C_IDENTIFIER "${package}" name)
   if(package STREQUAL "criterion" AND NOT WAYBILL_TESTS)
     continue()

@@ -13,13 +13,14 @@
 /* As enum log_level. */
 static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
 /* As enum object_cold_store. */
-static const char *const cold_stores[] = {"directory", NULL};
+static const char *const cold_stores[] = {"directory", "s3", NULL};
 
 #define STRING(member_, ...) CONFIG_STRING(struct object_config, member_, #member_, __VA_ARGS__)
 #define INT(member_, ...) CONFIG_INT(struct object_config, member_, #member_, __VA_ARGS__)
 #define SIZE(member_, ...) CONFIG_SIZE(struct object_config, member_, #member_, __VA_ARGS__)
 /* The member says its unit, the key does not need to. */
 #define DURATION(key_, ...) CONFIG_DURATION(struct object_config, key_##_ms, #key_, __VA_ARGS__)
+#define BOOL(member_, ...) CONFIG_BOOL(struct object_config, member_, #member_, __VA_ARGS__)
 #define ENUM(member_, ...) CONFIG_ENUM(struct object_config, member_, #member_, __VA_ARGS__)
 
 static const struct config_entry entries[] = {
@@ -35,6 +36,35 @@ static const struct config_entry entries[] = {
     ENUM(cold_store, .initial = "directory", .choices = cold_stores, .help = "Backend of the cold tier"),
     STRING(cold_dir, .initial = "", .derived = "<data_dir>/cold", .format = &config_format_optional_path,
            .help = "Directory of the cold tier, where the backend is a directory; shared by all replicas"),
+    STRING(s3_endpoint, .initial = "", .format = &config_format_optional_path,
+           .help = "URL of the S3 server, https://host or http://host:port, where the backend is s3"),
+    STRING(s3_bucket, .initial = "", .format = &config_format_optional_path,
+           .help = "S3 bucket of the cold tier; it must be there; shared by all replicas"),
+    STRING(s3_prefix, .initial = "", .format = &config_format_optional_path,
+           .help = "What the names of all objects in the S3 bucket begin with, before a /"),
+    STRING(s3_region, .initial = "us-east-1", .format = &config_format_token,
+           .help = "Region that S3 requests are signed for"),
+    BOOL(s3_path_style, .initial = "true",
+         .help = "Whether the S3 bucket's name goes into the path of a URL; false: before the host"),
+    STRING(s3_access_key_file, .initial = "", .format = &config_format_optional_path,
+           .help =
+               "File that holds the S3 access key's id; read anew for each request; empty: the environment variable "
+               "AWS_ACCESS_KEY_ID"),
+    STRING(s3_secret_key_file, .initial = "", .format = &config_format_optional_path,
+           .help = "File that holds the S3 secret key; empty: AWS_SECRET_ACCESS_KEY"),
+    STRING(s3_session_token_file, .initial = "", .format = &config_format_optional_path,
+           .help = "File that holds the S3 session token, where there is one; empty: AWS_SESSION_TOKEN"),
+    STRING(s3_ca_file, .initial = "", .format = &config_format_optional_path,
+           .help = "Certificates (PEM) that the S3 server's is checked against; empty: those of the system"),
+    SIZE(s3_part_bytes, .initial = "16MiB", .min = MIB(5), .max = GIB(1),
+         .help =
+             "Size of a part of an S3 multipart upload, which is held in memory; smaller objects go in one request"),
+    INT(s3_connections, .initial = "16", .min = 1, .max = 64, .unit = "connections",
+        .help = "Most S3 requests at once; more wait"),
+    DURATION(s3_connect_timeout, .initial = "5s", .min = 10, .max = MINUTES(5),
+             .help = "How long connecting to the S3 server may take"),
+    DURATION(s3_stall_timeout, .initial = "15s", .min = SECONDS(1), .max = MINUTES(10),
+             .help = "How long an S3 request may go on without a byte"),
     STRING(metadata_target, .initial = "127.0.0.1:7070", .format = &config_format_target,
            .help = "metadata-svc's small-message port"),
     STRING(payload_target, .initial = "127.0.0.1:7071", .format = &config_format_target,
@@ -89,6 +119,10 @@ static void fill_cold_dir(struct object_config *config) {
 static bool complete(void *values, struct error *error) {
     struct object_config *config = values;
     fill_cold_dir(config);
+    if (config->cold_store == OBJECT_COLD_STORE_S3 && (*config->s3_endpoint == '\0' || *config->s3_bucket == '\0')) {
+        const char *missing = *config->s3_endpoint == '\0' ? "s3_endpoint" : "s3_bucket";
+        return error_set_field(error, missing, "BAD_CONFIG", "%s: must be set where cold_store is s3", missing);
+    }
     return fill_replica(config, error);
 }
 

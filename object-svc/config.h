@@ -9,7 +9,7 @@
 #include "common/base/log.h"
 
 /* Which backend keeps long-term objects. */
-enum object_cold_store { OBJECT_COLD_STORE_DIRECTORY };
+enum object_cold_store { OBJECT_COLD_STORE_DIRECTORY, OBJECT_COLD_STORE_S3 };
 
 struct object_config {
     char *replica; /* filled: the host name */
@@ -19,6 +19,19 @@ struct object_config {
     char *data_dir;
     enum object_cold_store cold_store;
     char *cold_dir; /* filled: <data_dir>/cold */
+    char *s3_endpoint;
+    char *s3_bucket;
+    char *s3_prefix;
+    char *s3_region;
+    bool s3_path_style;
+    char *s3_access_key_file; /* "": the environment, as the two that follow */
+    char *s3_secret_key_file;
+    char *s3_session_token_file;
+    char *s3_ca_file;
+    int64_t s3_part_bytes;
+    int64_t s3_connections;
+    int64_t s3_connect_timeout_ms;
+    int64_t s3_stall_timeout_ms;
     char *metadata_target;
     char *payload_target;
     char *nats_url;

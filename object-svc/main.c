@@ -11,6 +11,7 @@
 #include "common/rpc/reflection.h"
 #include "common/service/service_admin.h"
 #include "object-svc/api/status_api.h"
+#include "object-svc/cold/cold_s3.h"
 #include "object-svc/config.h"
 #include "object-svc/hot/volume_store.h"
 #include "object-svc/ingest/ingester.h"
@@ -116,9 +117,28 @@ static bool open_stores(struct service *service, struct error *error) {
     char index[4200];
     snprintf(volumes, sizeof volumes, "%s/volumes", config->data_dir);
     snprintf(index, sizeof index, "%s/index", config->data_dir);
+    char uploads[4200];
+    snprintf(uploads, sizeof uploads, "%s/cold-uploads", config->data_dir);
+    struct cold_s3_options s3_options = {
+        .client = {.endpoint = config->s3_endpoint,
+                   .bucket = config->s3_bucket,
+                   .region = config->s3_region,
+                   .path_style = config->s3_path_style,
+                   .access_key_file = config->s3_access_key_file,
+                   .secret_key_file = config->s3_secret_key_file,
+                   .session_token_file = config->s3_session_token_file,
+                   .ca_file = config->s3_ca_file,
+                   .connect_timeout_ms = config->s3_connect_timeout_ms,
+                   .stall_timeout_ms = config->s3_stall_timeout_ms,
+                   .connections = config->s3_connections},
+        .prefix = config->s3_prefix,
+        .part_bytes = config->s3_part_bytes,
+        .uploads_directory = uploads,
+    };
     struct cold_store_options cold_options = {
-        .backend = "directory",
+        .backend = config->cold_store == OBJECT_COLD_STORE_S3 ? "s3" : "directory",
         .directory = config->cold_dir,
+        .s3 = &s3_options,
         .replica = config->replica,
         .clock = &system_clock,
     };

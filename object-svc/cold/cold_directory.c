@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,28 +12,6 @@
 
 #include "common/base/log.h"
 #include "object-svc/cold/cold_directory_parts.h"
-
-bool cold_object_not_found(struct error *error, const struct cold_name *name) {
-    return error_set(error, ERROR_NOT_FOUND, "OBJECT_NOT_FOUND",
-                     "the cold store has no version %" PRId64 " in bucket %s of key %s", name->version, name->bucket,
-                     name->key);
-}
-
-bool cold_object_corrupt(struct error *error, const struct cold_name *name, const char *how) {
-    error_set(error, ERROR_DATA_LOSS, "OBJECT_CORRUPT", "%s in the cold store: bucket %s, version %" PRId64 ", key %s",
-              how, name->bucket, name->version, name->key);
-    error_set_detail(error, "object", "%s@%" PRId64 "/%s", name->bucket, name->version, name->key);
-    return false;
-}
-
-bool cold_object_path(const struct cold_name *name, char path[COLD_PATH_MAX_BYTES], struct error *error) {
-    return cold_path_object(name, path) || error_set(error, ERROR_INVALID_ARGUMENT, "BAD_OBJECT_NAME",
-                                                     "bucket, key or version cannot be an object's name");
-}
-
-void cold_sidecar_path(const char *object_path, char path[COLD_SIDECAR_PATH_BYTES]) {
-    snprintf(path, COLD_SIDECAR_PATH_BYTES, "%s.json", object_path);
-}
 
 static bool sync_one(struct cold_directory *self, const char *path, struct error *error) {
     int fd = openat(self->root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

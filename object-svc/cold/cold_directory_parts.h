@@ -3,13 +3,12 @@
 #define WAYBILL_COLD_COLD_DIRECTORY_PARTS_H
 
 #include "object-svc/cold/cold_directory.h"
-#include "object-svc/cold/cold_path.h"
+#include "object-svc/cold/cold_object.h"
 #include "object-svc/cold/cold_sidecar.h"
 
 enum {
     COLD_FILE_MODE = 0640,
     COLD_DIRECTORY_MODE = 0750,
-    COLD_SIDECAR_PATH_BYTES = COLD_PATH_MAX_BYTES + 8,
     COLD_TEMPORARY_PATH_BYTES = 320,
 };
 
@@ -24,14 +23,7 @@ static inline struct cold_directory *cold_directory_of(struct cold_store *store)
     return (struct cold_directory *)store;
 }
 
-/* NOT_FOUND, OBJECT_NOT_FOUND and DATA_LOSS, OBJECT_CORRUPT that name the object; return false. */
-bool cold_object_not_found(struct error *error, const struct cold_name *name);
-bool cold_object_corrupt(struct error *error, const struct cold_name *name, const char *how);
-/* INVALID_ARGUMENT where it is no object's name; then `path` is of its bytes. */
-bool cold_object_path(const struct cold_name *name, char path[COLD_PATH_MAX_BYTES], struct error *error);
-void cold_sidecar_path(const char *object_path, char path[COLD_SIDECAR_PATH_BYTES]);
-
-/* Reads the object's sidecar into the arena; NOT_FOUND and DATA_LOSS as above. */
+/* Reads the object's sidecar into the arena; NOT_FOUND and DATA_LOSS as in cold_object.h. */
 bool cold_directory_load_sidecar(struct cold_directory *self, const struct cold_name *name, struct arena *arena,
                                  struct cold_sidecar *sidecar, struct error *error);
 /* Syncs the directory that holds `path` and those above it, up to the root. */

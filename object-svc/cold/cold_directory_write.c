@@ -2,7 +2,6 @@
  * the sidecar, and then both get their names, the bytes last. */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,40 +33,18 @@ static struct directory_writer *self_of(struct cold_writer *writer) {
     return (struct directory_writer *)writer;
 }
 
-static struct cold_name name_of(const struct provenance *provenance) {
-    return (struct cold_name){provenance->bucket, provenance->key, provenance->version};
-}
-
 /* A version's bytes never change, so another payload under its name is a mistake that must
  * not destroy what is there. */
 static bool check_conflict(struct cold_directory *self, const struct provenance *provenance, struct error *error) {
-    struct cold_name name = name_of(provenance);
+    struct cold_name name = cold_object_name(provenance);
     struct cold_sidecar there;
     struct arena arena;
     struct error ignored;
     arena_init(&arena);
-    bool conflict = cold_directory_load_sidecar(self, &name, &arena, &there, &ignored) &&
-                    !uuid_equal(&there.provenance.payload_id, &provenance->payload_id);
-    if (conflict) {
-        char id[UUID_TEXT_BYTES];
-        uuid_print(&there.provenance.payload_id, id);
-        error_set(error, ERROR_ALREADY_EXISTS, "COLD_OBJECT_CONFLICT",
-                  "the cold store has version %" PRId64 " of that key with another payload, %s", name.version, id);
-    }
+    bool fine = !cold_directory_load_sidecar(self, &name, &arena, &there, &ignored) ||
+                cold_object_check_conflict(&there.provenance, provenance, error);
     arena_free(&arena);
-    return !conflict;
-}
-
-static void copy_provenance(struct directory_writer *self, const struct provenance *provenance) {
-    self->provenance = *provenance;
-    self->provenance.bucket = arena_strdup(&self->arena, provenance->bucket);
-    self->provenance.key = arena_strdup(&self->arena, provenance->key);
-    self->provenance.content_type =
-        arena_strdup(&self->arena, provenance->content_type == NULL ? "" : provenance->content_type);
-    self->provenance.descriptor = arena_copy(&self->arena, provenance->descriptor);
-    if (self->provenance.store_unix_us == 0) {
-        self->provenance.store_unix_us = clock_unix_us(self->store->clock);
-    }
+    return fine;
 }
 
 static int create_temporary(struct cold_directory *store, const char *path, struct error *error) {
@@ -81,7 +58,7 @@ static int create_temporary(struct cold_directory *store, const char *path, stru
 struct cold_writer *cold_directory_begin(struct cold_store *base, const struct provenance *provenance,
                                          struct error *error) {
     struct cold_directory *store = cold_directory_of(base);
-    struct cold_name name = name_of(provenance);
+    struct cold_name name = cold_object_name(provenance);
     char path[COLD_PATH_MAX_BYTES];
     if (!cold_object_path(&name, path, error) || !check_conflict(store, provenance, error)) {
         return NULL;
@@ -104,7 +81,7 @@ struct cold_writer *cold_directory_begin(struct cold_store *base, const struct p
         return NULL;
     }
     arena_init(&self->arena);
-    copy_provenance(self, provenance);
+    self->provenance = cold_object_copy(provenance, store->clock, &self->arena);
     block_sums_start(&self->sums, provenance->size_bytes, cold_sidecar_block_bytes(provenance->size_bytes));
     return &self->base;
 }
@@ -155,25 +132,14 @@ static bool bound_dirty(struct directory_writer *self, struct error *error) {
 
 bool cold_directory_append(struct cold_writer *writer, struct bytes data, struct error *error) {
     struct directory_writer *self = self_of(writer);
-    if (data.size > self->provenance.size_bytes - self->sums.size) {
-        return error_set(error, ERROR_DATA_LOSS, "PAYLOAD_CORRUPT",
-                         "the object has more bytes than the %" PRIu64 " announced", self->provenance.size_bytes);
+    if (!cold_object_check_room(&self->provenance, &self->sums, data.size, error)) {
+        return false;
     }
     if (!write_all(self->file, data, self->temporary, error)) {
         return false;
     }
     block_sums_add(&self->sums, data);
     return bound_dirty(self, error);
-}
-
-static bool check_payload(const struct directory_writer *self, struct error *error) {
-    if (self->sums.size == self->provenance.size_bytes && self->sums.whole == self->provenance.crc32c) {
-        return true;
-    }
-    return error_set(error, ERROR_DATA_LOSS, "PAYLOAD_CORRUPT",
-                     "the object came with %" PRIu64 " bytes and CRC32C %08" PRIx32 ", announced were %" PRIu64
-                     " and %08" PRIx32,
-                     self->sums.size, self->sums.whole, self->provenance.size_bytes, self->provenance.crc32c);
 }
 
 static bool sync_bytes(struct directory_writer *self, struct error *error) {
@@ -250,8 +216,8 @@ static bool publish_both(struct directory_writer *self, struct error *error) {
 
 bool cold_directory_finish(struct cold_writer *writer, struct error *error) {
     struct directory_writer *self = self_of(writer);
-    bool ok = check_payload(self, error) && sync_bytes(self, error) && write_sidecar(self, error) &&
-              publish_both(self, error);
+    bool ok = cold_object_check_payload(&self->provenance, &self->sums, error) && sync_bytes(self, error) &&
+              write_sidecar(self, error) && publish_both(self, error);
     free_writer(self);
     return ok;
 }

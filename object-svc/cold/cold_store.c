@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "object-svc/cold/cold_directory.h"
+#include "object-svc/cold/cold_s3.h"
 
 struct backend {
     const char *name;
@@ -11,6 +12,7 @@ struct backend {
 
 static const struct backend backends[] = {
     {"directory", cold_directory_open},
+    {"s3", cold_s3_open},
 };
 
 struct cold_store *cold_store_open(const struct cold_store_options *options, struct error *error) {

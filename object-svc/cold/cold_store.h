@@ -1,13 +1,14 @@
 /* The cold tier, as an interface: objects by (bucket, key, version), shared by all replicas.
- * Backends: a directory (cold_directory.h); the interface asks for nothing that an S3 store
- * cannot do: all that is said of an object is known when its writing begins, bytes are written
- * in order, an object appears at once and whole, ranges are read.
+ * Backends: a directory (cold_directory.h) and a bucket of an S3 server (cold_s3.h); the
+ * interface asks for nothing that an S3 store cannot do: all that is said of an object is known when its writing
+ * begins, bytes are written in order, an object appears at once and whole, ranges are read.
  *
  * Any thread may use the store; a writer or reader belongs to one thread at a time. One
  * object must not be written and removed at the same time.
  *
  * Errors, besides those named below: IO_ERROR, DISK_FULL (RESOURCE_EXHAUSTED), and
- * UNAVAILABLE, COLD_STORE_UNAVAILABLE where a remote store does not answer. */
+ * UNAVAILABLE, COLD_STORE_UNAVAILABLE where a remote store does not answer; what else it may
+ * answer is in s3/s3_client.h. */
 #ifndef WAYBILL_COLD_COLD_STORE_H
 #define WAYBILL_COLD_COLD_STORE_H
 
@@ -71,9 +72,12 @@ struct cold_reader {
     const struct cold_store_ops *ops;
 };
 
+struct cold_s3_options; /* cold_s3.h */
+
 struct cold_store_options {
-    const char *backend;   /* "directory" */
+    const char *backend;   /* "directory" or "s3" */
     const char *directory; /* its root; made where missing */
+    const struct cold_s3_options *s3;
     /* Names what this process has half written, so that it clears up only after itself. */
     const char *replica;
     const struct clock *clock; /* borrowed until close */

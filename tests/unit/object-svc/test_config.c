@@ -57,5 +57,5 @@ Test(object_config, a_cold_store_that_there_is_not_is_refused) {
     struct object_config config;
     struct error error;
     cr_assert_not(load(&config, &error, "--cold-store", "tape"));
-    cr_assert_not_null(strstr(error.message, "allowed: directory"));
+    cr_assert_not_null(strstr(error.message, "allowed: directory or s3"));
 }

@@ -1,0 +1,153 @@
+/* Notes of multipart uploads: a file for each that is under way, which holds the object's S3
+ * name. It is made before the upload begins, so that there is none without; an upload's id need
+ * not be noted, since the server lists the uploads of a name. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "object-svc/cold/cold_s3_parts.h"
+#include "object-svc/cold/s3/s3_answer.h"
+#include "object-svc/cold/s3/s3_url.h"
+
+bool cold_s3_note_upload(struct cold_s3 *self, const char *key, char note[COLD_S3_NOTE_BYTES], struct error *error) {
+    struct uuid unique = uuid_make();
+    uuid_print(&unique, note);
+    int file = openat(self->uploads, note, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+    if (file < 0) {
+        return error_set_errno(error, errno, "noting the upload of %s", key);
+    }
+    size_t size = strlen(key);
+    bool ok = write(file, key, size) == (ssize_t)size && fsync(file) == 0 && fsync(self->uploads) == 0;
+    int saved = errno;
+    close(file);
+    if (!ok) {
+        unlinkat(self->uploads, note, 0);
+        return error_set_errno(error, saved, "noting the upload of %s", key);
+    }
+    return true;
+}
+
+void cold_s3_drop_note(struct cold_s3 *self, const char *note) {
+    unlinkat(self->uploads, note, 0);
+}
+
+void cold_s3_leave_note(struct cold_s3 *self, const char *note) {
+    pthread_mutex_lock(&self->lock);
+    buffer_append(&self->leftovers, note, COLD_S3_NOTE_BYTES);
+    pthread_mutex_unlock(&self->lock);
+}
+
+bool cold_s3_find_notes(struct cold_s3 *self, struct error *error) {
+    int fd = openat(self->uploads, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+    if (directory == NULL) {
+        int saved = errno;
+        if (fd >= 0) {
+            close(fd);
+        }
+        return error_set_errno(error, saved, "reading the notes of uploads");
+    }
+    struct dirent *entry;
+    while ((entry = readdir(directory)) != NULL) {
+        struct uuid ignored;
+        if (uuid_parse_text(entry->d_name, &ignored)) {
+            cold_s3_leave_note(self, entry->d_name);
+        }
+    }
+    closedir(directory);
+    return true;
+}
+
+static bool take_leftover(struct cold_s3 *self, char note[COLD_S3_NOTE_BYTES]) {
+    pthread_mutex_lock(&self->lock);
+    bool there = self->leftovers.size > 0;
+    if (there) {
+        self->leftovers.size -= COLD_S3_NOTE_BYTES;
+        memcpy(note, self->leftovers.data + self->leftovers.size, COLD_S3_NOTE_BYTES);
+    }
+    pthread_mutex_unlock(&self->lock);
+    return there;
+}
+
+/* "" where the note was not written to its end: then no upload had begun. */
+static bool read_note(struct cold_s3 *self, const char *note, char key[COLD_S3_KEY_BYTES]) {
+    int file = openat(self->uploads, note, O_RDONLY | O_CLOEXEC);
+    ssize_t got = file < 0 ? -1 : read(file, key, COLD_S3_KEY_BYTES - 1);
+    if (file >= 0) {
+        close(file);
+    }
+    key[got < 0 ? 0 : got] = '\0';
+    return got >= 0;
+}
+
+struct uploads {
+    struct cold_s3 *store;
+    const char *key;
+    int aborted;
+    bool failed;
+    struct error *error;
+};
+
+static bool abort_one(void *context, const char *key, const char *id) {
+    struct uploads *uploads = context;
+    if (key == NULL || id == NULL || strcmp(key, uploads->key) != 0) {
+        return true;
+    }
+    struct buffer query = {0};
+    buffer_append(&query, "uploadId=", 9);
+    s3_url_escape(&query, id, false);
+    buffer_append_u8(&query, '\0');
+    struct s3_request request = {.method = "DELETE", .key = key, .query = (const char *)query.data};
+    struct s3_answer answer;
+    uploads->failed = !s3_client_do(uploads->store->client, &request, &answer, uploads->error);
+    uploads->aborted++;
+    s3_answer_free(&answer);
+    buffer_free(&query);
+    return !uploads->failed;
+}
+
+/* Those of the key come first among the names that begin with it, so that no second page is
+ * needed unless all of the first were ours. */
+static bool abort_uploads(struct cold_s3 *self, const char *key, struct error *error) {
+    struct buffer query = {0};
+    buffer_append(&query, "prefix=", 7);
+    s3_url_escape(&query, key, false);
+    buffer_append(&query, "&uploads=", sizeof "&uploads=");
+    struct s3_request request = {.method = "GET", .key = "", .query = (const char *)query.data};
+    struct uploads uploads;
+    int pages = 0;
+    do {
+        uploads = (struct uploads){.store = self, .key = key, .error = error};
+        struct s3_answer answer;
+        uploads.failed = !s3_client_do(self->client, &request, &answer, error);
+        if (!uploads.failed && !s3_answer_each(buffer_bytes(&answer.body), "ListMultipartUploadsResult", "Upload",
+                                               "Key", "UploadId", abort_one, &uploads)) {
+            uploads.failed =
+                !error_set(error, ERROR_UNAVAILABLE, "COLD_STORE_UNAVAILABLE", "the list of uploads cannot be read");
+        }
+        s3_answer_free(&answer);
+        if (uploads.aborted > 0) {
+            log_info("cold_uploads_aborted", LOG_STR("key", key), LOG_INT("uploads", uploads.aborted));
+        }
+    } while (!uploads.failed && uploads.aborted > 0 && ++pages < 16);
+    buffer_free(&query);
+    return !uploads.failed;
+}
+
+void cold_s3_clear_uploads(struct cold_s3 *self) {
+    char note[COLD_S3_NOTE_BYTES];
+    char key[COLD_S3_KEY_BYTES];
+    struct error error = {0};
+    while (take_leftover(self, note)) {
+        if (read_note(self, note, key) && *key != '\0' && !abort_uploads(self, key, &error)) {
+            log_warn("cold_uploads_left", LOG_STR("key", key), LOG_ERROR(&error));
+            cold_s3_leave_note(self, note);
+            return;
+        }
+        cold_s3_drop_note(self, note);
+    }
+}

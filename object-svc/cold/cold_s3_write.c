@@ -1,0 +1,298 @@
+/* Writing an object: small ones in one PUT, others in parts. The sidecar goes first, since only
+ * bytes make an object. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/log.h"
+#include "object-svc/cold/cold_s3_parts.h"
+#include "object-svc/cold/s3/s3_answer.h"
+#include "object-svc/cold/s3/s3_url.h"
+
+enum { PARTS_MAX = 10000, META_BYTES = 2048, HEADERS = 12 };
+
+struct s3_writer {
+    struct cold_writer base;
+    struct cold_s3 *store;
+    struct arena arena;
+    struct provenance provenance;
+    char key[COLD_S3_KEY_BYTES];
+    char sidecar_key[COLD_S3_KEY_BYTES];
+    struct block_sums sums;
+    size_t part_bytes;
+    struct buffer part; /* what was not sent yet */
+
+    char note[COLD_S3_NOTE_BYTES]; /* "": no multipart upload was begun */
+    bool uncertain;                /* there may be another upload than the one we know */
+    struct buffer upload_id;       /* escaped, with its end */
+    int parts;
+    struct buffer list; /* of the parts, as XML */
+};
+
+static struct s3_writer *self_of(struct cold_writer *writer) {
+    return (struct s3_writer *)writer;
+}
+
+static bool check_conflict(struct cold_s3 *self, const struct provenance *provenance, struct error *error) {
+    struct cold_name name = cold_object_name(provenance);
+    struct cold_sidecar there;
+    struct arena arena;
+    struct error found = {0};
+    arena_init(&arena);
+    bool fine = true;
+    if (cold_s3_load_sidecar(self, &name, &arena, &there, &found)) {
+        fine = cold_object_check_conflict(&there.provenance, provenance, error);
+    } else if (found.code != ERROR_NOT_FOUND && found.code != ERROR_DATA_LOSS) {
+        *error = found;
+        fine = false;
+    }
+    arena_free(&arena);
+    return fine;
+}
+
+struct cold_writer *cold_s3_begin(struct cold_store *base, const struct provenance *provenance, struct error *error) {
+    struct cold_s3 *store = cold_s3_of(base);
+    struct cold_name name = cold_object_name(provenance);
+    struct s3_writer *self = calloc(1, sizeof *self);
+    if (self == NULL) {
+        abort();
+    }
+    cold_s3_clear_uploads(store);
+    if (!cold_s3_keys(store, &name, self->key, self->sidecar_key, error) || !check_conflict(store, provenance, error)) {
+        free(self);
+        return NULL;
+    }
+    self->base.ops = base->ops;
+    self->store = store;
+    arena_init(&self->arena);
+    self->provenance = cold_object_copy(provenance, store->clock, &self->arena);
+    block_sums_start(&self->sums, provenance->size_bytes, cold_sidecar_block_bytes(provenance->size_bytes));
+    uint64_t least = provenance->size_bytes / PARTS_MAX + 1;
+    self->part_bytes = (size_t)(least > store->part_bytes ? least : store->part_bytes);
+    return &self->base;
+}
+
+static void free_writer(struct s3_writer *self) {
+    buffer_free(&self->part);
+    buffer_free(&self->upload_id);
+    buffer_free(&self->list);
+    block_sums_free(&self->sums);
+    arena_free(&self->arena);
+    free(self);
+}
+
+/* ---- headers ---- */
+
+static bool header_safe(const char *text) {
+    for (; *text != '\0'; text++) {
+        if (*text < ' ' || *text > '~') {
+            return false;
+        }
+    }
+    return true;
+}
+
+static const char *meta(struct s3_writer *self, const char *format, const char *value) {
+    char line[META_BYTES];
+    snprintf(line, sizeof line, format, value);
+    return arena_strdup(&self->arena, line);
+}
+
+static const char *meta_number(struct s3_writer *self, const char *name, int64_t value) {
+    char line[128];
+    snprintf(line, sizeof line, "x-amz-meta-waybill-%s: %" PRId64, name, value);
+    return arena_strdup(&self->arena, line);
+}
+
+/* What an S3 tool shows of the object; the key is escaped as in a URL. */
+static void make_headers(struct s3_writer *self, const char *headers[HEADERS]) {
+    const struct provenance *provenance = &self->provenance;
+    size_t count = 0;
+    char id[UUID_TEXT_BYTES];
+    char crc[16];
+    uuid_print(&provenance->payload_id, id);
+    snprintf(crc, sizeof crc, "%08" PRIx32, provenance->crc32c);
+    const char *type = provenance->content_type;
+    headers[count++] =
+        meta(self, "Content-Type: %s", *type != '\0' && header_safe(type) ? type : "application/octet-stream");
+    headers[count++] = meta(self, "x-amz-meta-waybill-bucket: %s", provenance->bucket);
+    headers[count++] = meta_number(self, "version", provenance->version);
+    headers[count++] = meta(self, "x-amz-meta-waybill-payload-id: %s", id);
+    headers[count++] = meta(self, "x-amz-meta-waybill-crc32c: %s", crc);
+    headers[count++] = meta_number(self, "size", (int64_t)provenance->size_bytes);
+    headers[count++] = meta_number(self, "commit-unix-us", provenance->commit_unix_us);
+    headers[count++] = meta_number(self, "store-unix-us", provenance->store_unix_us);
+    headers[count] = NULL;
+}
+
+/* ---- parts ---- */
+
+static bool missing(const struct s3_answer *answer, struct error *error) {
+    return answer->status == 404 && !error_set(error, ERROR_UNAVAILABLE, "COLD_STORE_UNAVAILABLE",
+                                               "the server does not know the upload any more: %s", answer->code);
+}
+
+static bool begin_upload(struct s3_writer *self, struct error *error) {
+    const char *headers[HEADERS];
+    make_headers(self, headers);
+    if (!cold_s3_note_upload(self->store, self->key, self->note, error)) {
+        self->note[0] = '\0';
+        return false;
+    }
+    struct s3_request request = {.method = "POST", .key = self->key, .query = "uploads=", .headers = headers};
+    struct s3_answer answer;
+    bool ok = s3_client_do(self->store->client, &request, &answer, error) && !missing(&answer, error);
+    /* An attempt whose answer was lost may have begun one as well. */
+    self->uncertain = !ok || answer.attempts > 1;
+    char *id = !ok ? NULL : s3_answer_text(buffer_bytes(&answer.body), "InitiateMultipartUploadResult", "UploadId");
+    s3_answer_free(&answer);
+    if (ok && id == NULL) {
+        self->uncertain = true;
+        ok = error_set(error, ERROR_UNAVAILABLE, "COLD_STORE_UNAVAILABLE", "the server gave no upload id");
+    }
+    if (id != NULL) {
+        s3_url_escape(&self->upload_id, id, false);
+        buffer_append_u8(&self->upload_id, '\0');
+    }
+    free(id);
+    return ok;
+}
+
+static bool send_part(struct s3_writer *self, struct error *error) {
+    if (self->note[0] == '\0' && !begin_upload(self, error)) {
+        return false;
+    }
+    char *query;
+    if (asprintf(&query, "partNumber=%d&uploadId=%s", self->parts + 1, (const char *)self->upload_id.data) < 0) {
+        abort();
+    }
+    struct s3_request request = {.method = "PUT", .key = self->key, .query = query, .body = buffer_bytes(&self->part)};
+    struct s3_answer answer;
+    bool ok = s3_client_do(self->store->client, &request, &answer, error) && !missing(&answer, error);
+    if (ok) {
+        char line[256];
+        self->parts++;
+        int size = snprintf(line, sizeof line, "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>", self->parts,
+                            answer.etag);
+        buffer_append(&self->list, line, (size_t)size);
+        buffer_clear(&self->part);
+    }
+    s3_answer_free(&answer);
+    free(query);
+    return ok;
+}
+
+bool cold_s3_append(struct cold_writer *writer, struct bytes data, struct error *error) {
+    struct s3_writer *self = self_of(writer);
+    if (!cold_object_check_room(&self->provenance, &self->sums, data.size, error)) {
+        return false;
+    }
+    block_sums_add(&self->sums, data);
+    while (data.size > 0) {
+        /* A full part waits until there is more: the last one is sent by finish. */
+        if (self->part.size == self->part_bytes && !send_part(self, error)) {
+            return false;
+        }
+        size_t room = self->part_bytes - self->part.size;
+        size_t now = data.size < room ? data.size : room;
+        buffer_append(&self->part, data.data, now);
+        data = bytes_of(data.data + now, data.size - now);
+    }
+    return true;
+}
+
+/* ---- the end ---- */
+
+static bool put_sidecar(struct s3_writer *self, struct error *error) {
+    static const char *const headers[] = {"Content-Type: application/json", NULL};
+    struct cold_sidecar sidecar = {.provenance = self->provenance,
+                                   .block_bytes = self->sums.block_bytes,
+                                   .block_sums = block_sums_end(&self->sums)};
+    struct buffer text = {0};
+    bool ok = cold_sidecar_encode(&sidecar, &text, error);
+    if (ok) {
+        struct s3_request request = {
+            .method = "PUT", .key = self->sidecar_key, .query = "", .headers = headers, .body = buffer_bytes(&text)};
+        struct s3_answer answer;
+        ok = s3_client_do(self->store->client, &request, &answer, error) && !missing(&answer, error);
+        s3_answer_free(&answer);
+    }
+    buffer_free(&text);
+    return ok;
+}
+
+static bool put_whole(struct s3_writer *self, struct error *error) {
+    const char *headers[HEADERS];
+    make_headers(self, headers);
+    struct s3_request request = {
+        .method = "PUT", .key = self->key, .query = "", .headers = headers, .body = buffer_bytes(&self->part)};
+    struct s3_answer answer;
+    bool ok = s3_client_do(self->store->client, &request, &answer, error) && !missing(&answer, error);
+    s3_answer_free(&answer);
+    return ok;
+}
+
+/* Whether the server has the object after all: the answer to an earlier attempt may be lost. */
+static bool is_there(struct s3_writer *self) {
+    struct s3_request request = {.method = "HEAD", .key = self->key, .query = ""};
+    struct s3_answer answer;
+    struct error ignored = {0};
+    char id[UUID_TEXT_BYTES];
+    uuid_print(&self->provenance.payload_id, id);
+    bool there = s3_client_do(self->store->client, &request, &answer, &ignored) && answer.status == 200 &&
+                 answer.content_length == self->provenance.size_bytes && strcmp(answer.payload_id, id) == 0;
+    s3_answer_free(&answer);
+    return there;
+}
+
+static bool complete_upload(struct s3_writer *self, struct error *error) {
+    static const char begin[] = "<CompleteMultipartUpload>";
+    static const char end[] = "</CompleteMultipartUpload>";
+    struct buffer body = {0};
+    buffer_append(&body, begin, sizeof begin - 1);
+    buffer_append_bytes(&body, buffer_bytes(&self->list));
+    buffer_append(&body, end, sizeof end - 1);
+    char *query;
+    if (asprintf(&query, "uploadId=%s", (const char *)self->upload_id.data) < 0) {
+        abort();
+    }
+    struct s3_request request = {.method = "POST", .key = self->key, .query = query, .body = buffer_bytes(&body)};
+    struct s3_answer answer;
+    bool ok = s3_client_do(self->store->client, &request, &answer, error);
+    if (ok && answer.status == 404) {
+        ok = (answer.attempts > 1 && is_there(self)) || !missing(&answer, error);
+    }
+    s3_answer_free(&answer);
+    free(query);
+    buffer_free(&body);
+    return ok;
+}
+
+/* What is known to have ended needs no note; all else is aborted by its note. */
+static void end_upload(struct s3_writer *self, bool completed) {
+    if (self->note[0] == '\0') {
+        return;
+    }
+    if (completed && !self->uncertain) {
+        cold_s3_drop_note(self->store, self->note);
+        return;
+    }
+    cold_s3_leave_note(self->store, self->note);
+    cold_s3_clear_uploads(self->store);
+}
+
+bool cold_s3_finish(struct cold_writer *writer, struct error *error) {
+    struct s3_writer *self = self_of(writer);
+    bool ok = cold_object_check_payload(&self->provenance, &self->sums, error) &&
+              (self->note[0] == '\0' || send_part(self, error)) && put_sidecar(self, error) &&
+              (self->note[0] == '\0' ? put_whole(self, error) : complete_upload(self, error));
+    end_upload(self, ok);
+    free_writer(self);
+    return ok;
+}
+
+void cold_s3_abort(struct cold_writer *writer) {
+    struct s3_writer *self = self_of(writer);
+    end_upload(self, false);
+    free_writer(self);
+}
