@@ -13,7 +13,7 @@
 
 enum {
     ACK_TIMEOUT_US = 5000000,
-    LINGER_MS = 1,          /* so that what is committed shortly after one another is one run */
+    LINGER_MS = 5,          /* after a run; what is committed meanwhile is the next one */
     BUSY_PAUSE_MS = 100,    /* an acknowledgement cuts it short */
     IDLE_PAUSE_MS = 1000,   /* a notification cuts it short */
     TROUBLE_PAUSE_MS = 100, /* the core decides when to try again */
