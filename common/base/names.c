@@ -121,3 +121,23 @@ bool name_check_request_id(const char *text, const char *field, struct uuid *id,
     }
     return true;
 }
+
+char *utf8_clean(const char *text, struct arena *arena) {
+    char *out = arena_strdup(arena, text);
+    if (utf8_valid(bytes_of_string(out))) {
+        return out;
+    }
+    size_t size = strlen(out);
+    for (size_t cut = 1; cut <= 3 && cut < size; cut++) {
+        if (utf8_valid(bytes_of(out, size - cut))) {
+            out[size - cut] = '\0';
+            return out;
+        }
+    }
+    for (char *c = out; *c != '\0'; c++) {
+        if ((unsigned char)*c >= 0x80) {
+            *c = '?';
+        }
+    }
+    return out;
+}

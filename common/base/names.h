@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "common/base/arena.h"
 #include "common/base/bytes.h"
 #include "common/base/error.h"
 #include "common/base/uuid.h"
@@ -24,5 +25,8 @@ bool name_check_request_id(const char *text, const char *field, struct uuid *id,
 
 /* Whether the bytes are valid UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool utf8_valid(struct bytes text);
+/* The text as a proto3 string, in the arena. What quotes a caller or was cut in the middle of a
+ * character need not be UTF-8: then a cut end goes, or each byte that is not ASCII becomes '?'. */
+char *utf8_clean(const char *text, struct arena *arena);
 
 #endif

@@ -28,37 +28,15 @@ static void add_detail(struct status_builder *builder, const ProtobufCMessage *d
     builder->details[builder->count++] = any;
 }
 
-/* A proto3 string must be UTF-8, and an error's text may quote the caller or be cut in the
- * middle of a character. */
-static char *clean_text(struct arena *arena, const char *text) {
-    char *out = arena_strdup(arena, text);
-    if (utf8_valid(bytes_of_string(out))) {
-        return out;
-    }
-    size_t size = strlen(out);
-    for (size_t cut = 1; cut <= 3 && cut < size; cut++) {
-        if (utf8_valid(bytes_of(out, size - cut))) {
-            out[size - cut] = '\0';
-            return out;
-        }
-    }
-    for (char *c = out; *c != '\0'; c++) {
-        if ((unsigned char)*c >= 0x80) {
-            *c = '?';
-        }
-    }
-    return out;
-}
-
 static void add_error_info(struct status_builder *builder, const struct error *error) {
     Google__Rpc__ErrorInfo info = GOOGLE__RPC__ERROR_INFO__INIT;
-    info.reason = clean_text(builder->arena, error->reason);
+    info.reason = utf8_clean(error->reason, builder->arena);
     info.domain = "waybill";
     Google__Rpc__ErrorInfo__MetadataEntry entry = GOOGLE__RPC__ERROR_INFO__METADATA_ENTRY__INIT;
     Google__Rpc__ErrorInfo__MetadataEntry *entries[] = {&entry};
     if (error->detail_key[0] != '\0') {
-        entry.key = clean_text(builder->arena, error->detail_key);
-        entry.value = clean_text(builder->arena, error->detail_value);
+        entry.key = utf8_clean(error->detail_key, builder->arena);
+        entry.value = utf8_clean(error->detail_value, builder->arena);
         info.n_metadata = 1;
         info.metadata = entries;
     }
@@ -68,7 +46,7 @@ static void add_error_info(struct status_builder *builder, const struct error *e
 static void add_bad_request(struct status_builder *builder, const struct error *error, char *message) {
     Google__Rpc__BadRequest__FieldViolation violation = GOOGLE__RPC__BAD_REQUEST__FIELD_VIOLATION__INIT;
     Google__Rpc__BadRequest__FieldViolation *violations[] = {&violation};
-    violation.field = clean_text(builder->arena, error->field);
+    violation.field = utf8_clean(error->field, builder->arena);
     violation.description = message;
     Google__Rpc__BadRequest request = GOOGLE__RPC__BAD_REQUEST__INIT;
     request.n_field_violations = 1;
@@ -79,8 +57,8 @@ static void add_bad_request(struct status_builder *builder, const struct error *
 static void add_precondition(struct status_builder *builder, const struct error *error, char *message) {
     Google__Rpc__PreconditionFailure__Violation violation = GOOGLE__RPC__PRECONDITION_FAILURE__VIOLATION__INIT;
     Google__Rpc__PreconditionFailure__Violation *violations[] = {&violation};
-    violation.type = clean_text(builder->arena, error->reason);
-    violation.subject = clean_text(builder->arena, error->field[0] != '\0' ? error->field : error->detail_key);
+    violation.type = utf8_clean(error->reason, builder->arena);
+    violation.subject = utf8_clean(error->field[0] != '\0' ? error->field : error->detail_key, builder->arena);
     violation.description = message;
     Google__Rpc__PreconditionFailure failure = GOOGLE__RPC__PRECONDITION_FAILURE__INIT;
     failure.n_violations = 1;
@@ -99,7 +77,7 @@ static void add_retry_info(struct status_builder *builder, int64_t after_ms) {
 
 struct bytes rpc_status_encode(const struct error *error, struct arena *arena) {
     struct status_builder builder = {.arena = arena};
-    char *message = clean_text(arena, error->message);
+    char *message = utf8_clean(error->message, arena);
     add_error_info(&builder, error);
     if (error->field[0] != '\0') {
         add_bad_request(&builder, error, message);

@@ -1,6 +1,7 @@
 /* BatchPutRecords, BatchGetRecords. */
 #include <stdatomic.h>
 
+#include "common/base/names.h"
 #include "metadata-svc/api/change_call.h"
 #include "metadata-svc/api/put_request.h"
 #include "metadata-svc/api/record_reading.h"
@@ -37,16 +38,31 @@ struct batch_put {
     atomic_size_t open; /* items without an outcome, and one while the handler submits */
 };
 
+static void add_metadata(Waybill__V1__PutRecordResult *result, const struct error *error, struct arena *arena) {
+    Waybill__V1__PutRecordResult__ErrorMetadataEntry *entry = arena_alloc(arena, sizeof *entry);
+    waybill__v1__put_record_result__error_metadata_entry__init(entry);
+    entry->key = utf8_clean(error->detail_key, arena);
+    entry->value = utf8_clean(error->detail_value, arena);
+    result->error_metadata = arena_alloc(arena, sizeof(void *));
+    result->error_metadata[0] = entry;
+    result->n_error_metadata = 1;
+}
+
 static void fill_result(struct batch_item *item, Waybill__V1__PutRecordResult *result) {
     const struct commit_request *commit = &item->commit;
+    struct arena *arena = commit->arena;
     waybill__v1__put_record_result__init(result);
     if (commit->committed) {
         result->response = put_request_answer(commit);
         return;
     }
     result->code = (int32_t)commit->error.code;
-    result->message = (char *)(uintptr_t)commit->error.message;
-    result->error_reason = (char *)(uintptr_t)commit->error.reason;
+    result->message = utf8_clean(commit->error.message, arena);
+    result->error_reason = utf8_clean(commit->error.reason, arena);
+    result->error_field = utf8_clean(commit->error.field, arena);
+    if (commit->error.detail_key[0] != '\0') {
+        add_metadata(result, &commit->error, arena);
+    }
 }
 
 static void answer_batch(struct batch_put *batch) {

@@ -150,11 +150,16 @@ def test_each_request_of_a_batch_has_its_own_outcome(client):
     requests = [put("batch-1"), put("a//b"), put("batch-1", if_version_match=1), put("batch-2", if_version_match=7),
                 put("batch-3", inline_payload={"data": b"inline"}), put("batch-4", announced_payload={})]
     requests[3].bucket = "no-such-bucket"
+    requests.append(put("batch-1", if_version_match=7))
+    requests.append(put("\u00e9" * 511 + "//"))
     results = client.metadata.BatchPutRecords(
         metadata.BatchPutRecordsRequest(requests=requests), timeout=TIMEOUT).results
-    assert [result.error_reason for result in results] == ["", "BAD_KEY", "", "BUCKET_NOT_FOUND", "", ""]
-    assert [result.code for result in results] == [0, 3, 0, 5, 0, 0]
-    assert [result.response.record.version for result in results] == [1, 0, 2, 0, 1, 1]
+    assert [result.error_reason for result in results] == [
+        "", "BAD_KEY", "", "BUCKET_NOT_FOUND", "", "", "VERSION_MISMATCH", "BAD_KEY"]
+    assert [result.code for result in results] == [0, 3, 0, 5, 0, 0, 10, 3]
+    assert [result.response.record.version for result in results] == [1, 0, 2, 0, 1, 1, 0, 0]
+    assert results[1].error_field == "key" and not results[1].error_metadata
+    assert dict(results[6].error_metadata) == {"current_version": "2"}
     assert results[5].response.upload_id
     client.wait_state(BUCKET, "batch-3", "STORED")
     answer = client.metadata.BatchGetRecords(metadata.BatchGetRecordsRequest(requests=[
