@@ -51,12 +51,12 @@ def test_a_peer_is_measured_or_named_as_missing(tmp_path, name, program):
 
 
 def test_a_large_store_is_set_against_a_small_one(tmp_path):
-    document = json.loads(run(tmp_path, "--only", "scale", "--records", "2000", "--json"))
-    check_figures(document, ["fill", "get small", "null small", "commit small", "get large", "null large",
-                             "commit large", "memory", "restart"])
+    document = json.loads(run(tmp_path, "--only", "scale", "--records", "20000", "--json"))
+    check_figures(document, ["fill", *(f"{kind} {load} {size}" for size in ("small", "large") for load in (1, 64)
+                                       for kind in ("get", "null", "commit")), "memory", "restart"])
     assert document["figures"]["memory"]["resident_mib"] > 1
     assert document["figures"]["restart"]["seconds"] > 0
-    assert len(document["ratios"]) == 6
+    assert len(document["ratios"]) == 9
 
 
 def test_the_table_has_a_line_for_each_figure_and_ratio(tmp_path):
