@@ -34,14 +34,21 @@ CHANNEL_OPTIONS = [
 ]
 
 
+_given_ports = set()
+
+
 def free_port():
     """Below the ports that the system gives to outgoing connections: one of those could take
-    the port while a test has its program stopped, even a client that tries to reach it."""
+    the port while a test has its program stopped, even a client that tries to reach it. No port
+    is given twice: nobody listens yet on those that another part of the cluster was given."""
     while True:
         port = random.randrange(10240, 30240)
+        if port in _given_ports:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
+                _given_ports.add(port)
                 return port
             except OSError:
                 pass  # taken
