@@ -60,14 +60,19 @@ async def outcome_of(call):
 
 # ---- the same precondition ----
 
-async def race(stubs, key, current, deleting):
+async def race(chance, stubs, key, current, deleting):
     """All writers at once on the version `current`, of which `deleting` delete. Returns what is
     current afterwards."""
     fields = {"bucket": "races", "key": key, "if_version_match": current}
-    calls = [stub.DeleteRecord(metadata.DeleteRecordRequest(**fields), timeout=TIMEOUT) if number < deleting else
-             stub.PutRecord(metadata.PutRecordRequest(content_type=f"text/racer-{number}", **fields), timeout=TIMEOUT)
-             for number, stub in enumerate(stubs)]
-    outcomes = await asyncio.gather(*map(outcome_of, calls))
+    calls = {}
+    for number in chance.sample(range(len(stubs)), len(stubs)):  # none is always the first
+        stub = stubs[number]
+        if number < deleting:
+            calls[number] = stub.DeleteRecord(metadata.DeleteRecordRequest(**fields), timeout=TIMEOUT)
+        else:
+            calls[number] = stub.PutRecord(
+                metadata.PutRecordRequest(content_type=f"text/racer-{number}", **fields), timeout=TIMEOUT)
+    outcomes = await asyncio.gather(*(outcome_of(calls[number]) for number in range(len(stubs))))
     winners = [number for number, outcome in enumerate(outcomes) if not isinstance(outcome, Failure)]
     assert len(winners) == 1, (key, current, [getattr(outcome, "message", outcome) for outcome in outcomes])
     winner, record = winners[0], outcomes[winners[0]].record
@@ -86,10 +91,11 @@ async def race(stubs, key, current, deleting):
 
 async def race_on_one_key(stubs, key, races, winners):
     current, version = 0, 0
+    chance = random.Random(f"{SEED}/{key}")
     for number in range(races):
         # Now and then some want to delete it; then the next race is one to create it.
         deleting = len(stubs) // 2 if current > 0 and number % 10 == 9 else 0
-        winner, current, made = await race(stubs, key, current, deleting)
+        winner, current, made = await race(chance, stubs, key, current, deleting)
         assert made == version + 1, f"{key} went from version {version} to {made}"
         version = made
         winners.add(winner)

@@ -2,6 +2,7 @@
 /* Updates, restores, bucket changes and listings: what is sent. What it does is for the tests
  * against real services. */
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,15 +23,24 @@ struct service {
     struct waybill_client *client;
     struct arena arena;
     char *request;
-    unsigned calls;
     struct error error;
 };
 
+static pthread_mutex_t request_lock = PTHREAD_MUTEX_INITIALIZER; /* the service's request */
+
 static ProtobufCMessage *take(struct service *service, struct rpc_call *call, const ProtobufCMessageDescriptor *type) {
     ProtobufCMessage *request = rpc_call_decode(call, type);
+    pthread_mutex_lock(&request_lock);
     free(service->request);
     service->request = proto_json_line(request);
-    service->calls++;
+    pthread_mutex_unlock(&request_lock);
+    return request;
+}
+
+static const char *last_request(struct service *service) {
+    pthread_mutex_lock(&request_lock);
+    const char *request = arena_strdup(&service->arena, service->request);
+    pthread_mutex_unlock(&request_lock);
     return request;
 }
 
@@ -137,7 +147,7 @@ static void update(struct service *service, struct waybill_update update) {
 }
 
 #define assert_sent(service_, rest_)                                                                                   \
-    cr_assert_str_eq((service_)->request, "{\"bucket\":\"photos\",\"key\":\"a\"," rest_ "}")
+    cr_assert_str_eq(last_request(service_), "{\"bucket\":\"photos\",\"key\":\"a\"," rest_ "}")
 
 Test(client_changes, an_update_names_just_what_it_changes) {
     static const struct waybill_attribute attributes[] = {
@@ -194,7 +204,7 @@ Test(client_changes, a_bucket_update_names_just_what_it_changes) {
     update.bucket.version_retention_ms = 1500;
     update.fields = WAYBILL_BUCKET_VERSION_RETENTION | WAYBILL_BUCKET_EXPIRE_AFTER;
     update_policy(service, update);
-    cr_assert_str_eq(service->request,
+    cr_assert_str_eq(last_request(service),
                      "{\"bucket\":{\"name\":\"photos\",\"storage\":{\"versionRetention\":\"1.500s\"}},"
                      "\"updateMask\":\"storage.expireAfter,storage.versionRetention\","
                      "\"requestId\":\"" REQUEST_ID "\"}");
@@ -202,7 +212,7 @@ Test(client_changes, a_bucket_update_names_just_what_it_changes) {
     update.has_if_version_match = true;
     update.if_version_match = 4;
     update_policy(service, update);
-    cr_assert_str_eq(service->request,
+    cr_assert_str_eq(last_request(service),
                      "{\"bucket\":{\"name\":\"photos\",\"storage\":{}},\"updateMask\":\"storage.storageClass,"
                      "storage.coldAfter,storage.expireAfter,deleteRetention,payloadDeadline,inlineMaxBytes,"
                      "storage.versionRetention,storage.maxVersions,storage.promoteAfterReads\","
@@ -215,7 +225,7 @@ Test(client_changes, a_bucket_is_deleted_at_its_version) {
     struct waybill_bucket_delete what = {
         .name = "photos", .has_if_version_match = true, .if_version_match = 3, .request_id = REQUEST_ID};
     cr_assert(waybill_delete_bucket(service->client, &what, &service->error), "%s", service->error.message);
-    cr_assert_str_eq(service->request,
+    cr_assert_str_eq(last_request(service),
                      "{\"name\":\"photos\",\"ifVersionMatch\":\"3\",\"requestId\":\"" REQUEST_ID "\"}");
     stop(service);
 }
