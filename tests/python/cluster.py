@@ -88,7 +88,7 @@ class Process:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("WAYBILL_")}
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                wrap + self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                wrap + self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0,
                 env=environment)
         if wait:
             self.wait_ready()
