@@ -46,6 +46,7 @@ struct service {
     struct payload_spool *spool;
     struct commit_feed *feed;
     struct watch_hub *watches;
+    struct replica_table *replicas;
     struct event_publisher *publisher;
     struct committer *committer;
     struct housekeeper *housekeeper;
@@ -185,6 +186,7 @@ static bool start_commits(struct service *service, struct error *error) {
         .clock = &system_clock,
     };
     struct committer_observer observer = {on_durable, on_answered, on_batch, on_store_failed, service};
+    service->replicas = replica_table_new(&system_clock);
     service->api = (struct metadata_api){
         .shard = config->shard,
         .kv = service->kv,
@@ -193,6 +195,7 @@ static bool start_commits(struct service *service, struct error *error) {
         .spool = service->spool,
         .publisher = service->publisher,
         .watches = service->watches,
+        .replicas = service->replicas,
         .clock = &system_clock,
         .start_us = clock_unix_us(&system_clock),
         .outbox_max_events = config->outbox_max_events,
@@ -314,6 +317,7 @@ static void stop(struct service *service) {
     event_publisher_stop(service->publisher);
     commit_engine_free(service->engine);
     watch_hub_stop(service->watches);
+    replica_table_free(service->replicas);
     commit_feed_free(service->feed);
     payload_spool_close(service->spool);
     if (service->kv != NULL) {

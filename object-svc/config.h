@@ -15,7 +15,8 @@ struct object_config {
     char *replica; /* filled: the host name */
     char *shard;
     char *listen;
-    char *admin_listen; /* "" = no admin port */
+    char *advertise_address; /* "": as main makes it of the address that it listens on */
+    char *admin_listen;      /* "" = no admin port */
     char *data_dir;
     enum object_cold_store cold_store;
     char *cold_dir; /* filled: <data_dir>/cold */
@@ -43,6 +44,9 @@ struct object_config {
     int64_t tier_interval_ms;
     int64_t policy_refresh_ms;
     int64_t max_streams;
+    int64_t max_peer_streams;
+    int64_t peer_refresh_ms;
+    int64_t peer_timeout_ms;
     int64_t max_message_bytes;
     int64_t drain_grace_ms;
 };

@@ -15,6 +15,8 @@
 #include "object-svc/config.h"
 #include "object-svc/hot/volume_store.h"
 #include "object-svc/ingest/ingester.h"
+#include "object-svc/peer/advertised_address.h"
+#include "object-svc/peer/peer_api.h"
 #include "object-svc/read/read_api.h"
 #include "object-svc/tier/tier_mover.h"
 
@@ -22,6 +24,8 @@ enum {
     READ_THREADS = 4,
     CALLS_WAITING_MAX = 1024,
     CALLS_IN_FLIGHT_MAX = 4096,
+    PEER_STALL_MS = 30000,  /* another replica whose own client reads slowly is cut off, and asks again */
+    OTHER_STREAMS_MAX = 16, /* health watches, reflection */
 };
 
 struct service {
@@ -38,6 +42,8 @@ struct service {
     struct metadata_client *metadata;
     struct ingester *ingester;
     struct tier_mover *mover;
+    struct peer_table *peers;
+    struct peer_api peer_api;
     struct read_api read;
     struct status_api status;
 
@@ -185,9 +191,27 @@ static bool start_work(struct service *service, struct error *error) {
         .self = service,
     };
     service->mover = tier_mover_start(&mover_options);
-    service->read = (struct read_api){
-        .ports = {.hot = service->hot, .cold = service->cold, .spool = source},
+    struct peer_table_options peer_options = {
+        .replica = config->replica,
         .metadata = service->metadata,
+        .clock = &system_clock,
+        .refresh_ms = config->peer_refresh_ms,
+        .metrics = service->metrics,
+    };
+    service->peers = peer_table_new(&peer_options);
+    service->peer_api = (struct peer_api){
+        .hot = service->hot,
+        .max_streams = (unsigned)config->max_peer_streams,
+        .stall_ms = PEER_STALL_MS,
+    };
+    service->read = (struct read_api){
+        .ports = {.replica = config->replica,
+                  .hot = service->hot,
+                  .cold = service->cold,
+                  .spool = source,
+                  .peers = {service->peers, config->peer_timeout_ms}},
+        .metadata = service->metadata,
+        .max_streams = (unsigned)config->max_streams,
     };
     service->status = (struct status_api){
         .replica = config->replica,
@@ -202,8 +226,8 @@ static bool start_work(struct service *service, struct error *error) {
 
 /* ---- ports ---- */
 
-static const char *const services[] = {"waybill.v1.ObjectService", "waybill.v1.AdminService", "grpc.health.v1.Health",
-                                       NULL};
+static const char *const services[] = {"waybill.v1.ObjectService", "waybill.v1.PeerService", "waybill.v1.AdminService",
+                                       "grpc.health.v1.Health", NULL};
 
 static bool start_server(struct service *service, struct error *error) {
     struct rpc_server_options options = {
@@ -213,7 +237,7 @@ static bool start_server(struct service *service, struct error *error) {
         .blocking_threads = READ_THREADS,
         .max_waiting = CALLS_WAITING_MAX,
         .max_unary_in_flight = CALLS_IN_FLIGHT_MAX,
-        .max_streams = (unsigned)service->config.max_streams,
+        .max_streams = (unsigned)(service->config.max_streams + service->config.max_peer_streams) + OTHER_STREAMS_MAX,
         .max_message_bytes = (size_t)service->config.max_message_bytes,
     };
     service->reflection = reflection_new(services);
@@ -222,10 +246,17 @@ static bool start_server(struct service *service, struct error *error) {
     health_add_to(service->health, service->server);
     reflection_add_to(service->reflection, service->server);
     read_api_add_to(&service->read, service->metrics, service->server);
+    peer_api_add_to(&service->peer_api, service->metrics, service->server);
     status_api_add_to(&service->status, service->server);
     if (!rpc_server_start(service->server, error)) {
         return false;
     }
+    char address[ADVERTISED_ADDRESS_BYTES];
+    if (!advertised_address(service->config.advertise_address, service->config.listen, rpc_server_port(service->server),
+                            address, error)) {
+        return false;
+    }
+    peer_table_announce(service->peers, address);
     health_set(service->health, "object.read", true);
     return true;
 }
@@ -259,6 +290,7 @@ static bool start(struct service *service, struct error *error) {
 /* Also after a start that failed half way. */
 static void stop(struct service *service) {
     health_shut_down(service->health);
+    peer_table_leave(service->peers);
     if (service->server != NULL) {
         rpc_server_drain(service->server, service->config.drain_grace_ms);
         rpc_server_free(service->server);
@@ -266,6 +298,7 @@ static void stop(struct service *service) {
     service_admin_stop(service->admin);
     tier_mover_stop(service->mover);
     ingester_stop(service->ingester);
+    peer_table_free(service->peers);
     metadata_client_free(service->metadata);
     if (service->cold != NULL) {
         cold_store_close(service->cold);

@@ -47,8 +47,9 @@ extern const struct config_format config_format_host_name;        /* [A-Za-z0-9.
 extern const struct config_format config_format_optional_host_name;
 extern const struct config_format config_format_path;          /* 1-1024 bytes */
 extern const struct config_format config_format_optional_path; /* the same, or empty */
-extern const struct config_format config_format_target;        /* what gRPC can dial: host:port, dns:///..., unix:... */
-extern const struct config_format config_format_nats_urls;     /* nats:// or tls:// URLs, comma between */
+extern const struct config_format config_format_optional_target;
+extern const struct config_format config_format_target;    /* what gRPC can dial: host:port, dns:///..., unix:... */
+extern const struct config_format config_format_nats_urls; /* nats:// or tls:// URLs, comma between */
 
 struct config_entry {
     const char *name; /* lower_snake */

@@ -75,6 +75,10 @@ static bool is_target(const char *text) {
     return false;
 }
 
+static bool is_optional_target(const char *text) {
+    return *text == '\0' || is_target(text);
+}
+
 static bool is_nats_url(const char *text, size_t length) {
     static const char *const schemes[] = {"nats://", "tls://"};
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
@@ -109,5 +113,7 @@ const struct config_format config_format_optional_host_name = {"1 to 64 of A-Z a
 const struct config_format config_format_path = {"a path of 1 to 1024 bytes", is_path};
 const struct config_format config_format_optional_path = {"a path of at most 1024 bytes, or empty", is_optional_path};
 const struct config_format config_format_target = {"host:port, or a gRPC target such as dns:///host:port", is_target};
+const struct config_format config_format_optional_target = {
+    "host:port, or a gRPC target such as dns:///host:port, or empty", is_optional_target};
 const struct config_format config_format_nats_urls = {
     "nats://host:port or tls://host:port, several with a comma between", is_nats_urls};

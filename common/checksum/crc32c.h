@@ -14,4 +14,9 @@ static inline uint32_t crc32c(struct bytes data) {
     return crc32c_extend(0, data);
 }
 
+/* The checksum of two runs of bytes from those of each, without the bytes: `shift` is
+ * crc32c_shift of the second one's length. Any thread. */
+uint32_t crc32c_join(uint32_t first, uint32_t second, uint32_t shift);
+uint32_t crc32c_shift(uint64_t second_bytes);
+
 #endif

@@ -86,6 +86,10 @@ void rpc_channel_free(struct rpc_channel *channel) {
     core_library_end();
 }
 
+void rpc_channel_reconnect(struct rpc_channel *channel) {
+    grpc_channel_reset_connect_backoff(channel->core);
+}
+
 grpc_completion_queue *channel_queue(struct rpc_channel *channel, struct error *error) {
     pthread_mutex_lock(&channel->lock);
     if (!channel->queue_runs) {
@@ -320,7 +324,7 @@ bool rpc_channel_call(struct rpc_channel *channel, const char *path, const struc
         if (again) {
             /* The core's own pause between connections, of up to RECONNECT_MOST_MS, must not
              * make all attempts fail on the same old refusal. */
-            grpc_channel_reset_connect_backoff(channel->core);
+            rpc_channel_reconnect(channel);
         }
         if (!again || !back_off(made, deadline, &failure)) {
             *error = failure;

@@ -32,6 +32,10 @@ struct rpc_channel *rpc_channel_new(const char *target, size_t max_message_bytes
 /* Only when every stream is closed; waits for the started calls under way. */
 void rpc_channel_free(struct rpc_channel *channel);
 
+/* A server that could not be reached is tried again with the next call, not only after the pause
+ * between connections. */
+void rpc_channel_reconnect(struct rpc_channel *channel);
+
 /* Calls a unary method; the answer is in the arena. Waits between attempts with exponential
  * backoff (50 ms doubling to 2 s) and full jitter, or as RetryInfo says. */
 bool rpc_channel_call(struct rpc_channel *channel, const char *path, const struct rpc_call_options *options,

@@ -1,6 +1,7 @@
 #include "common/rpc/rpc_stream.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <grpc/byte_buffer.h>
 #include <grpc/slice.h>
 #include <stdalign.h>
@@ -132,12 +133,27 @@ static bool take_message(struct rpc_stream *stream, struct bytes *message, struc
     return fits;
 }
 
+/* Waits for a change, under the lock; a client's read that is overdue cancels the call, which ends it. */
+static void wait_for_change(struct rpc_stream *stream, const struct timespec *overdue) {
+    struct stream_client_side *client = &stream->client;
+    if (client->read_wait_ms == 0 || client->read_overdue) {
+        pthread_cond_wait(&stream->changed, &stream->lock);
+    } else if (pthread_cond_timedwait(&stream->changed, &stream->lock, overdue) == ETIMEDOUT &&
+               stream->read.state == STREAM_OP_RUNNING) {
+        client->read_overdue = true;
+        pthread_mutex_unlock(&stream->lock);
+        rpc_stream_cancel(stream);
+        pthread_mutex_lock(&stream->lock);
+    }
+}
+
 /* Waits for the read under way; false when it should not be waited for any longer, as the
  * server drains. */
 static bool wait_for_read(struct rpc_stream *stream, enum stream_op_state *state) {
+    struct timespec overdue = stream_time_after(stream->client.read_wait_ms);
     pthread_mutex_lock(&stream->lock);
     while (stream->read.state == STREAM_OP_RUNNING && !(stream->server.ends_on_drain && rpc_stream_draining(stream))) {
-        pthread_cond_wait(&stream->changed, &stream->lock);
+        wait_for_change(stream, &overdue);
     }
     *state = stream->read.state;
     pthread_mutex_unlock(&stream->lock);

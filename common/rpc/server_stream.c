@@ -250,7 +250,7 @@ void rpc_stream_end_reads_on_drain(struct rpc_stream *stream) {
 
 /* ---- waiting ---- */
 
-static struct timespec time_after(int64_t timeout_ms) {
+struct timespec stream_time_after(int64_t timeout_ms) {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += timeout_ms / 1000;
@@ -270,7 +270,7 @@ void server_stream_end_stall(struct rpc_stream *stream) {
     if (stream->stall_ms == 0) {
         return;
     }
-    struct timespec until = time_after(stream->stall_ms);
+    struct timespec until = stream_time_after(stream->stall_ms);
     int waited = 0;
     pthread_mutex_lock(&stream->lock);
     while (stream->write.state == STREAM_OP_RUNNING && waited == 0) {
@@ -302,7 +302,7 @@ void server_stream_wake_all(struct rpc_server *server) {
 }
 
 bool rpc_stream_wait(struct rpc_stream *stream, int64_t timeout_ms) {
-    struct timespec until = time_after(timeout_ms);
+    struct timespec until = stream_time_after(timeout_ms);
     pthread_mutex_lock(&stream->lock);
     int waited = 0;
     while (!stream->woken && !atomic_load(&stream->cancelled) && !rpc_stream_draining(stream) && waited == 0) {

@@ -52,6 +52,8 @@ struct stream_client_side {
     grpc_status_code status;
     grpc_slice status_text;
     bool writes_closed;
+    int64_t read_wait_ms; /* how long a read may take; 0: as long as it takes */
+    bool read_overdue;    /* one took longer: the call was cancelled */
 };
 
 struct rpc_stream {
@@ -101,10 +103,13 @@ enum stream_op_state stream_op_wait(struct stream_op *op);
 /* Starts a read where none is under way. */
 void stream_read_ahead(struct rpc_stream *stream);
 
-/* What a read that found no message means. */
+/* That time from now, for waits on `changed`. */
+struct timespec stream_time_after(int64_t timeout_ms);
+
 /* Waits for the write under way for as long as rpc_stream_limit_stall allows, then cancels the
  * call, which ends the write. Without a limit returns at once. */
 void server_stream_end_stall(struct rpc_stream *stream);
+/* What a read that found no message means. */
 enum rpc_read server_stream_read_ended(struct rpc_stream *stream, bool failed, struct error *error);
 enum rpc_read client_stream_read_ended(struct rpc_stream *stream, struct error *error);
 

@@ -7,6 +7,7 @@
 
 #include "common/observe/metrics.h"
 #include "common/rpc/rpc_server.h"
+#include "metadata-svc/api/replica_table.h"
 #include "metadata-svc/commit/commit_feed.h"
 #include "metadata-svc/commit/committer.h"
 #include "metadata-svc/publish/event_publisher.h"
@@ -24,6 +25,7 @@ struct metadata_api {
     struct payload_spool *spool;
     struct event_publisher *publisher;
     struct watch_hub *watches;
+    struct replica_table *replicas;
     const struct clock *clock;
     int64_t start_us;
     int64_t outbox_max_events;
@@ -48,6 +50,7 @@ void list_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void batch_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void watch_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void report_api_add_to(struct metadata_api *api, struct rpc_server *server);
+void replica_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void status_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void upload_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void fetch_api_add_to(struct metadata_api *api, struct rpc_server *server);

@@ -5,7 +5,7 @@
 #include "metadata-svc/api/change_call.h"
 #include "waybill/v1/report_service.pb-c.h"
 
-enum { REPORTS_MAX = 1000, REPLICA_MAX_BYTES = 253 };
+enum { REPORTS_MAX = 1000 };
 
 static bool is_tier(int tier) {
     return tier == TIER_HOT || tier == TIER_COLD;
@@ -51,9 +51,9 @@ static bool take_report(const Waybill__V1__ObjectReport *message, struct object_
 static bool take_reports(const Waybill__V1__ReportObjectsRequest *request, struct commit_request *commit,
                          struct error *error) {
     size_t replica_bytes = strlen(request->replica);
-    if (replica_bytes == 0 || replica_bytes > REPLICA_MAX_BYTES) {
+    if (replica_bytes == 0 || replica_bytes > REPLICA_NAME_MAX_BYTES) {
         return error_set_field(error, "replica", "BAD_REPLICA", "a replica's name has 1 to %d bytes",
-                               REPLICA_MAX_BYTES);
+                               REPLICA_NAME_MAX_BYTES);
     }
     if (request->n_reports > REPORTS_MAX) {
         return error_set_field(error, "reports", "TOO_MANY_REPORTS", "at most %d reports are taken", REPORTS_MAX);

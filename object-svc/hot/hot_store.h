@@ -78,6 +78,8 @@ struct hot_store_ops {
     struct hot_reader *(*open_object)(struct hot_store *store, const struct uuid *payload_id, struct error *error);
     const struct provenance *(*reader_provenance)(const struct hot_reader *reader);
     int64_t (*read)(struct hot_reader *reader, uint64_t offset, void *out, size_t size, struct error *error);
+    uint32_t (*block_bytes)(const struct hot_reader *reader);
+    bool (*block_sums)(struct hot_reader *reader, uint64_t first, void *out, size_t count, struct error *error);
     void (*close_reader)(struct hot_reader *reader);
 
     bool (*note_cold_copy)(struct hot_store *store, const struct uuid *payload_id, bool known, struct error *error);
@@ -171,6 +173,18 @@ static inline const struct provenance *hot_reader_provenance(const struct hot_re
 static inline int64_t hot_reader_read(struct hot_reader *reader, uint64_t offset, void *out, size_t size,
                                       struct error *error) {
     return reader->ops->read(reader, offset, out, size, error);
+}
+
+/* The length of the object's blocks, the last one apart, for block_sums_count. */
+static inline uint32_t hot_reader_block_bytes(const struct hot_reader *reader) {
+    return reader->ops->block_bytes(reader);
+}
+
+/* `count` block checksums from block `first` on, little-endian, as they are stored: whoever
+ * uses them joins them to the object's CRC32C first. */
+static inline bool hot_reader_block_sums(struct hot_reader *reader, uint64_t first, void *out, size_t count,
+                                         struct error *error) {
+    return reader->ops->block_sums(reader, first, out, count, error);
 }
 
 static inline void hot_reader_close(struct hot_reader *reader) {

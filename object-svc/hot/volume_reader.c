@@ -102,6 +102,15 @@ int64_t volume_reader_read(struct hot_reader *reader, uint64_t offset, void *out
     return block_reader_read(&self_of(reader)->blocks, offset, out, size, error);
 }
 
+uint32_t volume_reader_block_bytes(const struct hot_reader *reader) {
+    return ((const struct volume_reader *)reader)->blocks.block_bytes;
+}
+
+bool volume_reader_block_sums(struct hot_reader *reader, uint64_t first, void *out, size_t count, struct error *error) {
+    const struct block_source *source = &self_of(reader)->blocks.source;
+    return source->sums(source->context, first, out, count, error);
+}
+
 void volume_reader_close(struct hot_reader *reader) {
     struct volume_reader *self = self_of(reader);
     block_reader_stop(&self->blocks);

@@ -56,6 +56,8 @@ void volume_appender_close(struct hot_appender *appender);
 struct hot_reader *volume_reader_open(struct hot_store *store, const struct uuid *payload_id, struct error *error);
 const struct provenance *volume_reader_provenance(const struct hot_reader *reader);
 int64_t volume_reader_read(struct hot_reader *reader, uint64_t offset, void *out, size_t size, struct error *error);
+uint32_t volume_reader_block_bytes(const struct hot_reader *reader);
+bool volume_reader_block_sums(struct hot_reader *reader, uint64_t first, void *out, size_t count, struct error *error);
 void volume_reader_close(struct hot_reader *reader);
 
 #endif

@@ -1,19 +1,28 @@
 #include "object-svc/read/object_reader.h"
 
+#include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/log.h"
 #include "object-svc/read/spool_reader.h"
 
-/* In the order in which they are tried. */
-enum copy { COPY_HOT, COPY_COLD, COPY_SPOOL, COPY_NONE };
+/* A place where the object may be. */
+struct candidate {
+    enum read_source source;
+    const char *replica; /* for READ_FROM_PEER; the record's */
+};
 
 struct object_reader {
     struct object_reader_ports ports;
     const Waybill__V1__Record *record;
+    struct read_span span;
     struct uuid payload_id;
-    enum copy copy; /* the one that is open */
+    struct candidate *candidates; /* in the order in which they are tried */
+    size_t count;
+    size_t current; /* the one that is open; count: none */
     struct hot_reader *hot;
+    struct peer_reader *peer;
     struct cold_reader *cold;
     struct spool_reader *spool;
 };
@@ -34,8 +43,10 @@ static void close_copy(struct object_reader *reader) {
     if (reader->cold != NULL) {
         cold_reader_close(reader->cold);
     }
+    peer_reader_close(reader->peer);
     spool_reader_close(reader->spool);
     reader->hot = NULL;
+    reader->peer = NULL;
     reader->cold = NULL;
     reader->spool = NULL;
 }
@@ -49,29 +60,67 @@ static bool is_the_object(const struct object_reader *reader, const struct prove
     return error_set(error, ERROR_DATA_LOSS, "OBJECT_CORRUPT", "the copy is not the object that the record describes");
 }
 
-static bool open_copy(struct object_reader *reader, struct error *error) {
+static bool open_cold(struct object_reader *reader, struct error *error) {
     const Waybill__V1__Record *record = reader->record;
     struct cold_name name = {record->bucket, record->key, record->payload_version};
-    switch (reader->copy) {
-    case COPY_HOT:
+    /* A record that came out of a backup may not know of its object's move from hot. */
+    if (!record_in_tier(record, WAYBILL__V1__TIER__TIER_COLD) && !record_in_tier(record, WAYBILL__V1__TIER__TIER_HOT)) {
+        return error_set(error, ERROR_NOT_FOUND, "OBJECT_NOT_FOUND", "the object is not in the cold store");
+    }
+    reader->cold = cold_store_open_object(reader->ports.cold, &name, error);
+    return reader->cold != NULL && is_the_object(reader, cold_reader_provenance(reader->cold), error);
+}
+
+static bool open_peer(struct object_reader *reader, const char *replica, struct error *error) {
+    struct peer_object object = {
+        .replica = replica,
+        .payload_id = reader->payload_id,
+        .size_bytes = (uint64_t)reader->record->size,
+        .crc32c = reader->record->crc32c,
+    };
+    reader->peer = peer_reader_open(&reader->ports.peers, &object, reader->span.offset, reader->span.end, error);
+    return reader->peer != NULL;
+}
+
+static bool open_copy(struct object_reader *reader, const struct candidate *candidate, struct error *error) {
+    switch (candidate->source) {
+    case READ_FROM_HOT:
         reader->hot = hot_store_open_object(reader->ports.hot, &reader->payload_id, error);
         return reader->hot != NULL && is_the_object(reader, hot_reader_provenance(reader->hot), error);
-    case COPY_COLD:
-        /* A record that came out of a backup may not know of its object's move from hot. */
-        if (!record_in_tier(record, WAYBILL__V1__TIER__TIER_COLD) &&
-            !record_in_tier(record, WAYBILL__V1__TIER__TIER_HOT)) {
-            return error_set(error, ERROR_NOT_FOUND, "OBJECT_NOT_FOUND", "the object is not in the cold store");
-        }
-        reader->cold = cold_store_open_object(reader->ports.cold, &name, error);
-        return reader->cold != NULL && is_the_object(reader, cold_reader_provenance(reader->cold), error);
-    case COPY_SPOOL:
+    case READ_FROM_PEER:
+        return open_peer(reader, candidate->replica, error);
+    case READ_FROM_COLD:
+        return open_cold(reader, error);
+    case READ_FROM_SPOOL:
         reader->spool = spool_reader_open(&reader->ports.spool, &reader->payload_id, error);
         return reader->spool != NULL;
-    case COPY_NONE:
-        break;
     }
     return error_set(error, ERROR_NOT_FOUND, "OBJECT_NOT_FOUND", "no copy is left");
 }
+
+/* What is near first; the spool last, which other work is waiting for. */
+static void find_candidates(struct object_reader *reader, enum read_source skip) {
+    const Waybill__V1__Record *record = reader->record;
+    struct candidate all[3] = {{READ_FROM_HOT, NULL}, {READ_FROM_COLD, NULL}, {READ_FROM_SPOOL, NULL}};
+    reader->candidates = calloc(record->n_locations + 3, sizeof *reader->candidates);
+    if (reader->candidates == NULL) {
+        abort();
+    }
+    for (size_t i = 0; i < 3; i++) {
+        if (all[i].source != skip) {
+            reader->candidates[reader->count++] = all[i];
+        }
+        for (size_t j = 0; i == 0 && skip != READ_FROM_PEER && j < record->n_locations; j++) {
+            const Waybill__V1__Location *location = record->locations[j];
+            if (location->tier == WAYBILL__V1__TIER__TIER_HOT &&
+                strcmp(location->replica, reader->ports.replica) != 0) {
+                reader->candidates[reader->count++] = (struct candidate){READ_FROM_PEER, location->replica};
+            }
+        }
+    }
+}
+
+/* ---- leaving a copy for the next ---- */
 
 /* Which of the reasons why copies cannot be read the caller should hear: damage above a
  * source that is away, and that above a copy that is simply elsewhere. */
@@ -79,74 +128,74 @@ static int weight(const struct error *error) {
     return error->code == ERROR_DATA_LOSS ? 3 : error->code == ERROR_NOT_FOUND ? 1 : error->code == ERROR_OK ? 0 : 2;
 }
 
+static void note_failure(struct object_reader *reader, const struct error *cause, struct error *worst) {
+    const Waybill__V1__Record *record = reader->record;
+    enum read_source source = object_reader_source(reader);
+    if (cause->code == ERROR_DATA_LOSS) {
+        struct damaged_copy copy = {record, source};
+        log_error("corrupt_copy", LOG_ERROR(cause), LOG_STR("bucket", record->bucket), LOG_STR("key", record->key),
+                  LOG_INT("version", record->payload_version), LOG_INT("source", source));
+        if (reader->ports.on_corrupt != NULL) {
+            reader->ports.on_corrupt(reader->ports.self, &copy);
+        }
+    }
+    if (weight(cause) > weight(worst)) {
+        *worst = *cause;
+    }
+}
+
 /* Opens the first copy from `first` on that opens. `worst` holds why those before could not
  * be read. */
-static bool open_from(struct object_reader *reader, enum copy first, struct error *worst) {
-    for (reader->copy = first; reader->copy < COPY_NONE; reader->copy++) {
+static bool open_from(struct object_reader *reader, size_t first, struct error *worst) {
+    for (reader->current = first; reader->current < reader->count; reader->current++) {
         struct error error = {0};
-        if (open_copy(reader, &error)) {
+        if (open_copy(reader, &reader->candidates[reader->current], &error)) {
             return true;
         }
+        note_failure(reader, &error, worst);
         close_copy(reader);
-        if (error.code == ERROR_DATA_LOSS) {
-            log_error("corrupt_copy", LOG_ERROR(&error), LOG_STR("bucket", reader->record->bucket),
-                      LOG_STR("key", reader->record->key), LOG_INT("version", reader->record->version));
-        }
-        if (weight(&error) > weight(worst)) {
-            *worst = error;
-        }
     }
     return false;
 }
 
-/* A hot copy on another replica that this one cannot reach. */
-static void explain_elsewhere(const struct object_reader *reader, struct error *error) {
-    if (error->code != ERROR_NOT_FOUND || !record_in_tier(reader->record, WAYBILL__V1__TIER__TIER_HOT)) {
-        return;
-    }
-    const char *replica = reader->record->locations[0]->replica;
-    error_set(error, ERROR_UNAVAILABLE, "OBJECT_ON_OTHER_REPLICA", "the object is in the hot volumes of \"%s\"",
-              replica);
-    error_set_detail(error, "replica", "%s", replica);
-}
-
 struct object_reader *object_reader_open(const struct object_reader_ports *ports, const Waybill__V1__Record *record,
-                                         struct error *error) {
+                                         const struct read_span *span, enum read_source skip, struct error *error) {
     struct object_reader *reader = calloc(1, sizeof *reader);
     if (reader == NULL) {
         abort();
     }
     reader->ports = *ports;
     reader->record = record;
+    reader->span = *span;
+    struct error worst = {0};
     bool good = uuid_parse_text(record->payload_id, &reader->payload_id) ||
-                error_set(error, ERROR_FAILED_PRECONDITION, "NO_PAYLOAD", "the record has no payload");
-    if (good && !open_from(reader, COPY_HOT, error)) {
-        explain_elsewhere(reader, error);
-        good = false;
+                error_set(&worst, ERROR_FAILED_PRECONDITION, "NO_PAYLOAD", "the record has no payload");
+    if (good) {
+        find_candidates(reader, skip);
+        good = open_from(reader, 0, &worst);
     }
     if (!good) {
-        free(reader);
+        *error = worst;
+        object_reader_close(reader);
         return NULL;
     }
-    *error = (struct error){0};
     return reader;
 }
 
 enum read_source object_reader_source(const struct object_reader *reader) {
-    switch (reader->copy) {
-    case COPY_HOT:
-        return READ_FROM_HOT;
-    case COPY_COLD:
-        return READ_FROM_COLD;
-    case COPY_SPOOL:
-    case COPY_NONE:
-        break;
-    }
-    return READ_FROM_SPOOL;
+    assert(reader->current < reader->count);
+    return reader->candidates[reader->current].source;
+}
+
+const struct provenance *object_reader_provenance(const struct object_reader *reader) {
+    return reader->hot != NULL    ? hot_reader_provenance(reader->hot)
+           : reader->cold != NULL ? cold_reader_provenance(reader->cold)
+                                  : NULL;
 }
 
 static int64_t read_copy(struct object_reader *reader, uint64_t offset, void *out, size_t size, struct error *error) {
     int64_t got = reader->hot != NULL    ? hot_reader_read(reader->hot, offset, out, size, error)
+                  : reader->peer != NULL ? peer_reader_read(reader->peer, offset, out, size, error)
                   : reader->cold != NULL ? cold_reader_read(reader->cold, offset, out, size, error)
                                          : spool_reader_read(reader->spool, offset, out, size, error);
     if (got == 0 && size > 0 && offset < (uint64_t)reader->record->size) {
@@ -164,15 +213,15 @@ int64_t object_reader_read(struct object_reader *reader, uint64_t offset, void *
         if (got >= 0) {
             return got;
         }
-        if (cause.code != ERROR_NOT_FOUND) {
+        /* That another replica goes away is nothing to worry about. */
+        if (cause.code != ERROR_NOT_FOUND && cause.code != ERROR_DATA_LOSS && reader->peer == NULL) {
             log_error("copy_unreadable", LOG_ERROR(&cause), LOG_STR("bucket", reader->record->bucket),
                       LOG_STR("key", reader->record->key), LOG_INT("version", reader->record->version));
         }
-        if (weight(&cause) > weight(&worst)) {
-            worst = cause;
-        }
+        note_failure(reader, &cause, &worst);
         close_copy(reader);
-        if (!open_from(reader, reader->copy + 1, &worst)) {
+        reader->span.offset = offset;
+        if (!open_from(reader, reader->current + 1, &worst)) {
             *error = worst;
             return -1;
         }
@@ -182,6 +231,7 @@ int64_t object_reader_read(struct object_reader *reader, uint64_t offset, void *
 void object_reader_close(struct object_reader *reader) {
     if (reader != NULL) {
         close_copy(reader);
+        free(reader->candidates);
         free(reader);
     }
 }

@@ -18,6 +18,7 @@ enum {
     READ_RESPONSE_DATA_FIELD = 3,
     /* The record may change between reading it and opening what it describes. */
     READ_OPEN_ATTEMPTS = 5,
+    BUSY_RETRY_AFTER_MS = 100,
 };
 
 /* One version to read: by the caller's words, then as found. */
@@ -27,6 +28,9 @@ struct wanted {
     int64_t version; /* 0: the serving one */
     bool has_if_version;
     int64_t if_version;
+    int64_t read_offset; /* as the caller says it */
+    int64_t read_limit;
+    struct read_span span; /* as it is */
     Waybill__V1__Record *record;
     struct object_reader *reader;
 };
@@ -87,51 +91,60 @@ static bool check_readable(const Waybill__V1__Record *record, struct error *erro
     }
 }
 
-/* Finds the record and opens a copy; on failure the reader is NULL. */
-static bool open_wanted(struct read_api *api, struct wanted *wanted, struct arena *arena, struct error *error) {
-    for (int attempt = 0; attempt < READ_OPEN_ATTEMPTS; attempt++) {
-        *error = (struct error){0};
-        if (!find_record(api, wanted, arena, error) || !check_readable(wanted->record, error)) {
-            return false;
-        }
-        wanted->reader = object_reader_open(&api->ports, wanted->record, error);
-        if (wanted->reader != NULL) {
-            return true;
-        }
-        if (error->code != ERROR_NOT_FOUND) {
-            return false;
-        }
-    }
-    return error_set(error, ERROR_UNAVAILABLE, "OBJECT_MOVING", "the object is being moved; try again");
-}
-
-/* ---- ReadObject ---- */
-
-struct span {
-    uint64_t offset;
-    uint64_t end;
-};
-
-static bool resolve_span(const Waybill__V1__ReadObjectRequest *request, uint64_t size, struct span *span,
-                         struct error *error) {
-    if (request->read_limit < 0) {
+static bool resolve_span(struct wanted *wanted, struct error *error) {
+    uint64_t size = (uint64_t)wanted->record->size;
+    struct read_span *span = &wanted->span;
+    if (wanted->read_limit < 0) {
         return error_set_field(error, "read_limit", "BAD_RANGE", "a limit is 0 or more");
     }
-    if (request->read_offset < 0) {
-        uint64_t back = (uint64_t)0 - (uint64_t)request->read_offset;
+    if (wanted->read_offset < 0) {
+        uint64_t back = (uint64_t)0 - (uint64_t)wanted->read_offset;
         span->offset = back < size ? size - back : 0;
     } else {
-        span->offset = (uint64_t)request->read_offset;
+        span->offset = (uint64_t)wanted->read_offset;
     }
     if (span->offset > size) {
         error_set(error, ERROR_OUT_OF_RANGE, "READ_PAST_END", "the object has %llu bytes", (unsigned long long)size);
         error_set_detail(error, "size", "%llu", (unsigned long long)size);
         return false;
     }
-    uint64_t limit = (uint64_t)request->read_limit;
+    uint64_t limit = (uint64_t)wanted->read_limit;
     span->end = limit == 0 || limit > size - span->offset ? size : span->offset + limit;
     return true;
 }
+
+/* Every copy that the record tells of was looked for where it should be, and since then the
+ * record has not changed. */
+static bool missing(const struct wanted *wanted, struct error *error) {
+    return error_set(error, ERROR_DATA_LOSS, "OBJECT_MISSING",
+                     "version %lld is in none of the places where it should be", (long long)wanted->record->version);
+}
+
+/* Finds the record and opens a copy; on failure the reader is NULL. */
+static bool open_wanted(struct read_api *api, struct wanted *wanted, struct arena *arena, struct error *error) {
+    int64_t revision = 0; /* of the record whose copies were not where it said */
+    for (int attempt = 0; attempt < READ_OPEN_ATTEMPTS; attempt++) {
+        *error = (struct error){0};
+        if (!find_record(api, wanted, arena, error) || !check_readable(wanted->record, error) ||
+            !resolve_span(wanted, error)) {
+            return false;
+        }
+        if (wanted->record->revision == revision) {
+            return missing(wanted, error);
+        }
+        wanted->reader = object_reader_open(&api->ports, wanted->record, &wanted->span, 0, error);
+        if (wanted->reader != NULL) {
+            return true;
+        }
+        if (error->code != ERROR_NOT_FOUND) {
+            return false;
+        }
+        revision = wanted->record->revision;
+    }
+    return error_set(error, ERROR_UNAVAILABLE, "OBJECT_MOVING", "the object is being moved; try again");
+}
+
+/* ---- ReadObject ---- */
 
 /* Sends one message: the response's other fields, then the bytes, which are not copied. */
 static bool send_chunk(struct rpc_stream *stream, Waybill__V1__ReadObjectResponse *response, struct rpc_buffer *body,
@@ -156,6 +169,8 @@ static int64_t read_on(struct read_api *api, struct wanted *wanted, uint64_t off
         wanted->reader = NULL;
         wanted->version = wanted->record->version;
         wanted->has_if_version = false;
+        wanted->read_offset = (int64_t)offset;
+        wanted->read_limit = (int64_t)(wanted->span.end - offset);
         if (!open_wanted(api, wanted, arena, error)) {
             return -1;
         }
@@ -164,13 +179,14 @@ static int64_t read_on(struct read_api *api, struct wanted *wanted, uint64_t off
     return got;
 }
 
-static bool send_object(struct read_api *api, struct rpc_stream *stream, struct wanted *wanted, const struct span *span,
-                        struct arena *arena, struct error *error) {
+static bool send_object(struct read_api *api, struct rpc_stream *stream, struct wanted *wanted, struct arena *arena,
+                        struct error *error) {
+    const struct read_span span = wanted->span;
     bool first = true;
     uint32_t crc = 0;
-    uint64_t offset = span->offset;
+    uint64_t offset = span.offset;
     do {
-        uint64_t left = span->end - offset;
+        uint64_t left = span.end - offset;
         size_t size = left < READ_CHUNK_BYTES ? (size_t)left : READ_CHUNK_BYTES;
         struct rpc_buffer *body = rpc_buffer_new(size);
         int64_t got = read_on(api, wanted, offset, body, size, arena, error);
@@ -181,7 +197,7 @@ static bool send_object(struct read_api *api, struct rpc_stream *stream, struct 
         enum read_source source = object_reader_source(wanted->reader);
         crc = crc32c_extend(crc, bytes_of(rpc_buffer_data(body), (size_t)got));
         offset += (uint64_t)got;
-        if (span->offset == 0 && offset == (uint64_t)wanted->record->size && crc != wanted->record->crc32c) {
+        if (span.offset == 0 && offset == (uint64_t)wanted->record->size && crc != wanted->record->crc32c) {
             rpc_buffer_free(body);
             return error_set(error, ERROR_DATA_LOSS, "OBJECT_CORRUPT", "the object's CRC32C is %08x, not %08x", crc,
                              wanted->record->crc32c);
@@ -196,7 +212,7 @@ static bool send_object(struct read_api *api, struct rpc_stream *stream, struct 
         }
         counter_add(api->read_bytes[source], (uint64_t)got);
         first = false;
-    } while (offset < span->end);
+    } while (offset < span.end);
     return true;
 }
 
@@ -208,32 +224,48 @@ static bool serve_read(struct read_api *api, struct rpc_stream *stream, const Wa
         .version = request->version,
         .has_if_version = request->has_if_version_match_case != 0,
         .if_version = request->has_if_version_match_case != 0 ? request->if_version_match : 0,
+        .read_offset = request->read_offset,
+        .read_limit = request->read_limit,
     };
-    struct span span = {0};
     if (!check_wanted(&wanted, error) || !open_wanted(api, &wanted, arena, error)) {
         return false;
     }
-    bool good = resolve_span(request, (uint64_t)wanted.record->size, &span, error) &&
-                send_object(api, stream, &wanted, &span, arena, error);
+    bool good = send_object(api, stream, &wanted, arena, error);
     object_reader_close(wanted.reader);
     return good;
 }
 
-static void read_object(void *service, struct rpc_stream *stream) {
-    struct error error = {0};
+static bool take_read(struct read_api *api, struct rpc_stream *stream, struct error *error) {
     struct arena arena;
     struct bytes wire;
-    bool good = false;
-    arena_init(&arena);
-    if (rpc_stream_read(stream, &wire, &error) == RPC_READ_MESSAGE) {
-        Waybill__V1__ReadObjectRequest *request = (Waybill__V1__ReadObjectRequest *)proto_decode(
-            &waybill__v1__read_object_request__descriptor, wire, &arena, &error);
-        good = request != NULL && serve_read(service, stream, request, &arena, &error);
-    } else if (error.code == ERROR_OK) {
-        error_set(&error, ERROR_INVALID_ARGUMENT, "REQUEST_MISSING", "the stream held no request");
+    if (rpc_stream_read(stream, &wire, error) != RPC_READ_MESSAGE) {
+        return error->code == ERROR_OK
+                   ? error_set(error, ERROR_INVALID_ARGUMENT, "REQUEST_MISSING", "the stream held no request")
+                   : false;
     }
-    rpc_stream_finish(stream, good ? NULL : &error);
+    arena_init(&arena);
+    Waybill__V1__ReadObjectRequest *request = (Waybill__V1__ReadObjectRequest *)proto_decode(
+        &waybill__v1__read_object_request__descriptor, wire, &arena, error);
+    bool good = request != NULL && serve_read(api, stream, request, &arena, error);
     arena_free(&arena);
+    return good;
+}
+
+/* Clients' reads must not take the streams that other replicas' are served with: two replicas
+ * full of reads from each other would fail each other's. */
+static void read_object(void *service, struct rpc_stream *stream) {
+    struct read_api *api = service;
+    struct error error = {0};
+    bool good = false;
+    if (atomic_fetch_add(&api->streams, 1) < api->max_streams) {
+        good = take_read(api, stream, &error);
+    } else {
+        error_set(&error, ERROR_RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS", "%u reads are served at once; try again later",
+                  api->max_streams);
+        error.retry_after_ms = BUSY_RETRY_AFTER_MS;
+    }
+    atomic_fetch_sub(&api->streams, 1);
+    rpc_stream_finish(stream, good ? NULL : &error);
 }
 
 /* ---- StatObject ---- */
@@ -246,7 +278,8 @@ static void stat_object(void *service, struct rpc_call *call) {
         return;
     }
     struct error error = {0};
-    struct wanted wanted = {.bucket = request->bucket, .key = request->key, .version = request->version};
+    struct wanted wanted = {
+        .bucket = request->bucket, .key = request->key, .version = request->version, .read_limit = 1};
     if (!check_wanted(&wanted, &error) || !open_wanted(api, &wanted, rpc_call_arena(call), &error)) {
         rpc_call_fail(call, &error);
         return;

@@ -2,6 +2,8 @@
 #ifndef WAYBILL_READ_READ_API_H
 #define WAYBILL_READ_READ_API_H
 
+#include <stdatomic.h>
+
 #include "common/observe/metrics.h"
 #include "common/rpc/rpc_server.h"
 #include "object-svc/read/object_reader.h"
@@ -9,6 +11,8 @@
 struct read_api {
     struct object_reader_ports ports;
     struct metadata_client *metadata;
+    unsigned max_streams; /* served at once; more are refused */
+    atomic_uint streams;
     struct counter *read_bytes[READ_FROM_SPOOL + 1]; /* by enum read_source */
 };
 

@@ -8,7 +8,8 @@ from contract import (
     admin_service_pb2 as admin, admin_service_pb2_grpc as admin_grpc, bucket_pb2 as bucket_messages,
     error_details_pb2, metadata_service_pb2 as metadata, metadata_service_pb2_grpc as metadata_grpc,
     object_service_pb2 as objects, object_service_pb2_grpc as objects_grpc, payload_service_pb2 as payloads,
-    payload_service_pb2_grpc as payloads_grpc, record_pb2 as record_messages, report_service_pb2_grpc as report_grpc,
+    payload_service_pb2_grpc as payloads_grpc, peer_service_pb2 as peer,
+    record_pb2 as record_messages, report_service_pb2 as report, report_service_pb2_grpc as report_grpc,
     schema_service_pb2_grpc as schema_grpc, status_pb2)
 from cluster import PATIENCE, wait_for
 
@@ -24,14 +25,15 @@ class Client:
         self.cluster = cluster
         small = cluster.channel(cluster.metadata_port)
         bulk = cluster.channel(cluster.bulk_port)
-        reads = cluster.channel(cluster.object_port)
+        reads = [cluster.channel(port) for port in cluster.object_ports]
         self.metadata = metadata_grpc.MetadataServiceStub(small)
         self.reports = report_grpc.ReportServiceStub(small)
         self.schemas = schema_grpc.SchemaServiceStub(small)
         self.admin = admin_grpc.AdminServiceStub(small)
         self.payloads = payloads_grpc.PayloadServiceStub(bulk)
-        self.objects = objects_grpc.ObjectServiceStub(reads)
-        self.object_admin = admin_grpc.AdminServiceStub(reads)
+        self.replicas = [objects_grpc.ObjectServiceStub(channel) for channel in reads]
+        self.objects = self.replicas[0]
+        self.object_admin = admin_grpc.AdminServiceStub(reads[0])
 
     def create_bucket(self, name, storage_class=HOT, cold_after=3600.0, **fields):
         bucket = bucket_messages.Bucket(name=name, **fields)
@@ -89,11 +91,11 @@ class Client:
             if not token:
                 return
 
-    def read(self, bucket, key, **fields):
-        """(bytes, source, record)"""
+    def read(self, bucket, key, replica=0, **fields):
+        """(bytes, source, record); `replica` counts from 0."""
         data, source, record = [], None, None
         request = objects.ReadObjectRequest(bucket=bucket, key=key, **fields)
-        for answer in self.objects.ReadObject(request, timeout=TIMEOUT * 4, wait_for_ready=True):
+        for answer in self.replicas[replica].ReadObject(request, timeout=TIMEOUT * 4, wait_for_ready=True):
             if answer.HasField("record"):
                 record, source = answer.record, answer.source
             data.append(answer.data)
@@ -117,6 +119,24 @@ class Client:
 
     def status(self):
         return self.admin.GetStatus(admin.GetStatusRequest(), timeout=TIMEOUT).metadata
+
+    def register_replica(self, name, address, ttl=60.0, leaving=False):
+        """The replicas that are there, {name: address}."""
+        request = report.RegisterReplicaRequest(leaving=leaving)
+        request.replica.name, request.replica.address = name, address
+        request.ttl.CopyFrom(duration_pb2.Duration(seconds=int(ttl), nanos=int(ttl % 1 * 1e9)))
+        answer = self.reports.RegisterReplica(request, timeout=TIMEOUT)
+        return {replica.name: replica.address for replica in answer.replicas}
+
+    def report(self, replica, record, outcome, tier, drop_tier="UNSPECIFIED"):
+        """Reports as that replica does; returns the verdict's name."""
+        request = report.ReportObjectsRequest(replica=replica)
+        request.reports.add(
+            bucket=record.bucket, key=record.key, version=record.payload_version, payload_id=record.payload_id,
+            outcome="OBJECT_OUTCOME_" + outcome, tier="TIER_" + tier, drop_tier="TIER_" + drop_tier, size=record.size,
+            crc32c=record.crc32c)
+        answer = self.reports.ReportObjects(request, timeout=TIMEOUT)
+        return report.ReportVerdict.Name(answer.results[0].verdict)[len("REPORT_VERDICT_"):]
 
     def wait_state(self, bucket, key, state, version=0, seconds=30.0):
         wanted = record_messages.RecordState.Value("RECORD_STATE_" + state)

@@ -139,14 +139,14 @@ class Process:
 
 
 class Cluster:
-    def __init__(self, directory, metadata_flags=(), object_flags=()):
+    """`replicas` is how many object-svc there are: `objects`, reading on `object_ports`."""
+
+    def __init__(self, directory, metadata_flags=(), object_flags=(), replicas=1):
         self.directory = str(directory)
         self.nats_port = free_port()
         self.metadata_port = free_port()
         self.bulk_port = free_port()
-        self.object_port = free_port()
         self.metadata_admin_port = free_port()
-        self.object_admin_port = free_port()
         self.nats_directory = os.path.join(self.directory, "nats")
         nats_url = f"nats://127.0.0.1:{self.nats_port}"
         self.nats = Process(
@@ -161,17 +161,35 @@ class Cluster:
              "--listen", f"127.0.0.1:{self.metadata_port}", "--bulk-listen", f"127.0.0.1:{self.bulk_port}",
              "--admin-listen", f"127.0.0.1:{self.metadata_admin_port}", *metadata_flags],
             self.directory, [self.metadata_port, self.bulk_port, self.metadata_admin_port])
-        self.object = Process(
-            "object-svc",
-            [os.path.join(BUILD, "object-svc", "waybill-object-svc"), "--replica", "replica-1",
-             "--data-dir", os.path.join(self.directory, "object"), "--nats-url", nats_url,
-             "--listen", f"127.0.0.1:{self.object_port}", "--admin-listen", f"127.0.0.1:{self.object_admin_port}",
+        self.nats_url = nats_url
+        self.object_flags = object_flags
+        self.objects, self.object_ports, self.object_admin_ports = [], [], []
+        for _ in range(replicas):
+            self.add_replica()
+        self.object, self.object_port, self.object_admin_port = (
+            self.objects[0], self.object_ports[0], self.object_admin_ports[0])
+        self.processes = [self.nats, self.metadata, *self.objects]
+        self.channels = []
+
+    def add_replica(self):
+        """One more object-svc, not yet started; the cold directory is the first one's."""
+        number = len(self.objects) + 1
+        port, admin_port = free_port(), free_port()
+        data_dir = os.path.join(self.directory, "object" if number == 1 else f"object-{number}")
+        shared = ["--cold-dir", os.path.join(self.directory, "object", "cold")] if number > 1 else []
+        process = Process(
+            "object-svc" if number == 1 else f"object-svc-{number}",
+            [os.path.join(BUILD, "object-svc", "waybill-object-svc"), "--replica", f"replica-{number}",
+             "--data-dir", data_dir, *shared, "--nats-url", self.nats_url,
+             "--listen", f"127.0.0.1:{port}", "--admin-listen", f"127.0.0.1:{admin_port}",
              "--metadata-target", f"127.0.0.1:{self.metadata_port}",
              "--payload-target", f"127.0.0.1:{self.bulk_port}", "--policy-refresh", "500ms",
-             "--tier-interval", "200ms", *object_flags],
-            self.directory, [self.object_port, self.object_admin_port])
-        self.processes = [self.nats, self.metadata, self.object]
-        self.channels = []
+             "--tier-interval", "200ms", "--peer-refresh", "500ms", *self.object_flags],
+            self.directory, [port, admin_port])
+        self.objects.append(process)
+        self.object_ports.append(port)
+        self.object_admin_ports.append(admin_port)
+        return process
 
     def start(self):
         for process in self.processes:
@@ -184,7 +202,7 @@ class Cluster:
             channel.close()
         self.channels = []
         statuses = {}
-        for process in (self.object, self.metadata):
+        for process in (*self.objects, self.metadata):
             if process.running():
                 statuses[process.name] = process.stop()
         self.nats.kill()

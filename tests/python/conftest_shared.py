@@ -39,7 +39,7 @@ def end(cluster):
 
 def check_logs(cluster, allowed=()):
     """No service may have logged an error that the test does not expect, nor a sanitizer's report."""
-    for process in (cluster.metadata, cluster.object):
+    for process in (cluster.metadata, *cluster.objects):
         if not os.path.exists(process.log_path):
             continue
         log = process.log()

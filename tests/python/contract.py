@@ -36,5 +36,5 @@ from google.rpc import error_details_pb2, status_pb2  # noqa: E402,F401
 from waybill.v1 import (  # noqa: E402,F401
     admin_service_pb2, admin_service_pb2_grpc, bucket_pb2, event_pb2, metadata_service_pb2,
     metadata_service_pb2_grpc, object_service_pb2, object_service_pb2_grpc, payload_service_pb2,
-    payload_service_pb2_grpc, record_pb2, report_service_pb2, report_service_pb2_grpc, schema_service_pb2,
+    payload_service_pb2_grpc, peer_service_pb2, peer_service_pb2_grpc, record_pb2, report_service_pb2, report_service_pb2_grpc, schema_service_pb2,
     schema_service_pb2_grpc)

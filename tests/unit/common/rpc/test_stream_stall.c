@@ -77,3 +77,31 @@ Test(stream_stall, a_client_that_reads_is_not) {
     cr_assert(rpc_stream_close(stream, &error), "%s", error.message);
     fixture_stop(server, channel);
 }
+
+/* Sends one message and then nothing, until the client is gone. */
+static void hang(void *service, struct rpc_stream *stream) {
+    (void)service;
+    write_piece(stream);
+    while (rpc_stream_wait(stream, 60000)) {
+    }
+    rpc_stream_finish(stream, NULL);
+    sem_post(&ended);
+}
+
+Test(stream_stall, a_read_from_a_server_that_hangs_ends_the_call) {
+    struct error error = {0};
+    struct rpc_server *server = rpc_server_new(&fixture_options);
+    sem_init(&ended, 0, 0);
+    rpc_server_add_stream(server, "/test/WriteOn", hang, NULL);
+    fixture_start(server);
+    struct rpc_channel *channel = fixture_connect(rpc_server_port(server));
+    struct rpc_stream *stream = open_stream(channel);
+    struct bytes message;
+    cr_assert_eq(rpc_stream_read(stream, &message, &error), RPC_READ_MESSAGE, "%s", error.message);
+    rpc_stream_limit_read(stream, STALL_MS);
+    cr_assert_eq(rpc_stream_read(stream, &message, &error), RPC_READ_ERROR);
+    cr_assert_eq(error.code, ERROR_DEADLINE_EXCEEDED, "%s", error.message);
+    sem_wait(&ended);
+    cr_assert_not(rpc_stream_close(stream, &error));
+    fixture_stop(server, channel);
+}
