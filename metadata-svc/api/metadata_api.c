@@ -13,6 +13,7 @@ void metadata_api_add_to(struct metadata_api *api, struct rpc_server *server) {
     batch_api_add_to(api, server);
     watch_api_add_to(api, server);
     report_api_add_to(api, server);
+    objects_api_add_to(api, server);
     replica_api_add_to(api, server);
     status_api_add_to(api, server);
     rpc_server_add_service(server, &waybill__v1__metadata_service__descriptor);

@@ -50,6 +50,7 @@ void list_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void batch_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void watch_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void report_api_add_to(struct metadata_api *api, struct rpc_server *server);
+void objects_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void replica_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void status_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void upload_api_add_to(struct metadata_api *api, struct rpc_server *server);

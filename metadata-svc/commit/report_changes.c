@@ -137,32 +137,12 @@ static bool apply_failed(struct change_builder *builder, struct commit_request *
     return change_builder_update_version(builder, record, CHANGE_FAILED, NULL, request->arena, error);
 }
 
-/* The version that the report is about: objects carry the number of the version that brought the
- * payload, which may be gone while others still share it. */
-static bool find_reported(struct change_builder *builder, struct commit_request *request,
-                          const struct object_report *report, struct record *record, bool *found, struct error *error) {
-    struct kv_lookup lookup = overlay_lookup(&builder->overlay);
-    struct payload_share share;
-    if (!record_store_get_version(lookup, report->bucket, report->key, report->version, request->arena, record, found,
-                                  error)) {
-        return false;
-    }
-    if (*found) {
-        *found = uuid_equal(&record->payload_id, &report->payload_id);
-        return true;
-    }
-    if (!record_store_get_share(lookup, &report->payload_id, request->arena, &share, found, error)) {
-        return false;
-    }
-    return !*found || record_store_get_version(lookup, report->bucket, report->key, share.newest_version,
-                                               request->arena, record, found, error);
-}
-
 static bool apply_report(struct change_builder *builder, struct commit_request *request, struct object_report *report,
                          struct error *error) {
     struct record record;
     bool found;
-    if (!find_reported(builder, request, report, &record, &found, error)) {
+    if (!record_store_find_object(overlay_lookup(&builder->overlay), report->bucket, report->key, report->version,
+                                  &report->payload_id, request->arena, &record, &found, error)) {
         return false;
     }
     if (!found) {

@@ -41,9 +41,34 @@ static void put_name(uint8_t *out, const char *bucket, const char *key, int64_t 
 
 struct bytes layout_version_key(struct arena *arena, const char *bucket, const char *key, int64_t version) {
     size_t size = name_bytes(bucket, key);
-    uint8_t *out = begin(arena, 'v', size);
+    uint8_t *out = begin(arena, LAYOUT_VERSION_PREFIX, size);
     put_name(out + 1, bucket, key, version);
     return bytes_of(out, 1 + size);
+}
+
+struct bytes layout_versions_prefix(struct arena *arena, const char *bucket) {
+    struct bytes head = layout_head_key(arena, bucket, "");
+    uint8_t *out = begin(arena, LAYOUT_VERSION_PREFIX, head.size - 1);
+    memcpy(out + 1, head.data + 1, head.size - 1);
+    return bytes_of(out, head.size);
+}
+
+bool layout_read_name(struct arena *arena, struct bytes key, struct layout_name *name) {
+    bool older = key.size > 0 && key.data[0] == LAYOUT_VERSION_PREFIX;
+    size_t number = older ? 1 + NUMBER_BYTES : 0; /* with the 00 before it */
+    if (key.size < 2 + number || (!older && key.data[0] != LAYOUT_HEAD_PREFIX)) {
+        return false;
+    }
+    char *text = arena_zalloc(arena, key.size + 1);
+    memcpy(text, key.data, key.size);
+    const char *end = text + key.size - number;
+    const char *bucket_end = memchr(text + 1, '\0', (size_t)(end - text - 1));
+    if (bucket_end == NULL || bucket_end + 1 >= end || *end != '\0') {
+        return false;
+    }
+    *name = (struct layout_name){text + 1, bucket_end + 1,
+                                 older ? (int64_t)get_be64(key.data + key.size - NUMBER_BYTES) : 0};
+    return true;
 }
 
 struct bytes layout_timer_key(struct arena *arena, const struct timer *timer) {

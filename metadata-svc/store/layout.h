@@ -33,6 +33,18 @@ struct bytes layout_request_key(struct arena *arena, const struct uuid *request_
 struct bytes layout_share_key(struct arena *arena, const struct uuid *payload_id);
 struct bytes layout_floor_key(struct arena *arena, const char *bucket);
 
+/* What every older version of a bucket begins with. */
+struct bytes layout_versions_prefix(struct arena *arena, const char *bucket);
+
+/* The version that a head or an older version is stored for. */
+struct layout_name {
+    const char *bucket;
+    const char *key;
+    int64_t version; /* 0: the latest */
+};
+/* False when the key is neither. */
+bool layout_read_name(struct arena *arena, struct bytes key, struct layout_name *name);
+
 /* What falls due. */
 enum timer_kind {
     TIMER_EXPIRE = 1,      /* the record's expire_time */
@@ -56,6 +68,7 @@ bool layout_read_timer_key(struct arena *arena, struct bytes key, struct timer *
 enum {
     LAYOUT_BUCKET_PREFIX = 'b',
     LAYOUT_HEAD_PREFIX = 'h',
+    LAYOUT_VERSION_PREFIX = 'v',
     LAYOUT_TIMER_PREFIX = 't',
     LAYOUT_CHANGE_PREFIX = 'l',
     LAYOUT_PAYLOAD_PREFIX = 'p'

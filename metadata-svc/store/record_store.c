@@ -207,6 +207,24 @@ struct bytes record_store_version_value(const struct record *record, struct aren
     return value;
 }
 
+bool record_store_find_object(struct kv_lookup lookup, const char *bucket, const char *key, int64_t version,
+                              const struct uuid *payload_id, struct arena *arena, struct record *record, bool *found,
+                              struct error *error) {
+    struct payload_share share;
+    if (!record_store_get_version(lookup, bucket, key, version, arena, record, found, error)) {
+        return false;
+    }
+    if (*found) {
+        *found =
+            uuid_is_zero(payload_id) ? record->payload_version == version : uuid_equal(&record->payload_id, payload_id);
+        return true;
+    }
+    if (!record_store_get_share(lookup, payload_id, arena, &share, found, error)) {
+        return false;
+    }
+    return !*found || record_store_get_version(lookup, bucket, key, share.newest_version, arena, record, found, error);
+}
+
 /* Payload: place (1), version (8), size (8), CRC32C (4), bucket NUL, key NUL, inline bytes. */
 enum { PAYLOAD_FIXED_BYTES = 21 };
 

@@ -84,6 +84,13 @@ bool record_store_get_floor(struct kv_lookup lookup, const char *bucket, struct 
                             struct error *error);
 struct bytes record_store_floor_value(int64_t floor, struct arena *arena);
 
+/* The version that an object belongs to. Objects carry the number of the version that brought
+ * the payload; that one may be gone while others still share it. With a zero payload id the
+ * number alone decides, so a payload that is only shared is not found. */
+bool record_store_find_object(struct kv_lookup lookup, const char *bucket, const char *key, int64_t version,
+                              const struct uuid *payload_id, struct arena *arena, struct record *record, bool *found,
+                              struct error *error);
+
 /* A request that took effect. Its answer is what the change log has at its revision; the two
  * are forgotten together. */
 struct request_entry {
