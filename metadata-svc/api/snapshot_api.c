@@ -3,12 +3,12 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/base/pace.h"
 #include "common/checksum/crc32c.h"
 #include "common/rpc/bulk_field.h"
 #include "common/rpc/proto_message.h"
 #include "common/rpc/rpc_stream.h"
 #include "metadata-svc/api/metadata_api.h"
-#include "metadata-svc/snapshot/snapshot_pace.h"
 #include "metadata-svc/snapshot/snapshot_writer.h"
 #include "metadata-svc/store/record_codec.h"
 #include "waybill/v1/admin_service.pb-c.h"
@@ -22,7 +22,7 @@ enum {
 
 struct sending {
     struct rpc_stream *stream;
-    struct snapshot_pace pace;
+    struct pace pace;
     int64_t revision; /* for the first message; then 0 */
     struct rpc_buffer *body;
     size_t size;
@@ -42,7 +42,7 @@ static bool send_data(struct sending *sending, struct error *error) {
     bulk_field_append(&head, RESPONSE_DATA_FIELD, sending->size);
     bool good = rpc_stream_write_bulk(sending->stream, buffer_bytes(&head), sending->body, sending->size);
     buffer_free(&head);
-    int64_t wait_ms = snapshot_pace_after(&sending->pace, sending->size);
+    int64_t wait_ms = pace_after(&sending->pace, sending->size);
     sending->revision = 0;
     sending->body = NULL;
     sending->size = 0;

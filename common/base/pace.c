@@ -1,6 +1,6 @@
-#include "metadata-svc/snapshot/snapshot_pace.h"
+#include "common/base/pace.h"
 
-int64_t snapshot_pace_after(struct snapshot_pace *pace, size_t bytes) {
+int64_t pace_after(struct pace *pace, size_t bytes) {
     if (pace->bytes_per_second == 0) {
         return 0;
     }
