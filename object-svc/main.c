@@ -18,6 +18,7 @@
 #include "object-svc/peer/advertised_address.h"
 #include "object-svc/peer/peer_api.h"
 #include "object-svc/read/read_api.h"
+#include "object-svc/repair/repairer.h"
 #include "object-svc/tier/tier_mover.h"
 
 enum {
@@ -44,6 +45,7 @@ struct service {
     struct tier_mover *mover;
     struct peer_table *peers;
     struct peer_api peer_api;
+    struct repairer *repairer;
     struct read_api read;
     struct status_api status;
 
@@ -65,6 +67,16 @@ static void on_tier_round(void *self, const struct tier_round *round) {
     counter_add(service->tiered, round->moved_objects);
     counter_add(service->cold_bytes, round->moved_bytes);
     counter_add(service->tier_failures, round->failed_objects);
+}
+
+static void on_corrupt_copy(void *self, const struct damaged_copy *copy) {
+    struct service *service = self;
+    repairer_note_read(service->repairer, copy);
+}
+
+static void on_corrupt_hot(void *self, const struct hot_object *object) {
+    struct service *service = self;
+    repairer_note_hot(service->repairer, object);
 }
 
 /* ---- figures ---- */
@@ -199,17 +211,29 @@ static bool start_work(struct service *service, struct error *error) {
         .metrics = service->metrics,
     };
     service->peers = peer_table_new(&peer_options);
+    struct object_reader_ports reader_ports = {
+        .replica = config->replica,
+        .hot = service->hot,
+        .cold = service->cold,
+        .spool = source,
+        .peers = {service->peers, config->peer_timeout_ms},
+    };
+    struct repairer_options repairer_options = {
+        .ports = {.reader = reader_ports, .records = metadata_client_record_source(service->metadata)},
+        .metrics = service->metrics,
+    };
+    service->repairer = repairer_start(&repairer_options);
+    reader_ports.on_corrupt = on_corrupt_copy;
+    reader_ports.self = service;
     service->peer_api = (struct peer_api){
+        .on_corrupt = on_corrupt_hot,
+        .self = service,
         .hot = service->hot,
         .max_streams = (unsigned)config->max_peer_streams,
         .stall_ms = PEER_STALL_MS,
     };
     service->read = (struct read_api){
-        .ports = {.replica = config->replica,
-                  .hot = service->hot,
-                  .cold = service->cold,
-                  .spool = source,
-                  .peers = {service->peers, config->peer_timeout_ms}},
+        .ports = reader_ports,
         .metadata = service->metadata,
         .max_streams = (unsigned)config->max_streams,
     };
@@ -296,6 +320,7 @@ static void stop(struct service *service) {
         rpc_server_free(service->server);
     }
     service_admin_stop(service->admin);
+    repairer_stop(service->repairer);
     tier_mover_stop(service->mover);
     ingester_stop(service->ingester);
     peer_table_free(service->peers);

@@ -25,6 +25,7 @@ struct object_reader {
     struct peer_reader *peer;
     struct cold_reader *cold;
     struct spool_reader *spool;
+    struct error worst; /* of the reasons why copies were left */
 };
 
 static bool record_in_tier(const Waybill__V1__Record *record, Waybill__V1__Tier tier) {
@@ -122,37 +123,56 @@ static void find_candidates(struct object_reader *reader, enum read_source skip)
 
 /* ---- leaving a copy for the next ---- */
 
-/* Which of the reasons why copies cannot be read the caller should hear: damage above a
- * source that is away, and that above a copy that is simply elsewhere. */
+/* Which of the reasons why copies cannot be read the caller should hear: a copy that is out of
+ * reach may be good, so trying again may help; damage is worth more than a copy that is simply
+ * elsewhere. */
 static int weight(const struct error *error) {
-    return error->code == ERROR_DATA_LOSS ? 3 : error->code == ERROR_NOT_FOUND ? 1 : error->code == ERROR_OK ? 0 : 2;
+    switch (error->code) {
+    case ERROR_OK:
+        return 0;
+    case ERROR_NOT_FOUND:
+        return 1;
+    case ERROR_UNAVAILABLE:
+    case ERROR_RESOURCE_EXHAUSTED:
+        return 4;
+    case ERROR_DATA_LOSS:
+        return 3;
+    default:
+        return 2;
+    }
 }
 
-static void note_failure(struct object_reader *reader, const struct error *cause, struct error *worst) {
+/* A place on the disk that cannot be read is as good as damaged. */
+static bool is_damage(const struct error *error) {
+    return error->code == ERROR_DATA_LOSS || strcmp(error->reason, "IO_ERROR") == 0;
+}
+
+static const char *const source_names[] = {NULL, "hot", "peer", "cold", "spool"};
+
+static void note_failure(struct object_reader *reader, const struct error *cause) {
     const Waybill__V1__Record *record = reader->record;
     enum read_source source = object_reader_source(reader);
-    if (cause->code == ERROR_DATA_LOSS) {
+    if (is_damage(cause)) {
         struct damaged_copy copy = {record, source};
         log_error("corrupt_copy", LOG_ERROR(cause), LOG_STR("bucket", record->bucket), LOG_STR("key", record->key),
-                  LOG_INT("version", record->payload_version), LOG_INT("source", source));
+                  LOG_INT("version", record->version), LOG_STR("source", source_names[source]));
         if (reader->ports.on_corrupt != NULL) {
             reader->ports.on_corrupt(reader->ports.self, &copy);
         }
     }
-    if (weight(cause) > weight(worst)) {
-        *worst = *cause;
+    if (weight(cause) > weight(&reader->worst)) {
+        reader->worst = *cause;
     }
 }
 
-/* Opens the first copy from `first` on that opens. `worst` holds why those before could not
- * be read. */
-static bool open_from(struct object_reader *reader, size_t first, struct error *worst) {
+/* Opens the first copy from `first` on that opens. */
+static bool open_from(struct object_reader *reader, size_t first) {
     for (reader->current = first; reader->current < reader->count; reader->current++) {
         struct error error = {0};
         if (open_copy(reader, &reader->candidates[reader->current], &error)) {
             return true;
         }
-        note_failure(reader, &error, worst);
+        note_failure(reader, &error);
         close_copy(reader);
     }
     return false;
@@ -167,15 +187,14 @@ struct object_reader *object_reader_open(const struct object_reader_ports *ports
     reader->ports = *ports;
     reader->record = record;
     reader->span = *span;
-    struct error worst = {0};
     bool good = uuid_parse_text(record->payload_id, &reader->payload_id) ||
-                error_set(&worst, ERROR_FAILED_PRECONDITION, "NO_PAYLOAD", "the record has no payload");
+                error_set(&reader->worst, ERROR_FAILED_PRECONDITION, "NO_PAYLOAD", "the record has no payload");
     if (good) {
         find_candidates(reader, skip);
-        good = open_from(reader, 0, &worst);
+        good = open_from(reader, 0);
     }
     if (!good) {
-        *error = worst;
+        *error = reader->worst;
         object_reader_close(reader);
         return NULL;
     }
@@ -206,7 +225,6 @@ static int64_t read_copy(struct object_reader *reader, uint64_t offset, void *ou
 }
 
 int64_t object_reader_read(struct object_reader *reader, uint64_t offset, void *out, size_t size, struct error *error) {
-    struct error worst = {0};
     for (;;) {
         struct error cause = {0};
         int64_t got = read_copy(reader, offset, out, size, &cause);
@@ -214,15 +232,15 @@ int64_t object_reader_read(struct object_reader *reader, uint64_t offset, void *
             return got;
         }
         /* That another replica goes away is nothing to worry about. */
-        if (cause.code != ERROR_NOT_FOUND && cause.code != ERROR_DATA_LOSS && reader->peer == NULL) {
+        if (cause.code != ERROR_NOT_FOUND && !is_damage(&cause) && reader->peer == NULL) {
             log_error("copy_unreadable", LOG_ERROR(&cause), LOG_STR("bucket", reader->record->bucket),
                       LOG_STR("key", reader->record->key), LOG_INT("version", reader->record->version));
         }
-        note_failure(reader, &cause, &worst);
+        note_failure(reader, &cause);
         close_copy(reader);
         reader->span.offset = offset;
-        if (!open_from(reader, reader->current + 1, &worst)) {
-            *error = worst;
+        if (!open_from(reader, reader->current + 1)) {
+            *error = reader->worst;
             return -1;
         }
     }

@@ -31,12 +31,8 @@ def trio_client(trio):
     return Client(trio)
 
 
-def all_know_each_other(cluster):
-    return all(cluster.metric(port, "waybill_peers") == len(cluster.objects) - 1 for port in cluster.object_admin_ports)
-
-
 def test_any_replica_serves_any_object(trio, trio_client):
-    wait_for(lambda: all_know_each_other(trio), "the replicas to find each other")
+    trio.wait_peers()
     trio_client.create_bucket("shared", HOT)
     sizes = [0, 1, 65535, 65536, 65537, 1 << 20, (3 << 20) + 7]
     data = {f"object-{size}": os.urandom(size) for size in sizes}
@@ -51,7 +47,7 @@ def test_any_replica_serves_any_object(trio, trio_client):
 
 
 def test_ranges_come_through_another_replica(trio, trio_client):
-    wait_for(lambda: all_know_each_other(trio), "the replicas to find each other")
+    trio.wait_peers()
     trio_client.create_bucket("ranges", HOT)
     content = os.urandom((5 << 20) + 123)
     trio_client.upload("ranges", "big", content)

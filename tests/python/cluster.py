@@ -191,6 +191,12 @@ class Cluster:
         self.object_admin_ports.append(admin_port)
         return process
 
+    def wait_peers(self):
+        """Until every replica that runs knows all others that do."""
+        ports = [port for process, port in zip(self.objects, self.object_admin_ports) if process.running()]
+        wait_for(lambda: all(self.metric(port, "waybill_peers") == len(ports) - 1 for port in ports),
+                 "the replicas to know each other")
+
     def start(self):
         for process in self.processes:
             process.start()

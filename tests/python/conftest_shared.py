@@ -67,7 +67,7 @@ def run_cluster(allowed_errors=(), **options):
 @pytest.fixture
 def own_cluster():
     """A cluster of a test's own, which it may break."""
-    yield from run_cluster(allowed_errors=("corrupt_copy", "copy_unreadable", "events_fenced"))
+    yield from run_cluster(allowed_errors=("corrupt_copy", "copy_unreadable", "copy_not_repaired", "events_fenced"))
 
 
 @pytest.fixture(scope="module")
