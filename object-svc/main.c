@@ -194,15 +194,6 @@ static bool start_work(struct service *service, struct error *error) {
     if (service->ingester == NULL) {
         return false;
     }
-    struct tier_mover_options mover_options = {
-        .ports = {.hot = service->hot, .cold = service->cold, .sink = sink, .clock = &system_clock},
-        .metadata = service->metadata,
-        .interval_ms = config->tier_interval_ms,
-        .policy_refresh_ms = config->policy_refresh_ms,
-        .round_done = on_tier_round,
-        .self = service,
-    };
-    service->mover = tier_mover_start(&mover_options);
     struct peer_table_options peer_options = {
         .replica = config->replica,
         .metadata = service->metadata,
@@ -219,10 +210,24 @@ static bool start_work(struct service *service, struct error *error) {
         .peers = {service->peers, config->peer_timeout_ms},
     };
     struct repairer_options repairer_options = {
-        .ports = {.reader = reader_ports, .records = metadata_client_record_source(service->metadata)},
+        .ports = {.reader = reader_ports, .catalog = metadata_client_object_catalog(service->metadata)},
         .metrics = service->metrics,
     };
     service->repairer = repairer_start(&repairer_options);
+    struct tier_mover_options mover_options = {
+        .ports = {.hot = service->hot,
+                  .cold = service->cold,
+                  .sink = sink,
+                  .clock = &system_clock,
+                  .on_corrupt = on_corrupt_hot,
+                  .self = service},
+        .metadata = service->metadata,
+        .interval_ms = config->tier_interval_ms,
+        .policy_refresh_ms = config->policy_refresh_ms,
+        .round_done = on_tier_round,
+        .self = service,
+    };
+    service->mover = tier_mover_start(&mover_options);
     reader_ports.on_corrupt = on_corrupt_copy;
     reader_ports.self = service;
     service->peer_api = (struct peer_api){
@@ -320,8 +325,8 @@ static void stop(struct service *service) {
         rpc_server_free(service->server);
     }
     service_admin_stop(service->admin);
-    repairer_stop(service->repairer);
     tier_mover_stop(service->mover);
+    repairer_stop(service->repairer);
     ingester_stop(service->ingester);
     peer_table_free(service->peers);
     metadata_client_free(service->metadata);

@@ -13,54 +13,21 @@ struct repair {
     const struct repair_ports *ports;
     const struct repair_copy *copy;
     struct arena *arena;
-    Waybill__V1__Record *record;
+    struct object_check check;
     struct provenance provenance; /* as the record tells it */
 };
 
 /* ---- the record ---- */
 
-static bool has_payload(const Waybill__V1__Record *record, const struct uuid *payload_id) {
-    struct uuid id;
-    return uuid_parse_text(record->payload_id, &id) && uuid_equal(&id, payload_id);
-}
-
-/* Asks for the version, and for the latest, which may share the payload of one that is gone. The
- * record is NULL where neither has the payload. */
-static bool find_record(struct repair *repair, struct error *error) {
+static bool check_record(struct repair *repair, struct error *error) {
     const struct repair_copy *copy = repair->copy;
-    const int64_t versions[] = {copy->version, 0};
-    for (size_t i = 0; i < 2; i++) {
-        Waybill__V1__Record *record;
-        struct error cause = {0};
-        const struct record_source *records = &repair->ports->records;
-        if (records->get(records->self, copy->bucket, copy->key, versions[i], repair->arena, &record, &cause)) {
-            repair->record = record;
-            if (has_payload(record, &copy->payload_id)) {
-                return true;
-            }
-        } else if (cause.code != ERROR_NOT_FOUND) {
-            *error = cause;
-            return false;
-        }
-    }
-    repair->record = NULL;
-    return true;
-}
-
-static bool is_located(const struct repair *repair) {
-    const Waybill__V1__Record *record = repair->record;
-    for (size_t i = 0; record != NULL && i < record->n_locations; i++) {
-        const Waybill__V1__Location *location = record->locations[i];
-        if ((enum object_tier)location->tier == repair->copy->tier &&
-            (repair->copy->tier == OBJECT_TIER_COLD || strcmp(location->replica, repair->ports->reader.replica) == 0)) {
-            return true;
-        }
-    }
-    return false;
+    const struct object_catalog *catalog = &repair->ports->catalog;
+    struct object_name name = {copy->bucket, copy->key, copy->version, copy->payload_id};
+    return catalog->check(catalog->self, copy->tier, &name, 1, repair->arena, &repair->check, error);
 }
 
 static bool is_cold_too(const struct repair *repair) {
-    const Waybill__V1__Record *record = repair->record;
+    const Waybill__V1__Record *record = repair->check.record;
     for (size_t i = 0; i < record->n_locations; i++) {
         if (record->locations[i]->tier == WAYBILL__V1__TIER__TIER_COLD) {
             return true;
@@ -202,24 +169,25 @@ static bool write_cold(const struct repair *repair, struct object_reader *source
     return cold_writer_finish(writer, error) && cold_store_verify(cold, &repair->provenance, error);
 }
 
-/* Nobody has the payload any more, and whoever removed its copies may not have seen this one. */
+/* No version needs the bytes any more, and whoever removed the copies of it may not have seen
+ * this one. */
 static bool take_back(const struct repair *repair, struct error *error) {
     const struct repair_copy *copy = repair->copy;
     if (copy->tier == OBJECT_TIER_HOT) {
         return hot_store_remove(repair->ports->reader.hot, &copy->payload_id, 1, error);
     }
-    struct cold_name name = {copy->bucket, copy->key, repair->provenance.version};
+    struct cold_name name = {copy->bucket, copy->key, copy->version};
     return cold_store_remove(repair->ports->reader.cold, &name, error);
 }
 
 /* The record may have changed while the copy was written. One that it only does not locate here
  * any more is left to the tier mover, which may be about to report it. */
 static bool settle(struct repair *repair, enum repair_outcome *outcome, struct error *error) {
-    if (!find_record(repair, error)) {
+    if (!check_record(repair, error)) {
         return false;
     }
-    *outcome = is_located(repair) ? REPAIR_DONE : REPAIR_OBSOLETE;
-    return repair->record != NULL || take_back(repair, error);
+    *outcome = repair->check.standing == OBJECT_EXPECTED ? REPAIR_DONE : REPAIR_OBSOLETE;
+    return repair->check.standing != OBJECT_OBSOLETE || take_back(repair, error);
 }
 
 static bool write_anew(struct repair *repair, enum repair_outcome *outcome, struct error *error) {
@@ -227,7 +195,7 @@ static bool write_anew(struct repair *repair, enum repair_outcome *outcome, stru
     ports.on_corrupt = NULL;
     enum read_source skip = repair->copy->tier == OBJECT_TIER_HOT ? READ_FROM_HOT : READ_FROM_COLD;
     struct read_span span = {0, repair->provenance.size_bytes};
-    struct object_reader *source = object_reader_open(&ports, repair->record, &span, skip, error);
+    struct object_reader *source = object_reader_open(&ports, repair->check.record, &span, skip, error);
     if (source == NULL) {
         if (error->code == ERROR_NOT_FOUND) {
             error_set(error, ERROR_DATA_LOSS, "NO_GOOD_COPY", "there is no other copy");
@@ -246,12 +214,12 @@ bool copy_repair_run(const struct repair_ports *ports, const struct repair_copy 
     struct repair repair = {.ports = ports, .copy = copy, .arena = &arena};
     arena_init(&arena);
     bool damaged = false;
-    bool good = find_record(&repair, error);
-    if (good && !is_located(&repair)) {
+    bool good = check_record(&repair, error);
+    if (good && repair.check.standing != OBJECT_EXPECTED) {
         *outcome = REPAIR_OBSOLETE;
     } else if (good) {
-        good =
-            record_provenance(repair.record, &arena, &repair.provenance, error) && is_damaged(&repair, &damaged, error);
+        good = record_provenance(repair.check.record, &arena, &repair.provenance, error) &&
+               is_damaged(&repair, &damaged, error);
         *outcome = REPAIR_NOT_NEEDED;
         good = good && (!damaged || write_anew(&repair, outcome, error));
     }

@@ -9,27 +9,27 @@
 
 #include "common/base/stop_signal.h"
 #include "object-svc/read/object_reader.h"
-#include "object-svc/upstream/object_report.h"
+#include "object-svc/upstream/object_catalog.h"
 
 /* Which copy; a plain value. */
 struct repair_copy {
     enum object_tier tier; /* hot: this replica's */
     char bucket[NAME_BUCKET_MAX_BYTES + 1];
     char key[NAME_KEY_MAX_BYTES + 1];
-    int64_t version; /* of a record that has the payload; the object's own will do */
+    int64_t version; /* the object's: that of the record that brought the payload */
     struct uuid payload_id;
 };
 
 struct repair_ports {
     struct object_reader_ports reader; /* its on_corrupt is not used */
-    struct record_source records;
+    struct object_catalog catalog;
     struct stop_signal *stop; /* raised: give up soon, with CANCELLED; NULL: never */
 };
 
 enum repair_outcome {
     REPAIR_DONE,       /* written anew and verified */
     REPAIR_NOT_NEEDED, /* it is good */
-    REPAIR_OBSOLETE,   /* no record tells of it */
+    REPAIR_OBSOLETE,   /* no record says (any more) that it is there: left alone, or taken back */
 };
 
 /* DATA_LOSS where every other copy is damaged or missing too: then only a backup helps. Any other

@@ -82,7 +82,7 @@ void repairer_note_read(struct repairer *repairer, const struct damaged_copy *co
     const Waybill__V1__Record *record = copy->record;
     struct repair_copy repair = {
         .tier = copy->source == READ_FROM_HOT ? OBJECT_TIER_HOT : OBJECT_TIER_COLD,
-        .version = record->version,
+        .version = record->payload_version,
     };
     if (copy->source == READ_FROM_PEER || copy->source == READ_FROM_SPOOL) {
         counter_add(repairer->corrupt[copy->source], 1);

@@ -115,6 +115,9 @@ bool tier_core_run(const struct tier_ports *ports, const struct bucket_policy *p
             log_warn("tier_move_failed", LOG_ERROR(&error), LOG_STR("bucket", object->bucket),
                      LOG_STR("key", object->key), LOG_INT("version", object->version));
         }
+        if (error.code == ERROR_DATA_LOSS && ports->on_corrupt != NULL) {
+            ports->on_corrupt(ports->self, object);
+        }
         if (error.code == ERROR_UNAVAILABLE) {
             break; /* whoever is away is away for the others too */
         }

@@ -18,6 +18,9 @@ struct tier_ports {
     struct cold_store *cold;
     struct report_sink sink;
     const struct clock *clock;
+    /* Told of an object that could not be moved since a copy of it is damaged; may be NULL. */
+    void (*on_corrupt)(void *self, const struct hot_object *object);
+    void *self;
 };
 
 /* What a round did. */

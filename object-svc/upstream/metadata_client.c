@@ -54,15 +54,6 @@ bool metadata_client_get_record(struct metadata_client *client, const char *buck
     return *record != NULL || error_set(error, ERROR_INTERNAL, "BAD_ANSWER", "metadata-svc answered without a record");
 }
 
-static bool get_record(void *self, const char *bucket, const char *key, int64_t version, struct arena *arena,
-                       Waybill__V1__Record **record, struct error *error) {
-    return metadata_client_get_record(self, bucket, key, version, arena, record, error);
-}
-
-struct record_source metadata_client_record_source(struct metadata_client *client) {
-    return (struct record_source){get_record, client};
-}
-
 static struct bucket_policy policy_of(const Waybill__V1__Bucket *bucket) {
     struct bucket_policy policy = {0};
     strncpy(policy.bucket, bucket->name, sizeof policy.bucket - 1);

@@ -20,14 +20,6 @@ void metadata_client_free(struct metadata_client *client);
 bool metadata_client_get_record(struct metadata_client *client, const char *bucket, const char *key, int64_t version,
                                 struct arena *arena, Waybill__V1__Record **record, struct error *error);
 
-/* The same as an interface, for work that a test hands records of its own. */
-struct record_source {
-    bool (*get)(void *self, const char *bucket, const char *key, int64_t version, struct arena *arena,
-                Waybill__V1__Record **record, struct error *error);
-    void *self;
-};
-struct record_source metadata_client_record_source(struct metadata_client *client);
-
 /* Which tiers a bucket's objects go to. */
 struct bucket_policy {
     char bucket[NAME_BUCKET_MAX_BYTES + 1];

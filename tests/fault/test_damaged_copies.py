@@ -7,7 +7,7 @@ import os
 import grpc
 import pytest
 
-from client import HOT, HOT_AND_COLD, Client, failure_of, objects, record_messages
+from client import COLD, HOT, HOT_AND_COLD, Client, failure_of, objects, record_messages
 from cluster import wait_for
 from conftest_shared import run_cluster
 from fake_peer import FakePeer
@@ -147,6 +147,25 @@ def test_a_damaged_cold_copy_is_mended_from_another_replica(damaged):
     damaged.cluster.objects[home].kill()
     assert damaged.client.read("both", "key", replica=away)[:2] == (content, objects.READ_SOURCE_COLD)
     damaged.cluster.objects[home].start()
+
+
+def test_a_hot_copy_that_cannot_be_moved_is_mended_from_the_spool(damaged):
+    """It is the only one, but the spool keeps the payload until the cold copy is committed."""
+    damaged.client.create_bucket("cold", COLD, cold_after=0)
+    content = os.urandom(SIZE)
+    in_the_way = os.path.join(damaged.directory(0), "cold", "cold")
+    with open(in_the_way, "w"):
+        pass
+    damaged.client.upload("cold", "key", content)
+    record = damaged.client.wait_state("cold", "key", "STORED")
+    home = int(record.locations[0].replica.split("-")[-1]) - 1
+    damaged.flip_hot(home, content[1 << 20:][:64])
+    os.unlink(in_the_way)
+    damaged.client.wait_tiers("cold", "key", {"COLD"}, 60)
+    assert damaged.metric(home, "waybill_object_repairs_total", tier="hot", outcome="repaired") == 1
+    for replica in (home, 1 - home):
+        assert damaged.client.read("cold", "key", replica=replica)[:2] == (content, objects.READ_SOURCE_COLD)
+    wait_for(lambda: damaged.client.status().spool_payloads == 0, "the spool to let go")
 
 
 def test_without_a_good_copy_the_read_fails_and_no_wrong_byte_comes(damaged):
