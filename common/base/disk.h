@@ -16,6 +16,12 @@
 struct disk;
 struct disk_file;
 
+/* How much the file system takes yet, for an unprivileged writer. */
+struct disk_space {
+    uint64_t free_bytes;
+    uint64_t total_bytes;
+};
+
 /* Called once per name in a directory; false ends the listing. */
 typedef bool disk_name_visitor(void *context, const char *name);
 
@@ -41,6 +47,7 @@ struct disk_ops {
     /* Removing what is not there is fine. */
     bool (*unlink)(struct disk *disk, const char *path, struct error *error);
     bool (*list)(struct disk *disk, const char *path, disk_name_visitor *visit, void *context, struct error *error);
+    bool (*space)(struct disk *disk, struct disk_space *space, struct error *error);
     void (*free)(struct disk *disk);
 };
 

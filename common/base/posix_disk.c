@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "common/base/disk.h"
@@ -206,6 +207,16 @@ static bool posix_list(struct disk *disk, const char *path, disk_name_visitor *v
     return good;
 }
 
+static bool posix_space(struct disk *disk, struct disk_space *space, struct error *error) {
+    struct statvfs status;
+    if (fstatvfs(root_of(disk), &status) != 0) {
+        return error_set_errno(error, errno, "asking for the free space");
+    }
+    *space = (struct disk_space){.free_bytes = (uint64_t)status.f_bavail * status.f_frsize,
+                                 .total_bytes = (uint64_t)status.f_blocks * status.f_frsize};
+    return true;
+}
+
 static void posix_free(struct disk *disk) {
     close(root_of(disk));
     free(disk);
@@ -225,6 +236,7 @@ static const struct disk_ops posix_ops = {
     .rename = posix_rename,
     .unlink = posix_unlink,
     .list = posix_list,
+    .space = posix_space,
     .free = posix_free,
 };
 

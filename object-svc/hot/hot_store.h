@@ -57,6 +57,10 @@ struct hot_stats {
     uint64_t garbage_bytes; /* of removed, replaced and torn objects, still on the disk */
     uint64_t disk_bytes;    /* of all volumes */
     uint64_t volumes;
+    uint64_t quarantined_volumes; /* kept for objects in them that are damaged */
+    uint64_t free_bytes;          /* of the disk; 0 where that is not known */
+    uint64_t reserve_bytes;       /* of those, kept free */
+    bool full;                    /* the last object that came was refused for want of room */
 };
 
 /* Called per object; false ends the walk. The object is valid during the call, which may use
@@ -87,6 +91,7 @@ struct hot_store_ops {
     bool (*visit_aged)(struct hot_store *store, const char *bucket, bool cold_copy_known, int64_t before_unix_us,
                        hot_object_visitor *visit, void *context, struct error *error);
     bool (*visit_all)(struct hot_store *store, hot_object_visitor *visit, void *context, struct error *error);
+    bool (*check_room)(struct hot_store *store, uint64_t bytes, struct error *error);
     void (*stats)(struct hot_store *store, struct hot_stats *stats);
     void (*close)(struct hot_store *store);
 };
@@ -108,11 +113,18 @@ static inline struct hot_appender *hot_store_open_appender(struct hot_store *sto
     return store->ops->open_appender(store, error);
 }
 
+/* Whether there is room for so many bytes of new objects: RESOURCE_EXHAUSTED, HOT_STORE_FULL where
+ * they would take what the store keeps free. For asking before bytes are fetched. */
+static inline bool hot_store_check_room(struct hot_store *store, uint64_t bytes, struct error *error) {
+    return store->ops->check_room(store, bytes, error);
+}
+
 /* Starts an object; size_bytes and crc32c are those announced, and finish holds the bytes to
  * them. Borrows the provenance during the call. No check whether the store has the payload
  * id already: the new copy then replaces the old one, so a caller that gets a redelivery asks
  * hot_store_find first. ALREADY_EXISTS, PAYLOAD_ALREADY_APPENDED where this batch has it;
- * RESOURCE_EXHAUSTED, HOT_BATCH_FULL where it has HOT_BATCH_MAX_OBJECTS: commit first. May
+ * RESOURCE_EXHAUSTED, HOT_BATCH_FULL where it has HOT_BATCH_MAX_OBJECTS: commit first;
+ * HOT_STORE_FULL as above. May
  * commit by itself what the batch holds, when a volume is full. On failure no object is begun. */
 static inline bool hot_appender_begin(struct hot_appender *appender, const struct provenance *provenance,
                                       struct error *error) {
@@ -200,9 +212,9 @@ static inline bool hot_store_note_cold_copy(struct hot_store *store, const struc
 }
 
 /* Gives up these copies; ids that the store does not have are passed over. They are gone for
- * readers at once. Their bytes become garbage. A removal may be undone by power loss or a
- * lost index, since the bytes are still there: the object is then listed again, and whoever
- * reports it anew learns that it is obsolete. */
+ * readers at once. Their bytes become garbage. Power loss within moments may undo a removal,
+ * since the bytes are still there: the object is then listed again, and whoever reports it
+ * anew learns that it is obsolete. */
 static inline bool hot_store_remove(struct hot_store *store, const struct uuid *payload_ids, size_t count,
                                     struct error *error) {
     return store->ops->remove(store, payload_ids, count, error);

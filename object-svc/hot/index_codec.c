@@ -5,7 +5,8 @@ enum {
     VOLUME_FLAG_SEALED = 1,
     VOLUME_FLAG_DELETED = 2,
     OBJECT_FIXED_BYTES = 55, /* of an object's value, before bucket and key */
-    VOLUME_VALUE_BYTES = 26,
+    VOLUME_VERSION = 2,
+    VOLUME_VALUE_BYTES = 42,
 };
 
 static void start(struct buffer *out, uint8_t first) {
@@ -59,12 +60,14 @@ void index_volume_key(uint64_t id, struct buffer *out) {
 }
 
 void index_volume_value(const struct index_volume *volume, struct buffer *out) {
-    start(out, INDEX_FORMAT_VERSION);
+    start(out, VOLUME_VERSION);
     buffer_append_u8(
         out, (uint8_t)((volume->sealed ? VOLUME_FLAG_SEALED : 0) | (volume->deleted ? VOLUME_FLAG_DELETED : 0)));
     buffer_append_le64(out, volume->salt);
     buffer_append_le64(out, volume->indexed_bytes);
     buffer_append_le64(out, volume->live_objects);
+    buffer_append_le64(out, volume->live_sum);
+    buffer_append_le64(out, volume->dead_bytes);
 }
 
 /* Copies a name of at most `limit` bytes without NUL. */
@@ -103,13 +106,15 @@ bool index_decode_object(struct bytes key, struct bytes value, struct index_entr
 
 bool index_decode_volume(struct bytes key, struct bytes value, struct index_volume *volume) {
     const uint8_t *in = value.data;
-    if (key.size != 9 || value.size != VOLUME_VALUE_BYTES || in[0] != INDEX_FORMAT_VERSION) {
+    if (key.size != 9 || value.size != VOLUME_VALUE_BYTES || in[0] != VOLUME_VERSION) {
         return false;
     }
     *volume = (struct index_volume){.id = get_be64(key.data + 1),
                                     .salt = get_le64(in + 2),
                                     .indexed_bytes = get_le64(in + 10),
                                     .live_objects = get_le64(in + 18),
+                                    .live_sum = get_le64(in + 26),
+                                    .dead_bytes = get_le64(in + 34),
                                     .sealed = (in[1] & VOLUME_FLAG_SEALED) != 0,
                                     .deleted = (in[1] & VOLUME_FLAG_DELETED) != 0};
     return true;

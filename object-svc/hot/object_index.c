@@ -33,6 +33,13 @@ struct object_index_batch {
     struct buffer value;
 };
 
+uint64_t index_entry_sum(const struct index_entry *entry) {
+    uint64_t sum = entry->offset + get_le64(entry->object.payload_id.raw + 8);
+    sum = (sum ^ (sum >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    sum = (sum ^ (sum >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return sum ^ (sum >> 31);
+}
+
 /* A table that is shorter than its footer says is read past its end, which LevelDB calls an
  * invalid argument. */
 static bool is_damage(const char *message) {

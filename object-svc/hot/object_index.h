@@ -32,10 +32,15 @@ struct index_volume {
     uint64_t id;
     uint64_t salt;
     uint64_t indexed_bytes; /* all needles before are durable and have been indexed */
-    uint64_t live_objects;  /* entries that point to it: how a hole in the index shows */
+    uint64_t live_objects;  /* entries that point to it: how a hole in the index shows, */
+    uint64_t live_sum;      /* even where it took and gave as many: sum of their index_entry_sum */
+    uint64_t dead_bytes;    /* the volume's dead list up to here is known to the index */
     bool sealed;
     bool deleted; /* all was garbage; the file is gone or about to go */
 };
+
+/* A number that tells apart the entries of one volume. */
+uint64_t index_entry_sum(const struct index_entry *entry);
 
 /* Opens or makes it. `directory` and those above are made where missing. */
 struct object_index *object_index_open(const char *directory, size_t cache_bytes, struct error *error);

@@ -1,32 +1,29 @@
-/* Appending: each appender has a volume of its own, so that they do not wait for each other,
- * and a batch of objects that are in the volume but not yet in the index. */
+/* Appending: a batch of objects that are in the appender's volume but not yet in the index. */
+#include "object-svc/hot/volume_appender.h"
+
 #include <assert.h>
-#include <inttypes.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include "common/base/log.h"
 #include "object-svc/hot/index_change.h"
-#include "object-svc/hot/volume_writer.h"
 
-struct volume_appender {
-    struct hot_appender base;
-    struct volume_store *store;
-    struct volume *volume; /* NULL until the first object */
-    struct volume_writer writer;
-    bool in_object;
-    bool lost; /* a write failed: the batch is gone, and commit has to say so */
-    struct error loss;
-    struct index_entry object; /* the one begun */
-    /* The batch: what was finished since the last commit. */
-    struct index_entry *entries;
-    struct uuid *payload_ids; /* of the entries, close together for quick search */
-    size_t count;
-    size_t capacity;
-};
+/* What shares of garbage in its volume make an appender give it to the compactor when the disk
+ * is full. */
+enum { FULL_GARBAGE_PERCENT = 10 };
 
 static struct volume_appender *self_of(struct hot_appender *appender) {
     return (struct volume_appender *)appender;
+}
+
+static struct volume_appender *appender_new(struct volume_store *store, bool moves) {
+    struct volume_appender *self = calloc(1, sizeof *self);
+    if (self == NULL) {
+        abort();
+    }
+    self->base.ops = store->base.ops;
+    self->store = store;
+    self->moves = moves;
+    return self;
 }
 
 struct hot_appender *volume_appender_open(struct hot_store *base, struct error *error) {
@@ -40,77 +37,21 @@ struct hot_appender *volume_appender_open(struct hot_store *base, struct error *
                   "all %u appenders of the hot store are in use", store->max_appenders);
         return NULL;
     }
-    struct volume_appender *self = calloc(1, sizeof *self);
-    if (self == NULL) {
-        abort();
-    }
-    self->base.ops = base->ops;
-    self->store = store;
-    return &self->base;
+    return &appender_new(store, false)->base;
 }
 
-/* Lets the volume go, as far as it is committed. One whose end is not known gets no more. */
-static void release_volume(struct volume_appender *self) {
-    if (self->volume == NULL) {
-        return;
-    }
-    struct volume_store *store = self->store;
-    volume_writer_rewind(&self->writer);
-    pthread_mutex_lock(&store->index_lock);
-    pthread_mutex_lock(&store->volumes.lock);
-    self->volume->appending = false;
-    self->volume->name_durable = self->writer.name_durable;
-    self->volume->sealed = self->volume->sealed || self->writer.failed;
-    pthread_mutex_unlock(&store->volumes.lock);
-    pthread_mutex_unlock(&store->index_lock);
-    volume_writer_release(&self->writer);
-    bool garbage = volume_set_unpin(&store->volumes, self->volume);
-    self->volume = NULL;
-    if (garbage) {
-        volume_store_reap(store);
-    }
+struct hot_appender *volume_appender_open_for_moves(struct volume_store *store) {
+    return &appender_new(store, true)->base;
 }
 
-static bool create_volume(struct volume_appender *self, struct error *error) {
-    struct volume_store *store = self->store;
-    struct volume_header header = {.id = volume_set_next_id(&store->volumes),
-                                   .create_unix_us = clock_unix_us(store->clock)};
-    memcpy(header.replica, store->replica, sizeof header.replica);
-    if (getrandom(&header.salt, sizeof header.salt, 0) != (ssize_t)sizeof header.salt) {
-        return error_set(error, ERROR_INTERNAL, "NO_RANDOM", "the kernel gave no random bytes for a new hot volume");
-    }
-    if (!volume_writer_create(&self->writer, store->disk, &header, store->sync_every_bytes, error)) {
-        return false;
-    }
-    self->volume = volume_set_add(&store->volumes, &(struct volume){.id = header.id,
-                                                                    .salt = header.salt,
-                                                                    .size_bytes = VOLUME_HEADER_BYTES,
-                                                                    .indexed_bytes = VOLUME_HEADER_BYTES,
-                                                                    .appending = true,
-                                                                    .file = self->writer.file});
-    log_info("hot_volume_created", LOG_INT("volume", header.id));
-    return true;
+/* What of the object begun was promised and is not written will not be. */
+static void settle_object(struct volume_appender *self) {
+    volume_space_settle(self->store, self->promised_bytes);
+    self->promised_bytes = 0;
+    self->in_object = false;
 }
 
-/* Goes on in a volume that is not full, or makes one. */
-static bool take_volume(struct volume_appender *self, struct error *error) {
-    struct volume_store *store = self->store;
-    if (!volume_set_take_unsealed(&store->volumes, &self->volume, error)) {
-        self->volume = NULL;
-        return false;
-    }
-    if (self->volume == NULL) {
-        return create_volume(self, error);
-    }
-    struct volume_header header = {.id = self->volume->id, .salt = self->volume->salt};
-    volume_writer_resume(&self->writer, store->disk, self->volume->file, &header, self->volume->size_bytes,
-                         store->sync_every_bytes);
-    self->writer.name_durable = self->volume->name_durable;
-    return true;
-}
-
-/* After a failed write nothing of the batch may be reported. */
-static bool lose_batch(struct volume_appender *self, struct error *error) {
+bool appender_lose_batch(struct volume_appender *self, struct error *error) {
     if (!self->lost) {
         self->lost = true;
         self->loss = *error;
@@ -119,7 +60,7 @@ static bool lose_batch(struct volume_appender *self, struct error *error) {
         log_error("hot_volume_flush_failed", LOG_INT("volume", self->writer.header.id), LOG_ERROR(error),
                   LOG_STR("hint", "hot storage is read-only until object-svc is restarted; check its disk"));
     }
-    self->in_object = false;
+    settle_object(self);
     return false;
 }
 
@@ -130,64 +71,42 @@ static bool check_batch(const struct volume_appender *self, struct error *error)
     return !self->lost && volume_store_check_writable(self->store, error);
 }
 
-/* Durable first, then in the index. */
-static bool commit_batch(struct volume_appender *self, struct error *error) {
+static bool index_object(struct volume_appender *self, struct index_change *change, const struct appended *object,
+                         struct error *error) {
+    if (self->moves) {
+        return index_change_move(change, object->from_volume, object->from_offset, &object->entry, error);
+    }
+    return index_change_put(change, &object->entry, error);
+}
+
+bool appender_commit_batch(struct volume_appender *self, struct error *error) {
     if (!volume_writer_flush(&self->writer, error)) {
-        return lose_batch(self, error);
+        return appender_lose_batch(self, error);
     }
     struct index_change change;
     index_change_start(&change, self->store);
+    /* The volume that a move leaves is deleted soon, so the new places must be durable before. */
+    change.durable = self->moves;
     bool ok = true;
     for (size_t i = 0; ok && i < self->count; i++) {
-        ok = index_change_put(&change, &self->entries[i], false, error);
+        ok = index_object(self, &change, &self->objects[i], error);
     }
     if (ok) {
         index_change_set_volume(&change, self->volume, self->writer.end, false);
         ok = index_change_apply(&change, error);
     }
+    bool deaths = ok && change.deaths > 0;
+    if (!ok && !atomic_load(&self->store->read_only)) {
+        /* The index does not have them for sure: they are taken back. */
+        self->writer.flushed_bytes = self->volume->size_bytes;
+    }
     index_change_end(&change);
     self->count = 0;
-    /* What is not in the index must not be reported, though a restart will find it. */
-    return ok || lose_batch(self, error);
-}
-
-/* Ends the volume: what the batch holds is committed, then it is sealed and let go. */
-static bool seal_volume(struct volume_appender *self, struct error *error) {
-    if (self->count > 0 && !commit_batch(self, error)) {
-        return false;
+    if (deaths) {
+        volume_store_reap(self->store);
     }
-    if (!volume_writer_seal(&self->writer, error)) {
-        return lose_batch(self, error);
-    }
-    struct index_change change;
-    index_change_start(&change, self->store);
-    index_change_set_volume(&change, self->volume, self->writer.end, true);
-    bool ok = index_change_apply(&change, error);
-    index_change_end(&change);
-    log_info("hot_volume_sealed", LOG_INT("volume", self->volume->id), LOG_INT("bytes", self->writer.end));
-    release_volume(self);
-    return ok;
-}
-
-/* Has a volume with room for the object. One that is larger than a volume gets a fresh one. */
-static bool make_room(struct volume_appender *self, const struct provenance *provenance, struct error *error) {
-    struct needle needle = {.block_bytes = needle_block_bytes(provenance->size_bytes), .provenance = *provenance};
-    uint64_t wanted = needle_bytes(&needle);
-    for (;;) {
-        if (self->volume == NULL && !take_volume(self, error)) {
-            return false;
-        }
-        uint64_t end = self->writer.end;
-        bool fits = end == VOLUME_HEADER_BYTES ||
-                    (end < self->store->volume_bytes && wanted <= self->store->volume_bytes - end);
-        if (fits) {
-            return true;
-        }
-        /* Each turn seals one volume; a new one always fits. */
-        if (!seal_volume(self, error)) {
-            return false;
-        }
-    }
+    /* What is not in the index must not be reported, though a restart may find it. */
+    return ok || appender_lose_batch(self, error);
 }
 
 static bool check_provenance(const struct provenance *provenance, struct error *error) {
@@ -226,7 +145,7 @@ static bool check_batch_takes(const struct volume_appender *self, const struct u
 }
 
 static void describe(struct volume_appender *self, const struct provenance *provenance) {
-    struct hot_object *object = &self->object.object;
+    struct hot_object *object = &self->object.entry.object;
     memcpy(object->bucket, provenance->bucket, strlen(provenance->bucket) + 1);
     memcpy(object->key, provenance->key, strlen(provenance->key) + 1);
     object->version = provenance->version;
@@ -237,36 +156,83 @@ static void describe(struct volume_appender *self, const struct provenance *prov
     object->cold_copy_known = false;
 }
 
-bool volume_appender_begin(struct hot_appender *appender, const struct provenance *provenance, struct error *error) {
-    struct volume_appender *self = self_of(appender);
+/* A disk that is full may be so of garbage, some of it in this very volume: the compactor takes
+ * sealed ones only. */
+static void give_up_garbage(struct volume_appender *self) {
+    if (self->volume == NULL || self->moves || self->count > 0) {
+        return;
+    }
+    pthread_mutex_lock(&self->store->volumes.lock);
+    uint64_t garbage = volume_garbage_bytes(self->volume);
+    bool much = garbage > 0 && garbage >= self->volume->size_bytes / 100 * FULL_GARBAGE_PERCENT;
+    pthread_mutex_unlock(&self->store->volumes.lock);
+    struct error error;
+    if (much) {
+        appender_seal_volume(self, &error); /* a failure shows again at the next commit */
+    }
+}
+
+static bool begin_needle(struct volume_appender *self, const struct provenance *provenance, uint64_t bytes,
+                         struct error *error) {
+    if (!appender_make_room(self, bytes, error)) {
+        return false;
+    }
+    return volume_writer_begin(&self->writer, provenance, error) || appender_lose_batch(self, error);
+}
+
+static bool begin_object(struct volume_appender *self, const struct provenance *provenance, struct error *error) {
     assert(!self->in_object);
     if (!check_batch(self, error) || !check_provenance(provenance, error) ||
         !check_batch_takes(self, &provenance->payload_id, error)) {
         return false;
     }
+    struct needle needle = {.block_bytes = needle_block_bytes(provenance->size_bytes), .provenance = *provenance};
+    uint64_t bytes = needle_bytes(&needle);
+    if (!volume_space_promise(self->store, bytes, self->moves, error)) {
+        give_up_garbage(self);
+        return false;
+    }
+    self->promised_bytes = bytes;
+    if (!begin_needle(self, provenance, bytes, error)) {
+        settle_object(self);
+        return false;
+    }
+    describe(self, provenance);
+    self->in_object = true;
+    return true;
+}
+
+bool volume_appender_begin(struct hot_appender *appender, const struct provenance *provenance, struct error *error) {
+    struct volume_appender *self = self_of(appender);
     struct provenance stamped = *provenance;
     if (stamped.store_unix_us == 0) {
         stamped.store_unix_us = clock_unix_us(self->store->clock);
     }
-    if (!make_room(self, &stamped, error)) {
-        return false;
-    }
-    if (!volume_writer_begin(&self->writer, &stamped, error)) {
-        return lose_batch(self, error);
-    }
-    describe(self, &stamped);
-    self->in_object = true;
-    return true;
+    return begin_object(self, &stamped, error);
+}
+
+bool volume_appender_begin_move(struct hot_appender *appender, const struct provenance *provenance,
+                                const struct index_entry *from, struct error *error) {
+    struct volume_appender *self = self_of(appender);
+    self->object.from_volume = from->volume;
+    self->object.from_offset = from->offset;
+    return begin_object(self, provenance, error);
+}
+
+bool volume_appender_seal(struct hot_appender *appender, struct volume *volume, struct error *error) {
+    struct volume_appender *self = self_of(appender);
+    appender_take_volume(self, volume);
+    return appender_seal_volume(self, error);
 }
 
 /* After a failure: the object alone is given up where its bytes were wrong, the batch where
  * the disk was. */
 static bool give_up_object(struct volume_appender *self, struct error *error) {
     if (self->writer.failed) {
-        return lose_batch(self, error);
+        return appender_lose_batch(self, error);
     }
     volume_writer_abort(&self->writer);
-    self->in_object = false;
+    settle_object(self);
     return false;
 }
 
@@ -277,20 +243,25 @@ bool volume_appender_append(struct hot_appender *appender, struct bytes data, st
         return false;
     }
     assert(self->in_object);
-    return volume_writer_append(&self->writer, data, error) || give_up_object(self, error);
+    if (!volume_writer_append(&self->writer, data, error)) {
+        return give_up_object(self, error);
+    }
+    volume_space_settle(self->store, data.size);
+    self->promised_bytes -= data.size;
+    return true;
 }
 
 static void add_to_batch(struct volume_appender *self) {
     if (self->count == self->capacity) {
         self->capacity = self->capacity == 0 ? 64 : self->capacity * 2;
-        self->entries = realloc(self->entries, self->capacity * sizeof *self->entries);
+        self->objects = realloc(self->objects, self->capacity * sizeof *self->objects);
         self->payload_ids = realloc(self->payload_ids, self->capacity * sizeof *self->payload_ids);
-        if (self->entries == NULL || self->payload_ids == NULL) {
+        if (self->objects == NULL || self->payload_ids == NULL) {
             abort();
         }
     }
-    self->entries[self->count] = self->object;
-    self->payload_ids[self->count] = self->object.object.payload_id;
+    self->objects[self->count] = self->object;
+    self->payload_ids[self->count] = self->object.entry.object.payload_id;
     self->count++;
 }
 
@@ -305,10 +276,10 @@ bool volume_appender_finish(struct hot_appender *appender, struct error *error) 
     if (!volume_writer_finish(&self->writer, &place, error)) {
         return give_up_object(self, error);
     }
-    self->object.volume = place.volume;
-    self->object.offset = place.offset;
-    self->object.needle_bytes = place.bytes;
-    self->in_object = false;
+    self->object.entry.volume = place.volume;
+    self->object.entry.offset = place.offset;
+    self->object.entry.needle_bytes = place.bytes;
+    settle_object(self);
     add_to_batch(self);
     return true;
 }
@@ -317,18 +288,18 @@ void volume_appender_abort(struct hot_appender *appender) {
     struct volume_appender *self = self_of(appender);
     if (self->in_object) {
         volume_writer_abort(&self->writer);
-        self->in_object = false;
+        settle_object(self);
     }
 }
 
 bool volume_appender_commit(struct hot_appender *appender, struct error *error) {
     struct volume_appender *self = self_of(appender);
     assert(!self->in_object);
-    bool ok = check_batch(self, error) && (self->count == 0 || commit_batch(self, error));
+    bool ok = check_batch(self, error) && (self->count == 0 || appender_commit_batch(self, error));
     if (!ok) {
         self->lost = false;
         self->count = 0;
-        release_volume(self);
+        appender_release_volume(self);
     }
     return ok;
 }
@@ -337,11 +308,13 @@ void volume_appender_close(struct hot_appender *appender) {
     struct volume_appender *self = self_of(appender);
     struct volume_store *store = self->store;
     volume_appender_abort(appender);
-    release_volume(self);
-    pthread_mutex_lock(&store->volumes.lock);
-    store->appenders--;
-    pthread_mutex_unlock(&store->volumes.lock);
-    free(self->entries);
+    appender_release_volume(self);
+    if (!self->moves) {
+        pthread_mutex_lock(&store->volumes.lock);
+        store->appenders--;
+        pthread_mutex_unlock(&store->volumes.lock);
+    }
+    free(self->objects);
     free(self->payload_ids);
     free(self);
 }

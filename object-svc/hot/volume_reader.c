@@ -26,27 +26,29 @@ static bool not_found(const struct uuid *payload_id, struct error *error) {
                      text);
 }
 
-/* Finds the object and pins its volume. */
+/* Finds the object and pins its volume. One that is gone since we looked was rewritten: then
+ * the index has another place, or the object was removed. */
 static struct volume *pin_object(struct volume_store *store, const struct uuid *payload_id, struct index_entry *entry,
                                  struct error *error) {
-    struct volume *volume;
-    bool found;
-    if (!object_index_get(store->index, payload_id, entry, &found, error)) {
-        return NULL;
+    uint64_t gone = 0; /* no volume has this id */
+    for (;;) {
+        struct volume *volume;
+        bool found;
+        if (!object_index_get(store->index, payload_id, entry, &found, error)) {
+            return NULL;
+        }
+        if (!found || entry->volume == gone) {
+            not_found(payload_id, error);
+            return NULL;
+        }
+        if (!volume_set_pin(&store->volumes, entry->volume, &volume, &found, error)) {
+            return NULL;
+        }
+        if (found) {
+            return volume;
+        }
+        gone = entry->volume;
     }
-    if (!found) {
-        not_found(payload_id, error);
-        return NULL;
-    }
-    if (!volume_set_pin(&store->volumes, entry->volume, &volume, &found, error)) {
-        return NULL;
-    }
-    if (!found) {
-        /* Removed, and its volume with it, since we looked. */
-        not_found(payload_id, error);
-        return NULL;
-    }
-    return volume;
 }
 
 /* Whether what the volume says is what the index says. */

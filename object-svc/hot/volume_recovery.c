@@ -1,20 +1,21 @@
 /* Opening: which volumes there are, and whether the index knows all that is in them.
  *
  *   1. The names on the disk, their headers, and what the index says of each volume.
- *   2. All index entries are counted per volume. Where the count is not what the index noted
+ *   2. All index entries are counted per volume. Where they are not those that the index noted
  *      for the volume, LevelDB lost a piece from its middle (it does not sync one log before it
- *      begins the next): that volume is read from its start.
- *   3. Each volume that is not known to be sealed is read from where the index left off; its
- *      torn end is cut off.
- *
- * A needle that a later one proves to have been flushed is taken by its header alone, since
- * reads verify its bytes anyway. Of those after that, which may be torn, all bytes are read. */
+ *      begins the next): that volume, and its dead list, are read from their start.
+ *   3. What the dead lists have, and the index does not know of, leaves the index. This comes
+ *      before any needle is taken in, so that no dead copy wins over a live one.
+ *   4. Each volume that is not known to be sealed is read from where the index left off
+ *      (volume_scan.h). */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/log.h"
+#include "object-svc/hot/dead_list.h"
 #include "object-svc/hot/index_change.h"
+#include "object-svc/hot/volume_scan.h"
 
 /* Entries whose volume was deleted, dropped per batch. */
 enum { DROP_CHUNK = 1024 };
@@ -35,6 +36,9 @@ struct recovery {
     uint64_t *ids;
     size_t id_count;
     size_t id_capacity;
+    uint64_t *lists; /* of dead lists, by volume */
+    size_t list_count;
+    size_t list_capacity;
     /* Entries of deleted volumes. */
     struct object_index_batch *drops;
     size_t drop_count;
@@ -72,6 +76,9 @@ static bool add_id(void *context, const char *name) {
     if (hot_volume_parse_name(name, &id)) {
         recovery->ids = grown(recovery->ids, recovery->id_count, &recovery->id_capacity, sizeof *recovery->ids);
         recovery->ids[recovery->id_count++] = id;
+    } else if (dead_list_parse_name(name, &id)) {
+        recovery->lists = grown(recovery->lists, recovery->list_count, &recovery->list_capacity, sizeof id);
+        recovery->lists[recovery->list_count++] = id;
     }
     return true;
 }
@@ -127,7 +134,7 @@ static bool add_volume(struct recovery *recovery, uint64_t id) {
     char name[VOLUME_NAME_BYTES];
     hot_volume_name(id, name);
     if (known != NULL && known->record.deleted) {
-        return store->disk->ops->unlink(store->disk, name, &recovery->error) || note_failure(recovery);
+        return volume_store_unlink(store, id, &recovery->error) || note_failure(recovery);
     }
     struct disk_file *file = store->disk->ops->open(store->disk, name, false, &recovery->error);
     if (file == NULL) {
@@ -156,6 +163,7 @@ static bool add_volume(struct recovery *recovery, uint64_t id) {
         known->on_disk = true;
         volume.indexed_bytes = known->record.indexed_bytes;
         volume.sealed = known->record.sealed;
+        volume.dead_bytes = known->record.dead_bytes;
     }
     volume_set_add(&store->volumes, &volume);
     return true;
@@ -198,6 +206,7 @@ static bool count_entry(void *context, const struct index_entry *entry) {
     if (volume != NULL) {
         volume->live_objects++;
         volume->live_bytes += entry->needle_bytes;
+        volume->live_sum += index_entry_sum(entry);
         recovery->store->objects++;
         recovery->store->object_bytes += entry->object.size_bytes;
         return true;
@@ -242,184 +251,104 @@ static bool count_entries(struct recovery *recovery) {
     for (size_t i = 0; i < recovery->known_count; i++) {
         const struct known_volume *known = &recovery->known[i];
         struct volume *volume = known->on_disk ? volume_set_find(&store->volumes, known->record.id) : NULL;
-        if (volume != NULL && volume->live_objects != known->record.live_objects) {
+        if (volume != NULL &&
+            (volume->live_objects != known->record.live_objects || volume->live_sum != known->record.live_sum)) {
             log_warn("hot_index_incomplete", LOG_INT("volume", volume->id),
                      LOG_INT("noted_objects", known->record.live_objects),
                      LOG_INT("found_objects", volume->live_objects),
                      LOG_STR("hint", "the volume is read from its start"));
             volume->indexed_bytes = VOLUME_HEADER_BYTES;
             volume->sealed = false;
+            volume->dead_bytes = 0;
         }
     }
     return true;
 }
 
-/* One volume being read. */
-struct scan {
-    struct recovery *recovery;
-    struct volume *volume;
-    struct disk_file *file; /* pinned */
-    uint64_t flushed_bytes; /* proved to have been durable */
-    uint64_t valid_end;     /* of the last undamaged needle */
-    bool sealed;
-    uint64_t objects;
-    struct volume_needle needle;
-};
-
-/* Moves to the next undamaged needle at or after `*offset`; NONE at the end. */
-static enum volume_read next_needle(struct scan *scan, uint64_t *offset) {
-    struct error *error = &scan->recovery->error;
-    uint64_t end = scan->volume->size_bytes;
-    uint64_t salt = scan->volume->salt;
-    enum volume_read read = hot_volume_read_needle(scan->file, salt, *offset, end, &scan->needle, error);
-    if (read != VOLUME_READ_NONE || *offset >= end) {
-        return read;
-    }
-    uint64_t found;
-    if (!hot_volume_find_needle(scan->file, salt, *offset + NEEDLE_ALIGNMENT, end, &found, error)) {
-        return VOLUME_READ_FAILED;
-    }
-    if (*offset < scan->flushed_bytes) {
-        log_error("hot_volume_damaged", LOG_INT("volume", scan->volume->id), LOG_INT("offset", *offset),
-                  LOG_INT("bytes", found - *offset),
-                  LOG_STR("hint", "objects are missing here; a scrub repairs them from the cold store"));
-    }
-    *offset = found;
-    return hot_volume_read_needle(scan->file, salt, found, end, &scan->needle, error);
+/* A list without its volume: that one was deleted. */
+static bool remove_list(struct recovery *recovery, uint64_t id) {
+    struct disk *disk = recovery->store->disk;
+    char name[VOLUME_NAME_BYTES];
+    dead_list_name(id, name);
+    return disk->ops->unlink(disk, name, &recovery->error) || note_failure(recovery);
 }
 
-/* First walk: how far the volume is proved durable, and where it ends. */
-static bool find_extent(struct scan *scan) {
-    uint64_t offset = scan->volume->indexed_bytes;
-    uint64_t flushed = offset;
-    scan->valid_end = offset < scan->volume->size_bytes ? offset : scan->volume->size_bytes;
-    enum volume_read read;
-    while ((read = next_needle(scan, &offset)) == VOLUME_READ_NEEDLE) {
-        const struct needle *needle = &scan->needle.needle;
-        flushed = needle->flushed_bytes > flushed ? needle->flushed_bytes : flushed;
-        offset += scan->needle.bytes;
-        scan->valid_end = offset;
-        scan->sealed = needle->kind == NEEDLE_SEAL;
+/* A mark takes out the entry that still points to its needle. */
+static bool apply_mark(struct recovery *recovery, struct volume *volume, const struct dead_mark *mark) {
+    struct volume_store *store = recovery->store;
+    struct index_entry entry;
+    bool found;
+    if (!object_index_get(store->index, &mark->payload_id, &entry, &found, &recovery->error)) {
+        return note_failure(recovery);
     }
-    scan->flushed_bytes = flushed;
-    return read == VOLUME_READ_NONE || note_failure(scan->recovery);
-}
-
-/* Whether the needle counts: proved durable, or whole to the last byte. */
-static bool check_needle(struct scan *scan, bool *counts) {
-    const struct needle *needle = &scan->needle.needle;
-    *counts = needle->offset < scan->flushed_bytes;
-    if (*counts) {
+    if (!found || entry.volume != volume->id || entry.offset != mark->offset) {
         return true;
     }
-    if (!hot_volume_check_payload(scan->file, scan->volume->id, &scan->needle, counts, &scan->recovery->error)) {
-        return note_failure(scan->recovery);
-    }
-    if (!*counts) {
-        log_warn("hot_needle_torn", LOG_INT("volume", scan->volume->id), LOG_INT("offset", needle->offset));
-    }
-    return true;
-}
-
-static void describe(const struct scan *scan, struct index_entry *entry) {
-    const struct provenance *provenance = &scan->needle.needle.provenance;
-    *entry = (struct index_entry){
-        .volume = scan->volume->id, .offset = scan->needle.needle.offset, .needle_bytes = scan->needle.bytes};
-    struct hot_object *object = &entry->object;
-    memcpy(object->bucket, provenance->bucket, strlen(provenance->bucket) + 1);
-    memcpy(object->key, provenance->key, strlen(provenance->key) + 1);
-    object->version = provenance->version;
-    object->payload_id = provenance->payload_id;
-    object->size_bytes = provenance->size_bytes;
-    object->crc32c = provenance->crc32c;
-    object->store_unix_us = provenance->store_unix_us;
-}
-
-static bool index_up_to(struct scan *scan, const struct index_entry *entry, uint64_t indexed_bytes, bool sealed) {
     struct index_change change;
-    index_change_start(&change, scan->recovery->store);
-    bool ok = entry == NULL || index_change_put(&change, entry, true, &scan->recovery->error);
-    if (ok) {
-        index_change_set_volume(&change, scan->volume, indexed_bytes, sealed);
-        ok = index_change_apply(&change, &scan->recovery->error);
-    }
+    index_change_start(&change, store);
+    index_change_drop(&change, &entry);
+    bool ok = index_change_apply(&change, &recovery->error);
     index_change_end(&change);
-    return ok || note_failure(scan->recovery);
+    return ok || note_failure(recovery);
 }
 
-/* Second walk: every needle that counts goes into the index. */
-static bool index_needles(struct scan *scan) {
-    uint64_t offset = scan->volume->indexed_bytes;
-    enum volume_read read;
-    while ((read = next_needle(scan, &offset)) == VOLUME_READ_NEEDLE) {
-        bool counts = false;
-        uint64_t next = offset + scan->needle.bytes;
-        if (scan->needle.needle.kind == NEEDLE_OBJECT && !check_needle(scan, &counts)) {
-            return false;
-        }
-        if (counts) {
-            struct index_entry entry;
-            describe(scan, &entry);
-            if (!index_up_to(scan, &entry, next, false)) {
+static bool note_dead_bytes(struct recovery *recovery, struct volume *volume, uint64_t dead_bytes) {
+    struct index_change change;
+    index_change_start(&change, recovery->store);
+    index_change_set_dead(&change, volume, dead_bytes);
+    bool ok = index_change_apply(&change, &recovery->error);
+    index_change_end(&change);
+    return ok || note_failure(recovery);
+}
+
+/* Brings the index up to the volume's dead list. Where power loss took the end of the list, the
+ * index must not take the marks that come next for those that it knew. */
+static bool apply_dead_list(struct recovery *recovery, struct volume *volume, bool listed) {
+    struct volume_store *store = recovery->store;
+    struct dead_list list = {0};
+    if (listed && !dead_list_read(store->disk, volume->id, volume->salt, volume->dead_bytes, &list, &recovery->error)) {
+        return note_failure(recovery);
+    }
+    if (list.damaged > 0 || list.end < volume->dead_bytes) {
+        log_error("hot_dead_list_damaged", LOG_INT("volume", volume->id), LOG_INT("damaged_marks", list.damaged),
+                  LOG_INT("bytes", list.end), LOG_INT("expected_bytes", volume->dead_bytes),
+                  LOG_STR("hint", "if the index is lost too, objects that were removed are listed again"));
+    }
+    bool ok = true;
+    for (size_t i = 0; ok && i < list.count; i++) {
+        ok = apply_mark(recovery, volume, &list.marks[i]);
+    }
+    ok = ok && (list.end == volume->dead_bytes || note_dead_bytes(recovery, volume, list.end));
+    volume->dead_dirty = listed; /* what a killed process wrote may be in memory only */
+    dead_list_free(&list);
+    return ok;
+}
+
+static bool apply_dead_lists(struct recovery *recovery) {
+    struct volume_store *store = recovery->store;
+    size_t next = 0;
+    if (recovery->list_count > 0) {
+        qsort(recovery->lists, recovery->list_count, sizeof *recovery->lists, compare_ids);
+    }
+    for (size_t i = 0; i < store->volumes.count; i++) {
+        struct volume *volume = store->volumes.volumes[i];
+        for (; next < recovery->list_count && recovery->lists[next] < volume->id; next++) {
+            if (!remove_list(recovery, recovery->lists[next])) {
                 return false;
             }
-            scan->objects++;
         }
-        offset = next;
+        bool listed = next < recovery->list_count && recovery->lists[next] == volume->id;
+        next += listed ? 1 : 0;
+        if ((listed || volume->dead_bytes > 0) && !apply_dead_list(recovery, volume, listed)) {
+            return false;
+        }
     }
-    return read == VOLUME_READ_NONE || note_failure(scan->recovery);
-}
-
-/* Cuts off what comes after the last undamaged needle: it was never flushed, or it is nothing
- * that could be read. */
-static bool cut_tail(struct scan *scan) {
-    struct volume *volume = scan->volume;
-    if (volume->size_bytes <= scan->valid_end || scan->sealed) {
-        return true;
+    for (; next < recovery->list_count; next++) {
+        if (!remove_list(recovery, recovery->lists[next])) {
+            return false;
+        }
     }
-    log_warn("hot_volume_tail_cut", LOG_INT("volume", volume->id), LOG_INT("from", scan->valid_end),
-             LOG_INT("bytes", volume->size_bytes - scan->valid_end));
-    if (!scan->file->ops->truncate(scan->file, scan->valid_end, &scan->recovery->error) ||
-        !scan->file->ops->sync(scan->file, &scan->recovery->error)) {
-        return note_failure(scan->recovery);
-    }
-    volume->size_bytes = scan->valid_end;
     return true;
-}
-
-/* A volume shorter than what was flushed has lost bytes; nothing may be appended to it, since
- * the index has entries there. */
-static bool check_length(struct scan *scan) {
-    struct volume *volume = scan->volume;
-    if (volume->size_bytes >= volume->indexed_bytes) {
-        return true;
-    }
-    log_error("hot_volume_short", LOG_INT("volume", volume->id), LOG_INT("bytes", volume->size_bytes),
-              LOG_INT("expected_bytes", volume->indexed_bytes),
-              LOG_STR("hint", "reads of its last objects fail with OBJECT_CORRUPT; a scrub repairs them"));
-    return index_up_to(scan, NULL, volume->indexed_bytes, true);
-}
-
-static bool scan_open_volume(struct scan *scan) {
-    struct volume *volume = scan->volume;
-    uint64_t from = volume->indexed_bytes;
-    if (volume->size_bytes < from) {
-        return check_length(scan);
-    }
-    /* What a killed process wrote may still be in memory only; once it is in the index it can be
-     * reported as durable. */
-    if (!scan->file->ops->sync(scan->file, &scan->recovery->error)) {
-        return note_failure(scan->recovery);
-    }
-    if (!find_extent(scan)) {
-        return false;
-    }
-    bool ok = index_needles(scan) && cut_tail(scan) && index_up_to(scan, NULL, scan->valid_end, scan->sealed);
-    if (ok && scan->valid_end > from) {
-        log_info("hot_volume_scanned", LOG_INT("volume", volume->id), LOG_INT("from", from),
-                 LOG_INT("to", scan->valid_end), LOG_INT("objects", scan->objects));
-    }
-    return ok;
 }
 
 static bool scan_volume(struct recovery *recovery, struct volume *volume) {
@@ -428,9 +357,7 @@ static bool scan_volume(struct recovery *recovery, struct volume *volume) {
     if (!volume_set_pin(set, volume->id, &volume, &found, &recovery->error)) {
         return note_failure(recovery);
     }
-    struct scan scan = {.recovery = recovery, .volume = volume, .file = volume->file};
-    bool ok = scan_open_volume(&scan);
-    volume_needle_free(&scan.needle);
+    bool ok = volume_scan(recovery->store, volume, &recovery->error) || note_failure(recovery);
     volume_set_unpin(set, volume);
     return ok;
 }
@@ -463,12 +390,14 @@ bool volume_store_recover(struct volume_store *store, bool rebuild, struct error
     volume_set_destroy(&store->volumes);
     volume_set_init(&store->volumes, store->disk, max_open_files);
     struct recovery recovery = {.store = store, .rebuild = rebuild, .drops = object_index_batch_new()};
-    bool ok = load_volumes(&recovery) && count_entries(&recovery) && scan_volumes(&recovery);
+    bool ok =
+        load_volumes(&recovery) && count_entries(&recovery) && apply_dead_lists(&recovery) && scan_volumes(&recovery);
     if (!ok) {
         *error = recovery.error;
     }
     object_index_batch_free(recovery.drops);
     free(recovery.known);
     free(recovery.ids);
+    free(recovery.lists);
     return ok;
 }

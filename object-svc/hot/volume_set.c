@@ -135,6 +135,57 @@ bool volume_set_unpin(struct volume_set *set, struct volume *volume) {
     return garbage;
 }
 
+uint64_t volume_garbage_bytes(const struct volume *volume) {
+    static const struct needle seal = {.kind = NEEDLE_SEAL, .block_bytes = NEEDLE_BLOCK_BYTES};
+    uint64_t used = VOLUME_HEADER_BYTES + volume->live_bytes + (volume->sealed ? needle_bytes(&seal) : 0);
+    return volume->size_bytes > used ? volume->size_bytes - used : 0;
+}
+
+static bool meets(const struct volume *volume, const struct volume_wish *wish) {
+    uint64_t garbage = volume_garbage_bytes(volume);
+    bool at_rest = !volume->appending && !volume->doomed && !volume->quarantined && volume->sealed == wish->sealed;
+    return at_rest && garbage > 0 && volume->live_bytes <= wish->live_max_bytes &&
+           (double)garbage * 100 >= (double)volume->size_bytes * wish->garbage_percent;
+}
+
+static bool has_more_garbage(const struct volume *a, const struct volume *b) {
+    return (double)volume_garbage_bytes(a) * (double)b->size_bytes >
+           (double)volume_garbage_bytes(b) * (double)a->size_bytes;
+}
+
+bool volume_set_take_garbage(struct volume_set *set, const struct volume_wish *wish, struct volume **volume,
+                             struct error *error) {
+    bool ok = true;
+    *volume = NULL;
+    pthread_mutex_lock(&set->lock);
+    for (size_t i = 0; i < set->count; i++) {
+        if (meets(set->volumes[i], wish) && (*volume == NULL || has_more_garbage(set->volumes[i], *volume))) {
+            *volume = set->volumes[i];
+        }
+    }
+    if (*volume != NULL) {
+        ok = pin_locked(set, *volume, error);
+        (*volume)->appending = ok && !wish->sealed;
+    }
+    pthread_mutex_unlock(&set->lock);
+    return ok;
+}
+
+bool volume_set_take_dirty(struct volume_set *set, struct volume **volume, struct error *error) {
+    bool ok = true;
+    *volume = NULL;
+    pthread_mutex_lock(&set->lock);
+    for (size_t i = 0; i < set->count && *volume == NULL; i++) {
+        *volume = set->volumes[i]->dead_dirty && !set->volumes[i]->doomed ? set->volumes[i] : NULL;
+    }
+    if (*volume != NULL) {
+        ok = pin_locked(set, *volume, error);
+        (*volume)->dead_dirty = !ok;
+    }
+    pthread_mutex_unlock(&set->lock);
+    return ok;
+}
+
 bool volume_set_take_unsealed(struct volume_set *set, struct volume **volume, struct error *error) {
     bool ok = true;
     *volume = NULL;

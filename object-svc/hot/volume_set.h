@@ -16,10 +16,14 @@ struct volume {
     uint64_t size_bytes;    /* committed: nobody but its appender looks past it */
     uint64_t indexed_bytes; /* as the index has it */
     uint64_t live_objects;
+    uint64_t live_sum;   /* as the index has it */
     uint64_t live_bytes; /* their needles */
+    uint64_t dead_bytes; /* of the dead list, as the index has it */
+    bool dead_dirty;     /* the dead list was written to since it was last synced */
     bool sealed;         /* nothing is appended any more */
     bool appending;      /* an appender has it */
     bool name_durable;
+    bool quarantined;       /* its live objects cannot be read: kept, and not compacted again */
     bool doomed;            /* being deleted: cannot be pinned any more */
     unsigned pins;          /* under the set's lock */
     struct disk_file *file; /* NULL: closed; under the set's lock, unless pinned */
@@ -53,6 +57,22 @@ uint64_t volume_set_next_id(struct volume_set *set);
 bool volume_set_pin(struct volume_set *set, uint64_t id, struct volume **volume, bool *found, struct error *error);
 /* True where the volume holds nothing but garbage and nobody uses it: time to reap. */
 bool volume_set_unpin(struct volume_set *set, struct volume *volume);
+
+/* Bytes that no object needs. With the set's lock held. */
+uint64_t volume_garbage_bytes(const struct volume *volume);
+
+/* What to look for in a volume worth rewriting. */
+struct volume_wish {
+    unsigned garbage_percent; /* at least, of its bytes */
+    uint64_t live_max_bytes;  /* at most so much is to be copied */
+    bool sealed;              /* or else: unsealed, and no appender has it */
+};
+/* Pins the volume with the highest share of garbage that meets the wish, and marks an unsealed
+ * one as appending; `volume` is NULL where there is none. */
+bool volume_set_take_garbage(struct volume_set *set, const struct volume_wish *wish, struct volume **volume,
+                             struct error *error);
+/* Pins a volume whose dead list is to be synced and takes that mark away; as above. */
+bool volume_set_take_dirty(struct volume_set *set, struct volume **volume, struct error *error);
 
 /* Pins an unsealed volume that no appender has and marks it as appending; `volume` is NULL where
  * there is none. */

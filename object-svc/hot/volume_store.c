@@ -22,35 +22,6 @@ bool volume_store_check_writable(struct volume_store *store, struct error *error
                      "hot storage is read-only after a disk error; restart object-svc once its disk is well");
 }
 
-/* The index forgets the volume durably before its file goes, so that no entry that power loss
- * brings back can point to nothing unnoticed. */
-static bool delete_volume(struct volume_store *store, const struct volume *volume, struct error *error) {
-    struct object_index_batch *batch = object_index_batch_new();
-    struct index_volume tombstone = {.id = volume->id, .salt = volume->salt, .sealed = true, .deleted = true};
-    object_index_batch_put_volume(batch, &tombstone);
-    pthread_mutex_lock(&store->index_lock);
-    bool ok = object_index_write(store->index, batch, true, error);
-    pthread_mutex_unlock(&store->index_lock);
-    object_index_batch_free(batch);
-    char name[VOLUME_NAME_BYTES];
-    hot_volume_name(volume->id, name);
-    return ok && store->disk->ops->unlink(store->disk, name, error);
-}
-
-void volume_store_reap(struct volume_store *store) {
-    struct volume *volume;
-    while (!atomic_load(&store->read_only) && (volume = volume_set_doom(&store->volumes)) != NULL) {
-        struct error error;
-        if (delete_volume(store, volume, &error)) {
-            log_info("hot_volume_deleted", LOG_INT("volume", volume->id), LOG_INT("bytes", volume->size_bytes));
-        } else {
-            /* It stays on the disk until the next start. */
-            log_error("hot_volume_delete_failed", LOG_INT("volume", volume->id), LOG_ERROR(&error));
-        }
-        volume_set_drop(&store->volumes, volume);
-    }
-}
-
 static bool volume_store_find(struct hot_store *base, const struct uuid *payload_id, struct hot_object *object,
                               struct error *error) {
     struct volume_store *store = volume_store_of(base);
@@ -126,6 +97,10 @@ static bool volume_store_remove(struct hot_store *base, const struct uuid *paylo
     return ok;
 }
 
+static bool volume_store_check_room(struct hot_store *base, uint64_t bytes, struct error *error) {
+    return volume_space_check(volume_store_of(base), bytes, false, error);
+}
+
 struct object_walk {
     hot_object_visitor *visit;
     void *context;
@@ -182,14 +157,23 @@ static void volume_store_stats(struct hot_store *base, struct hot_stats *stats) 
     for (size_t i = 0; i < set->count; i++) {
         const struct volume *volume = set->volumes[i];
         stats->disk_bytes += volume->size_bytes;
-        uint64_t used = VOLUME_HEADER_BYTES + volume->live_bytes;
-        stats->garbage_bytes += volume->size_bytes > used ? volume->size_bytes - used : 0;
+        stats->garbage_bytes += volume_garbage_bytes(volume);
+        stats->quarantined_volumes += volume->quarantined ? 1 : 0;
     }
     pthread_mutex_unlock(&set->lock);
+    struct disk_space space;
+    struct error error;
+    if (store->disk->ops->space(store->disk, &space, &error)) {
+        stats->free_bytes = space.free_bytes;
+    }
+    stats->reserve_bytes = store->reserve_bytes;
+    stats->full = atomic_load(&store->full);
 }
 
 static void volume_store_close(struct hot_store *base) {
     struct volume_store *store = volume_store_of(base);
+    struct error error;
+    volume_store_sync_dead_lists(store, &error); /* a failure was logged, and costs nothing yet */
     if (store->index != NULL) {
         object_index_close(store->index);
     }
@@ -218,6 +202,7 @@ static const struct hot_store_ops volume_store_ops = {
     .remove = volume_store_remove,
     .visit_aged = volume_store_visit_aged,
     .visit_all = volume_store_visit_all,
+    .check_room = volume_store_check_room,
     .stats = volume_store_stats,
     .close = volume_store_close,
 };
@@ -246,6 +231,7 @@ static struct volume_store *volume_store_new(const struct volume_store_options *
     store->volume_bytes = options->volume_bytes == 0 ? DEFAULT_VOLUME_BYTES : options->volume_bytes;
     store->sync_every_bytes = options->sync_every_bytes == 0 ? DEFAULT_SYNC_EVERY_BYTES : options->sync_every_bytes;
     store->max_appenders = options->max_appenders == 0 ? DEFAULT_MAX_APPENDERS : options->max_appenders;
+    store->reserve_bytes = options->reserve_bytes;
     unsigned files = options->max_open_files == 0 ? DEFAULT_MAX_OPEN_FILES : options->max_open_files;
     volume_set_init(&store->volumes, options->disk, files);
     pthread_mutex_init(&store->index_lock, NULL);

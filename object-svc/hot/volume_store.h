@@ -18,6 +18,7 @@ struct volume_store_options {
     unsigned max_open_files;     /* volumes kept open; 0: 256. Those in use do not count */
     uint64_t sync_every_bytes;   /* a long stream is flushed this often; 0: 64 MiB */
     size_t index_cache_bytes;    /* 0: 64 MiB */
+    uint64_t reserve_bytes;      /* kept free on the disk; 0: none. Compaction may use half of it */
 };
 
 /* Opens what the disk holds: reads the tails of unsealed volumes, and the headers of all

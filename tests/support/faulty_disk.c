@@ -411,6 +411,17 @@ static bool faulty_list(struct disk *self, const char *path, disk_name_visitor *
     return good;
 }
 
+static bool faulty_space(struct disk *self, struct disk_space *space, struct error *error) {
+    (void)error;
+    struct faulty_disk *disk = of(self);
+    pthread_mutex_lock(&disk->lock);
+    uint64_t total = disk->capacity == 0 ? INT64_MAX : disk->capacity;
+    uint64_t used = total_size(disk);
+    *space = (struct disk_space){.free_bytes = used < total ? total - used : 0, .total_bytes = total};
+    pthread_mutex_unlock(&disk->lock);
+    return true;
+}
+
 static void faulty_free(struct disk *self) {
     struct faulty_disk *disk = of(self);
     while (disk->bodies != NULL) {
@@ -444,6 +455,7 @@ static const struct disk_ops faulty_ops = {
     .rename = faulty_rename,
     .unlink = faulty_unlink,
     .list = faulty_list,
+    .space = faulty_space,
     .free = faulty_free,
 };
 

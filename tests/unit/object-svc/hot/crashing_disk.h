@@ -28,7 +28,11 @@ struct crashing_disk {
     int writes_left; /* the write after so many fails with ENOSPC; -1: none */
     int syncs_left;  /* likewise, with EIO */
     bool die_at_sync;
-    bool dead; /* the process was killed: nothing that it still does has an effect */
+    bool dead;      /* the process was killed: nothing that it still does has an effect */
+    int steps_left; /* dies before the change after so many; -1: never */
+    void (*before_step)(void *self, const char *what, const char *path); /* of each change; NULL: none */
+    void *self;
+    uint64_t capacity; /* of all files together; 0: that of the machine */
 };
 
 struct crashing_file {
@@ -72,6 +76,7 @@ static inline void crashing_note(struct crashing_disk *disk, const char *path, b
     }
     cr_assert_lt(disk->count, CRASHING_FILES);
     struct crashing_state *state = &disk->states[disk->count++];
+    *state = (struct crashing_state){0};
     snprintf(state->path, sizeof state->path, "%s", path);
     state->name_synced = existed;
     if (existed) {
@@ -110,10 +115,22 @@ static inline bool crashing_counts_down(int *left) {
     return false;
 }
 
+/* Each change of the disk is a step; true: the process is dead, and the step is not made. */
+static inline bool crashing_step(struct crashing_disk *disk, const char *what, const char *path) {
+    if (disk->dead) {
+        return true;
+    }
+    disk->dead = crashing_counts_down(&disk->steps_left);
+    if (disk->before_step != NULL) {
+        disk->before_step(disk->self, what, path);
+    }
+    return disk->dead;
+}
+
 /* A write that fails has written a part. */
 static inline bool crashing_write(struct disk_file *file, uint64_t offset, struct bytes data, struct error *error) {
     struct disk_file *inner = crashing_inner(file);
-    if (((struct crashing_file *)file)->disk->dead) {
+    if (crashing_step(((struct crashing_file *)file)->disk, "write", ((struct crashing_file *)file)->path)) {
         return true;
     }
     if (crashing_counts_down(&((struct crashing_file *)file)->disk->writes_left)) {
@@ -131,7 +148,7 @@ static inline int64_t crashing_read(struct disk_file *file, uint64_t offset, voi
 static inline bool crashing_sync(struct disk_file *file, struct error *error) {
     struct crashing_file *self = (struct crashing_file *)file;
     self->disk->dead = self->disk->dead || self->disk->die_at_sync;
-    if (self->disk->dead) {
+    if (crashing_step(self->disk, "sync", self->path)) {
         return true;
     }
     if (crashing_counts_down(&self->disk->syncs_left)) {
@@ -148,7 +165,7 @@ static inline bool crashing_allocate(struct disk_file *file, uint64_t offset, ui
 }
 
 static inline bool crashing_truncate(struct disk_file *file, uint64_t size, struct error *error) {
-    return ((struct crashing_file *)file)->disk->dead ||
+    return crashing_step(((struct crashing_file *)file)->disk, "truncate", ((struct crashing_file *)file)->path) ||
            crashing_inner(file)->ops->truncate(crashing_inner(file), size, error);
 }
 
@@ -161,9 +178,11 @@ static inline bool crashing_make_directory(struct disk *disk, const char *path, 
 }
 
 static inline bool crashing_sync_directory(struct disk *disk, const char *path, struct error *error) {
-    (void)path;
     (void)error;
     struct crashing_disk *self = crashing_of(disk);
+    if (crashing_step(self, "sync_directory", path)) {
+        return true;
+    }
     for (size_t i = 0; i < self->count; i++) {
         self->states[i].name_synced = true;
     }
@@ -177,7 +196,7 @@ static inline bool crashing_rename(struct disk *disk, const char *from, const ch
 static inline bool crashing_unlink(struct disk *disk, const char *path, struct error *error) {
     struct crashing_disk *self = crashing_of(disk);
     struct crashing_state *state = crashing_find(self, path);
-    if (self->dead) {
+    if (crashing_step(self, "unlink", path)) {
         return true;
     }
     if (state != NULL) {
@@ -192,6 +211,38 @@ static inline bool crashing_list(struct disk *disk, const char *path, disk_name_
     return crashing_of(disk)->inner->ops->list(crashing_of(disk)->inner, path, visit, context, error);
 }
 
+struct crashing_sum {
+    struct crashing_disk *disk;
+    uint64_t bytes;
+};
+
+static inline bool crashing_add_size(void *context, const char *name) {
+    struct crashing_sum *sum = context;
+    struct error error;
+    uint64_t size = 0;
+    struct disk_file *file = sum->disk->inner->ops->open(sum->disk->inner, name, false, &error);
+    if (file != NULL) {
+        file->ops->size(file, &size, &error);
+        file->ops->close(file);
+    }
+    sum->bytes += size;
+    return true;
+}
+
+static inline bool crashing_space(struct disk *disk, struct disk_space *space, struct error *error) {
+    struct crashing_disk *self = crashing_of(disk);
+    if (self->capacity == 0) {
+        return self->inner->ops->space(self->inner, space, error);
+    }
+    struct crashing_sum sum = {.disk = self};
+    if (!self->inner->ops->list(self->inner, ".", crashing_add_size, &sum, error)) {
+        return false;
+    }
+    *space = (struct disk_space){.free_bytes = sum.bytes < self->capacity ? self->capacity - sum.bytes : 0,
+                                 .total_bytes = self->capacity};
+    return true;
+}
+
 static inline void crashing_free(struct disk *disk) {
     struct crashing_disk *self = crashing_of(disk);
     for (size_t i = 0; i < self->count; i++) {
@@ -202,16 +253,16 @@ static inline void crashing_free(struct disk *disk) {
 }
 
 static inline struct disk *crashing_disk_new(const char *root) {
-    static const struct disk_ops ops = {crashing_open,           crashing_close,  crashing_write,
-                                        crashing_read,           crashing_sync,   crashing_allocate,
-                                        crashing_truncate,       crashing_size,   crashing_make_directory,
-                                        crashing_sync_directory, crashing_rename, crashing_unlink,
-                                        crashing_list,           crashing_free};
+    static const struct disk_ops ops = {
+        crashing_open,     crashing_close,    crashing_write, crashing_read,           crashing_sync,
+        crashing_allocate, crashing_truncate, crashing_size,  crashing_make_directory, crashing_sync_directory,
+        crashing_rename,   crashing_unlink,   crashing_list,  crashing_space,          crashing_free};
     struct error error = {0};
     struct crashing_disk *self = calloc(1, sizeof *self);
     self->base.ops = &ops;
     self->writes_left = -1;
     self->syncs_left = -1;
+    self->steps_left = -1;
     self->inner = posix_disk_new(root, &error);
     cr_assert_not_null(self->inner, "%s", error.message);
     return &self->base;
