@@ -22,11 +22,19 @@ static void print_metadata(FILE *out, const Waybill__V1__MetadataStatus *status)
 static void print_object(FILE *out, const Waybill__V1__ObjectStatus *status) {
     char hot[OUTPUT_TEXT_BYTES];
     char garbage[OUTPUT_TEXT_BYTES];
+    char disk[OUTPUT_TEXT_BYTES];
+    char unused[OUTPUT_TEXT_BYTES];
+    char reserve[OUTPUT_TEXT_BYTES];
     fprintf(out, "  replica             %s\n", status->replica);
     fprintf(out, "  events              %s\n", status->events_connected ? "connected" : "NOT CONNECTED");
     fprintf(out, "  hot                 %s in %" PRId64 " objects, %s of garbage\n",
             output_bytes(status->hot_bytes, hot), status->hot_objects,
             output_bytes(status->hot_garbage_bytes, garbage));
+    fprintf(out, "  hot volumes         %" PRId64 " with %s, %" PRId64 " kept for damaged objects\n",
+            status->hot_volumes, output_bytes(status->hot_disk_bytes, disk), status->hot_quarantined_volumes);
+    fprintf(out, "  hot disk            %s free, of which %s are kept free%s\n",
+            output_bytes(status->hot_free_bytes, unused), output_bytes(status->hot_reserve_bytes, reserve),
+            status->hot_full ? "; FULL: new objects wait" : "");
     fprintf(out, "  since start         %" PRId64 " stored, %" PRId64 " moved\n", status->stored_total,
             status->tiered_total);
 }

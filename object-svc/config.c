@@ -7,6 +7,7 @@
 #define KIB(n) ((int64_t)(n) << 10)
 #define MIB(n) ((int64_t)(n) << 20)
 #define GIB(n) ((int64_t)(n) << 30)
+#define TIB(n) ((int64_t)(n) << 40)
 #define SECONDS(n) ((int64_t)(n)*1000)
 #define MINUTES(n) (SECONDS(n) * 60)
 
@@ -81,6 +82,15 @@ static const struct config_entry entries[] = {
              .help = "How long an event may be in work before it is delivered again"),
     SIZE(volume_bytes, .initial = "1GiB", .min = MIB(1), .max = GIB(64),
          .help = "Size at which a hot volume is sealed"),
+    SIZE(hot_reserve_bytes, .initial = "1GiB", .min = 0, .max = TIB(1024),
+         .help = "Bytes kept free on the disk of the hot volumes: below, new objects wait in the spool; compaction may "
+                 "use half of them; 0: none"),
+    INT(compaction_garbage_percent, .initial = "50", .min = 1, .max = 100, .unit = "percent",
+        .help = "Share of garbage at which a hot volume is rewritten; 10 where the reserve is touched"),
+    SIZE(compaction_bytes_per_second, .initial = "32MiB", .min = 0, .max = TIB(1),
+         .help = "Most bytes that compaction copies in a second; 0: no limit"),
+    DURATION(compaction_interval, .initial = "1s", .min = 10, .max = MINUTES(60),
+             .help = "How often hot volumes to rewrite are looked for, and removals are made durable"),
     DURATION(tier_interval, .initial = "1s", .min = 10, .max = MINUTES(60),
              .help = "How often the tier mover looks for objects that are due"),
     DURATION(policy_refresh, .initial = "5s", .min = 10, .max = MINUTES(60),

@@ -41,6 +41,10 @@ struct object_config {
     int64_t ingest_batch;
     int64_t ack_wait_ms;
     int64_t volume_bytes;
+    int64_t hot_reserve_bytes;
+    int64_t compaction_garbage_percent;
+    int64_t compaction_bytes_per_second;
+    int64_t compaction_interval_ms;
     int64_t tier_interval_ms;
     int64_t policy_refresh_ms;
     int64_t max_streams;

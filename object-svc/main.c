@@ -13,6 +13,8 @@
 #include "object-svc/api/status_api.h"
 #include "object-svc/cold/cold_s3.h"
 #include "object-svc/config.h"
+#include "object-svc/hot/hot_compactor.h"
+#include "object-svc/hot/hot_metrics.h"
 #include "object-svc/hot/volume_store.h"
 #include "object-svc/ingest/ingester.h"
 #include "object-svc/peer/advertised_address.h"
@@ -39,6 +41,8 @@ struct service {
 
     struct disk *volumes_disk;
     struct hot_store *hot;
+    struct hot_metrics *hot_metrics;
+    struct hot_compactor *compactor;
     struct cold_store *cold;
     struct metadata_client *metadata;
     struct ingester *ingester;
@@ -81,36 +85,6 @@ static void on_corrupt_hot(void *self, const struct hot_object *object) {
 
 /* ---- figures ---- */
 
-static double hot_figure(const struct service *service, uint64_t (*pick)(const struct hot_stats *stats)) {
-    struct hot_stats stats;
-    hot_store_stats(service->hot, &stats);
-    return (double)pick(&stats);
-}
-
-static uint64_t pick_objects(const struct hot_stats *stats) {
-    return stats->objects;
-}
-
-static uint64_t pick_bytes(const struct hot_stats *stats) {
-    return stats->object_bytes;
-}
-
-static uint64_t pick_garbage(const struct hot_stats *stats) {
-    return stats->garbage_bytes;
-}
-
-static double hot_objects(void *self) {
-    return hot_figure(self, pick_objects);
-}
-
-static double hot_bytes(void *self) {
-    return hot_figure(self, pick_bytes);
-}
-
-static double hot_garbage(void *self) {
-    return hot_figure(self, pick_garbage);
-}
-
 static void register_metrics(struct service *service) {
     struct metrics *metrics = service->metrics;
     service->tiered = metrics_counter(metrics, "waybill_tier_moves_total", "Objects moved or copied to the cold store.",
@@ -120,11 +94,6 @@ static void register_metrics(struct service *service) {
     service->tier_failures =
         metrics_counter(metrics, "waybill_object_failures_total", "Objects that could not be handled.",
                         METRIC_LABELS({"reason", "tier_move"}));
-    metrics_gauge_callback(metrics, "waybill_hot_objects", "Objects in this replica's hot volumes.", NULL, hot_objects,
-                           service);
-    metrics_gauge_callback(metrics, "waybill_hot_bytes", "Bytes of those objects.", NULL, hot_bytes, service);
-    metrics_gauge_callback(metrics, "waybill_hot_garbage_bytes", "Hot bytes that no object needs any more.", NULL,
-                           hot_garbage, service);
 }
 
 /* ---- rooms ---- */
@@ -170,13 +139,30 @@ static bool open_stores(struct service *service, struct error *error) {
         .clock = &system_clock,
         .replica = config->replica,
         .volume_bytes = (uint64_t)config->volume_bytes,
+        .reserve_bytes = (uint64_t)config->hot_reserve_bytes,
     };
     return (service->hot = volume_store_open(&hot_options, error)) != NULL &&
            (service->cold = cold_store_open(&cold_options, error)) != NULL;
 }
 
+static void start_compactor(struct service *service) {
+    const struct object_config *config = &service->config;
+    service->hot_metrics = hot_metrics_new(service->hot, service->metrics);
+    struct hot_compactor_options options = {
+        .hot = service->hot,
+        .clock = &system_clock,
+        .garbage_percent = (unsigned)config->compaction_garbage_percent,
+        .bytes_per_second = (uint64_t)config->compaction_bytes_per_second,
+        .interval_ms = config->compaction_interval_ms,
+        .volume_done = hot_metrics_compacted,
+        .self = service->hot_metrics,
+    };
+    service->compactor = hot_compactor_start(&options);
+}
+
 static bool start_work(struct service *service, struct error *error) {
     const struct object_config *config = &service->config;
+    start_compactor(service);
     service->metadata = metadata_client_new(config->metadata_target, config->payload_target, config->replica);
     struct report_sink sink = metadata_client_report_sink(service->metadata);
     struct payload_source source = metadata_client_payload_source(service->metadata);
@@ -247,6 +233,7 @@ static bool start_work(struct service *service, struct error *error) {
         .start_us = clock_unix_us(&system_clock),
         .hot = service->hot,
         .ingester = service->ingester,
+        .compacted_bytes = hot_metrics_compacted_bytes(service->hot_metrics),
         .stored = ingester_stored(service->ingester),
         .tiered = service->tiered,
     };
@@ -328,6 +315,7 @@ static void stop(struct service *service) {
     tier_mover_stop(service->mover);
     repairer_stop(service->repairer);
     ingester_stop(service->ingester);
+    hot_compactor_stop(service->compactor);
     peer_table_free(service->peers);
     metadata_client_free(service->metadata);
     if (service->cold != NULL) {
@@ -342,6 +330,7 @@ static void stop(struct service *service) {
     reflection_free(service->reflection);
     health_free(service->health);
     rpc_metrics_free(service->rpc_metrics);
+    hot_metrics_free(service->hot_metrics);
     metrics_free(service->metrics);
 }
 

@@ -16,6 +16,13 @@ static void get_status(void *service, struct rpc_call *call) {
     status.hot_objects = (int64_t)hot.objects;
     status.hot_bytes = (int64_t)hot.object_bytes;
     status.hot_garbage_bytes = (int64_t)hot.garbage_bytes;
+    status.hot_disk_bytes = (int64_t)hot.disk_bytes;
+    status.hot_volumes = (int64_t)hot.volumes;
+    status.hot_quarantined_volumes = (int64_t)hot.quarantined_volumes;
+    status.hot_free_bytes = (int64_t)hot.free_bytes;
+    status.hot_reserve_bytes = (int64_t)hot.reserve_bytes;
+    status.hot_full = hot.full;
+    status.compacted_bytes_total = (int64_t)counter_value(api->compacted_bytes);
     status.stored_total = (int64_t)counter_value(api->stored);
     status.tiered_total = (int64_t)counter_value(api->tiered);
     Google__Protobuf__Timestamp start = GOOGLE__PROTOBUF__TIMESTAMP__INIT;

@@ -11,8 +11,9 @@ struct status_api {
     int64_t start_us;
     struct hot_store *hot;
     struct ingester *ingester;
-    struct counter *stored; /* objects stored since the start */
-    struct counter *tiered; /* objects moved since the start */
+    struct counter *stored;          /* objects stored since the start */
+    struct counter *tiered;          /* objects moved since the start */
+    struct counter *compacted_bytes; /* likewise, by compaction */
 };
 
 /* The api outlives the server. */

@@ -34,7 +34,6 @@ void volume_store_reap(struct volume_store *store) {
     while (!atomic_load(&store->read_only) && (volume = volume_set_doom(&store->volumes)) != NULL) {
         struct error error;
         if (delete_volume(store, volume, &error)) {
-            atomic_fetch_add(&store->deleted_volumes, 1);
             log_info("hot_volume_deleted", LOG_INT("volume", volume->id), LOG_INT("bytes", volume->size_bytes));
         } else {
             /* It stays on the disk until the next start. */

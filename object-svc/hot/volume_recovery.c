@@ -4,8 +4,8 @@
  *   2. All index entries are counted per volume. Where they are not those that the index noted
  *      for the volume, LevelDB lost a piece from its middle (it does not sync one log before it
  *      begins the next): that volume, and its dead list, are read from their start.
- *   3. What the dead lists have, and the index does not know of, leaves the index. This comes
- *      before any needle is taken in, so that no dead copy wins over a live one.
+ *   3. Index and dead lists are brought together (dead_recovery.h). This comes before any needle
+ *      is taken in, so that no dead copy wins over a live one.
  *   4. Each volume that is not known to be sealed is read from where the index left off
  *      (volume_scan.h). */
 #include <inttypes.h>
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 
 #include "common/base/log.h"
-#include "object-svc/hot/dead_list.h"
+#include "object-svc/hot/dead_recovery.h"
 #include "object-svc/hot/index_change.h"
 #include "object-svc/hot/volume_scan.h"
 
@@ -180,6 +180,9 @@ static bool load_volumes(struct recovery *recovery) {
     if (recovery->id_count > 0) {
         qsort(recovery->ids, recovery->id_count, sizeof *recovery->ids, compare_ids);
     }
+    if (recovery->list_count > 0) {
+        qsort(recovery->lists, recovery->list_count, sizeof *recovery->lists, compare_ids);
+    }
     for (size_t i = 0; i < recovery->id_count; i++) {
         if (!add_volume(recovery, recovery->ids[i])) {
             return false;
@@ -265,90 +268,9 @@ static bool count_entries(struct recovery *recovery) {
     return true;
 }
 
-/* A list without its volume: that one was deleted. */
-static bool remove_list(struct recovery *recovery, uint64_t id) {
-    struct disk *disk = recovery->store->disk;
-    char name[VOLUME_NAME_BYTES];
-    dead_list_name(id, name);
-    return disk->ops->unlink(disk, name, &recovery->error) || note_failure(recovery);
-}
-
-/* A mark takes out the entry that still points to its needle. */
-static bool apply_mark(struct recovery *recovery, struct volume *volume, const struct dead_mark *mark) {
-    struct volume_store *store = recovery->store;
-    struct index_entry entry;
-    bool found;
-    if (!object_index_get(store->index, &mark->payload_id, &entry, &found, &recovery->error)) {
-        return note_failure(recovery);
-    }
-    if (!found || entry.volume != volume->id || entry.offset != mark->offset) {
-        return true;
-    }
-    struct index_change change;
-    index_change_start(&change, store);
-    index_change_drop(&change, &entry);
-    bool ok = index_change_apply(&change, &recovery->error);
-    index_change_end(&change);
-    return ok || note_failure(recovery);
-}
-
-static bool note_dead_bytes(struct recovery *recovery, struct volume *volume, uint64_t dead_bytes) {
-    struct index_change change;
-    index_change_start(&change, recovery->store);
-    index_change_set_dead(&change, volume, dead_bytes);
-    bool ok = index_change_apply(&change, &recovery->error);
-    index_change_end(&change);
-    return ok || note_failure(recovery);
-}
-
-/* Brings the index up to the volume's dead list. Where power loss took the end of the list, the
- * index must not take the marks that come next for those that it knew. */
-static bool apply_dead_list(struct recovery *recovery, struct volume *volume, bool listed) {
-    struct volume_store *store = recovery->store;
-    struct dead_list list = {0};
-    if (listed && !dead_list_read(store->disk, volume->id, volume->salt, volume->dead_bytes, &list, &recovery->error)) {
-        return note_failure(recovery);
-    }
-    if (list.damaged > 0 || list.end < volume->dead_bytes) {
-        log_error("hot_dead_list_damaged", LOG_INT("volume", volume->id), LOG_INT("damaged_marks", list.damaged),
-                  LOG_INT("bytes", list.end), LOG_INT("expected_bytes", volume->dead_bytes),
-                  LOG_STR("hint", "if the index is lost too, objects that were removed are listed again"));
-    }
-    bool ok = true;
-    for (size_t i = 0; ok && i < list.count; i++) {
-        ok = apply_mark(recovery, volume, &list.marks[i]);
-    }
-    ok = ok && (list.end == volume->dead_bytes || note_dead_bytes(recovery, volume, list.end));
-    volume->dead_dirty = listed; /* what a killed process wrote may be in memory only */
-    dead_list_free(&list);
-    return ok;
-}
-
 static bool apply_dead_lists(struct recovery *recovery) {
-    struct volume_store *store = recovery->store;
-    size_t next = 0;
-    if (recovery->list_count > 0) {
-        qsort(recovery->lists, recovery->list_count, sizeof *recovery->lists, compare_ids);
-    }
-    for (size_t i = 0; i < store->volumes.count; i++) {
-        struct volume *volume = store->volumes.volumes[i];
-        for (; next < recovery->list_count && recovery->lists[next] < volume->id; next++) {
-            if (!remove_list(recovery, recovery->lists[next])) {
-                return false;
-            }
-        }
-        bool listed = next < recovery->list_count && recovery->lists[next] == volume->id;
-        next += listed ? 1 : 0;
-        if ((listed || volume->dead_bytes > 0) && !apply_dead_list(recovery, volume, listed)) {
-            return false;
-        }
-    }
-    for (; next < recovery->list_count; next++) {
-        if (!remove_list(recovery, recovery->lists[next])) {
-            return false;
-        }
-    }
-    return true;
+    return dead_recovery_run(recovery->store, recovery->lists, recovery->list_count, &recovery->error) ||
+           note_failure(recovery);
 }
 
 static bool scan_volume(struct recovery *recovery, struct volume *volume) {

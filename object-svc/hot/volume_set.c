@@ -143,6 +143,9 @@ uint64_t volume_garbage_bytes(const struct volume *volume) {
 
 static bool meets(const struct volume *volume, const struct volume_wish *wish) {
     uint64_t garbage = volume_garbage_bytes(volume);
+    if (volume->sealed && volume->live_objects == 0) {
+        return false; /* it goes with its last reader */
+    }
     bool at_rest = !volume->appending && !volume->doomed && !volume->quarantined && volume->sealed == wish->sealed;
     return at_rest && garbage > 0 && volume->live_bytes <= wish->live_max_bytes &&
            (double)garbage * 100 >= (double)volume->size_bytes * wish->garbage_percent;

@@ -26,13 +26,12 @@ struct volume_store {
     struct object_index *index;
     pthread_mutex_t index_lock;
     struct volume_set volumes;
-    uint64_t objects;                 /* guarded as the figures of a volume are */
-    uint64_t object_bytes;            /* likewise */
-    unsigned appenders;               /* under volumes.lock */
-    atomic_bool read_only;            /* after a failed flush or index write */
-    atomic_bool full;                 /* an object was refused for want of room, and none taken since */
-    _Atomic uint64_t promised_bytes;  /* of objects begun: announced, but not written yet */
-    _Atomic uint64_t deleted_volumes; /* since the store was opened */
+    uint64_t objects;                /* guarded as the figures of a volume are */
+    uint64_t object_bytes;           /* likewise */
+    unsigned appenders;              /* under volumes.lock */
+    atomic_bool read_only;           /* after a failed flush or index write */
+    atomic_bool full;                /* an object was refused for want of room, and none taken since */
+    _Atomic uint64_t promised_bytes; /* of objects begun: announced, but not written yet */
 };
 
 static inline struct volume_store *volume_store_of(struct hot_store *store) {

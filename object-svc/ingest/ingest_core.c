@@ -12,6 +12,7 @@ struct ingest_core {
     size_t count;
     size_t wanted[INGEST_BATCH_MAX]; /* items to pull */
     size_t wanted_count;
+    uint64_t wanted_bytes;
     size_t held[INGEST_BATCH_MAX]; /* items that the hot store has, or will have once committed */
     size_t held_count;
 };
@@ -52,8 +53,21 @@ static bool is_in_batch(const struct ingest_core *core, const struct uuid *paylo
     return false;
 }
 
+/* One that finds no room is not even pulled. */
+static void want(struct ingest_core *core, size_t index) {
+    struct ingest_item *item = &core->items[index];
+    struct error error = {0};
+    if (!hot_store_check_room(core->ports.hot, core->wanted_bytes + item->provenance.size_bytes, &error)) {
+        retry(item, &error);
+        return;
+    }
+    core->wanted[core->wanted_count++] = index;
+    core->wanted_bytes += item->provenance.size_bytes;
+}
+
 static void sort_out(struct ingest_core *core) {
     core->wanted_count = 0;
+    core->wanted_bytes = 0;
     core->held_count = 0;
     for (size_t i = 0; i < core->count; i++) {
         struct ingest_item *item = &core->items[i];
@@ -65,7 +79,7 @@ static void sort_out(struct ingest_core *core) {
         } else if (hot_store_find(core->ports.hot, payload_id, &object, &error)) {
             core->held[core->held_count++] = i;
         } else if (error.code == ERROR_NOT_FOUND) {
-            core->wanted[core->wanted_count++] = i;
+            want(core, i);
         } else {
             retry(item, &error);
         }

@@ -61,8 +61,13 @@ Test(index_codec, an_age_queue_key_has_the_documented_bytes_and_sorts_by_time) {
 }
 
 Test(index_codec, a_volume_has_the_documented_key_and_value) {
-    struct index_volume volume = {
-        .id = 7, .salt = 0x1122334455667788, .indexed_bytes = 824, .live_objects = 1, .sealed = true};
+    struct index_volume volume = {.id = 7,
+                                  .salt = 0x1122334455667788,
+                                  .indexed_bytes = 824,
+                                  .live_objects = 1,
+                                  .live_sum = 0x9999999999999999,
+                                  .dead_bytes = 64,
+                                  .sealed = true};
     struct index_volume again;
     struct buffer key = {0};
     struct buffer value = {0};
@@ -75,6 +80,8 @@ Test(index_codec, a_volume_has_the_documented_key_and_value) {
     cr_assert_eq(again.salt, volume.salt);
     cr_assert_eq(again.indexed_bytes, volume.indexed_bytes);
     cr_assert_eq(again.live_objects, volume.live_objects);
+    cr_assert_eq(again.live_sum, volume.live_sum);
+    cr_assert_eq(again.dead_bytes, volume.dead_bytes);
     cr_assert(again.sealed && !again.deleted);
     buffer_free(&key);
     buffer_free(&value);

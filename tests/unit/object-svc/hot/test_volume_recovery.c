@@ -222,8 +222,8 @@ Test(volume_recovery, a_dead_list_goes_with_its_volume_or_at_the_next_start) {
     fixture_shell("touch %s/volume-0000000000000001.dead %s/volume-00000000000000aa.dead", fixture.volumes,
                   fixture.volumes);
     fixture_reopen(&fixture);
-    fixture_shell("test ! -e %s/volume-0000000000000001.dead -a ! -e %s/volume-00000000000000aa.dead",
-                  fixture.volumes, fixture.volumes);
+    fixture_shell("test ! -e %s/volume-0000000000000001.dead -a ! -e %s/volume-00000000000000aa.dead", fixture.volumes,
+                  fixture.volumes);
     check_range(22, 8, 50000);
 }
 
