@@ -83,6 +83,11 @@ static void on_corrupt_hot(void *self, const struct hot_object *object) {
     repairer_note_hot(service->repairer, object);
 }
 
+static void on_compacted(void *self, const struct volume_compaction *sums) {
+    struct service *service = self;
+    hot_metrics_compacted(service->hot_metrics, sums);
+}
+
 /* ---- figures ---- */
 
 static void register_metrics(struct service *service) {
@@ -152,17 +157,17 @@ static void start_compactor(struct service *service) {
         .hot = service->hot,
         .clock = &system_clock,
         .garbage_percent = (unsigned)config->compaction_garbage_percent,
-        .bytes_per_second = (uint64_t)config->compaction_bytes_per_second,
+        .bytes_per_second = config->compaction_bytes_per_second,
         .interval_ms = config->compaction_interval_ms,
-        .volume_done = hot_metrics_compacted,
-        .self = service->hot_metrics,
+        .volume_done = on_compacted,
+        .damaged = on_corrupt_hot,
+        .self = service,
     };
     service->compactor = hot_compactor_start(&options);
 }
 
 static bool start_work(struct service *service, struct error *error) {
     const struct object_config *config = &service->config;
-    start_compactor(service);
     service->metadata = metadata_client_new(config->metadata_target, config->payload_target, config->replica);
     struct report_sink sink = metadata_client_report_sink(service->metadata);
     struct payload_source source = metadata_client_payload_source(service->metadata);
@@ -200,6 +205,7 @@ static bool start_work(struct service *service, struct error *error) {
         .metrics = service->metrics,
     };
     service->repairer = repairer_start(&repairer_options);
+    start_compactor(service);
     struct tier_mover_options mover_options = {
         .ports = {.hot = service->hot,
                   .cold = service->cold,
@@ -313,9 +319,9 @@ static void stop(struct service *service) {
     }
     service_admin_stop(service->admin);
     tier_mover_stop(service->mover);
+    hot_compactor_stop(service->compactor);
     repairer_stop(service->repairer);
     ingester_stop(service->ingester);
-    hot_compactor_stop(service->compactor);
     peer_table_free(service->peers);
     metadata_client_free(service->metadata);
     if (service->cold != NULL) {

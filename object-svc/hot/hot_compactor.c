@@ -4,32 +4,29 @@
 #include <stdlib.h>
 
 #include "common/base/log.h"
+#include "common/base/pace.h"
 #include "common/base/stop_signal.h"
 
-enum { FAILURE_PAUSE_MS = 10000, BURST_MS = 100 };
+enum { FAILURE_PAUSE_MS = 10000 };
 
 struct hot_compactor {
     struct hot_compactor_options options;
     struct stop_signal stop;
     pthread_t thread;
-    int64_t paid_until_us; /* the thread's: bytes so far are paid for at this time */
+    struct pace pace; /* the thread's */
 };
 
-/* Bytes that come after a pause may go at once, but only for a moment's worth. */
-static bool pace(void *context, uint64_t bytes) {
+static bool wait_for_turn(void *context, uint64_t bytes) {
     struct hot_compactor *compactor = context;
-    const struct hot_compactor_options *options = &compactor->options;
-    if (options->bytes_per_second == 0) {
-        return !stop_signal_raised(&compactor->stop);
-    }
-    int64_t now_us = clock_monotonic_us(options->clock);
-    int64_t earliest_us = now_us - BURST_MS * 1000;
-    if (compactor->paid_until_us < earliest_us) {
-        compactor->paid_until_us = earliest_us;
-    }
-    compactor->paid_until_us += (int64_t)((double)bytes * 1e6 / (double)options->bytes_per_second);
-    int64_t wait_ms = (compactor->paid_until_us - now_us) / 1000;
+    int64_t wait_ms = pace_after(&compactor->pace, bytes);
     return !(wait_ms > 0 ? stop_signal_pause(&compactor->stop, wait_ms) : stop_signal_raised(&compactor->stop));
+}
+
+static void pass_on_damage(void *context, const struct hot_object *object) {
+    struct hot_compactor *compactor = context;
+    if (compactor->options.damaged != NULL) {
+        compactor->options.damaged(compactor->options.self, object);
+    }
 }
 
 static void report(struct hot_compactor *compactor, const struct volume_compaction *sums) {
@@ -47,7 +44,11 @@ static void report(struct hot_compactor *compactor, const struct volume_compacti
 static bool run_round(struct hot_compactor *compactor, struct error *error) {
     const struct hot_compactor_options *options = &compactor->options;
     struct volume_compaction_options how = {
-        .garbage_percent = options->garbage_percent, .pace = pace, .self = compactor};
+        .garbage_percent = options->garbage_percent,
+        .pace = wait_for_turn,
+        .damaged = pass_on_damage,
+        .self = compactor,
+    };
     bool ok = volume_compaction_prepare(options->hot, &how, error);
     for (bool found = true; ok && found && !stop_signal_raised(&compactor->stop);) {
         struct volume_compaction sums = {0};
@@ -81,6 +82,7 @@ struct hot_compactor *hot_compactor_start(const struct hot_compactor_options *op
         abort();
     }
     compactor->options = *options;
+    compactor->pace = (struct pace){.clock = options->clock, .bytes_per_second = options->bytes_per_second};
     stop_signal_init(&compactor->stop);
     if (pthread_create(&compactor->thread, NULL, compactor_loop, compactor) != 0) {
         abort();

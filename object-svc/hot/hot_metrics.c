@@ -7,7 +7,6 @@ struct hot_metrics {
     struct counter *moved_bytes;
     struct counter *volumes;
     struct counter *freed_bytes;
-    struct counter *damaged;
 };
 
 static struct hot_stats stats_of(const struct hot_metrics *metrics) {
@@ -78,8 +77,6 @@ struct hot_metrics *hot_metrics_new(struct hot_store *hot, struct metrics *metri
         metrics_counter(metrics, "waybill_object_compactions_total", "Hot volumes that compaction rewrote.", NULL);
     self->freed_bytes = metrics_counter(metrics, "waybill_object_compaction_freed_bytes_total",
                                         "Bytes of hot volumes that compaction emptied.", NULL);
-    self->damaged = metrics_counter(metrics, "waybill_object_failures_total", "Objects that could not be handled.",
-                                    METRIC_LABELS({"reason", "compaction_damaged"}));
     return self;
 }
 
@@ -87,12 +84,10 @@ void hot_metrics_free(struct hot_metrics *metrics) {
     free(metrics);
 }
 
-void hot_metrics_compacted(void *context, const struct volume_compaction *sums) {
-    struct hot_metrics *self = context;
-    counter_add(self->moved_bytes, sums->moved_bytes);
-    counter_add(self->volumes, sums->volumes);
-    counter_add(self->freed_bytes, sums->freed_bytes);
-    counter_add(self->damaged, sums->damaged_objects);
+void hot_metrics_compacted(struct hot_metrics *metrics, const struct volume_compaction *sums) {
+    counter_add(metrics->moved_bytes, sums->moved_bytes);
+    counter_add(metrics->volumes, sums->volumes);
+    counter_add(metrics->freed_bytes, sums->freed_bytes);
 }
 
 struct counter *hot_metrics_compacted_bytes(const struct hot_metrics *metrics) {

@@ -11,8 +11,8 @@ struct hot_metrics;
 struct hot_metrics *hot_metrics_new(struct hot_store *hot, struct metrics *metrics);
 /* NULL is fine. */
 void hot_metrics_free(struct hot_metrics *metrics);
-/* For hot_compactor_options.volume_done; `self` is the hot_metrics. */
-void hot_metrics_compacted(void *self, const struct volume_compaction *sums);
+/* Adds what one compaction did. */
+void hot_metrics_compacted(struct hot_metrics *metrics, const struct volume_compaction *sums);
 /* Owned by the metrics. */
 struct counter *hot_metrics_compacted_bytes(const struct hot_metrics *metrics);
 

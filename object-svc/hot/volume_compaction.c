@@ -68,7 +68,10 @@ static void note_damage(struct compaction *self, const struct hot_object *object
     self->sums->damaged_objects++;
     log_error("hot_object_damaged", LOG_STR("bucket", object->bucket), LOG_STR("key", object->key),
               LOG_INT("version", object->version), LOG_INT("volume", self->volume->id), LOG_ERROR(error),
-              LOG_STR("hint", "its volume is kept; a read or a scrub repairs it where another copy exists"));
+              LOG_STR("hint", "its volume is kept until a whole copy is stored"));
+    if (self->options->damaged != NULL) {
+        self->options->damaged(self->options->self, object);
+    }
 }
 
 /* Copies the needle that was read, whose entry this is. */

@@ -21,7 +21,9 @@ struct volume_compaction_options {
     unsigned garbage_percent; /* a volume with at least that share of garbage is rewritten, 1-100 */
     /* Called for bytes read or about to be copied; may take its time. False: stop. */
     bool (*pace)(void *self, uint64_t bytes);
-    void *self;
+    /* Called for each object that cannot be read whole; valid during the call. NULL is fine. */
+    void (*damaged)(void *self, const struct hot_object *object);
+    void *self; /* of both */
 };
 
 /* Sums; each run adds to them. */

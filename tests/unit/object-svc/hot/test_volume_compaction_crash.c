@@ -233,8 +233,8 @@ static void check_model(unsigned number, enum loss loss) {
     for (uint64_t i = 0; i < MODEL_OBJECTS; i++) {
         bool there = fixture_has(&fixture, i);
         cr_assert(there || fates[i] != THERE, "object %d is lost, seed %u", (int)i, number);
-        cr_assert(!there || fates[i] != GONE || (removed_lately[i] && loss != KILL), "object %d came back, seed %u, loss %d",
-                  (int)i, number, (int)loss);
+        cr_assert(!there || fates[i] != GONE || (removed_lately[i] && loss != KILL),
+                  "object %d came back, seed %u, loss %d", (int)i, number, (int)loss);
         if (there) {
             fixture_check_object(&fixture, i, model_size(i));
         }
