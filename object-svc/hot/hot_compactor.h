@@ -13,7 +13,7 @@ struct hot_compactor_options {
     const struct clock *clock; /* monotonic */
     unsigned garbage_percent;
     int64_t bytes_per_second; /* read and copied, in the mean; 0: no limit */
-    int64_t interval_ms;       /* how often it looks */
+    int64_t interval_ms;      /* how often it looks */
     /* After each volume, from the thread, with what this one brought. */
     void (*volume_done)(void *self, const struct volume_compaction *sums);
     /* For each damaged object that was found, from the thread. */
