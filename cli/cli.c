@@ -40,6 +40,10 @@ const struct cli_command cli_commands[] = {
      "the last revision seen.",
      cmd_watch},
     {"status", "", "show how the services are doing", "", cmd_status},
+    {"verify", "[BUCKET]", "hold all objects to their records, both ways",
+     "Asks one object-svc: its hot volumes, and the cold store. Nothing is changed without --repair or\n"
+     "--quarantine. Status 6 where copies are damaged or missing, 1 where others are not as they ought.",
+     cmd_verify},
     {"snapshot", "FILE", "back metadata-svc up while it works",
      "FILE has all records, and the payloads that wait for object-svc, as of one revision; '-' is standard\n"
      "output. It appears under its name only when it is whole and durable.",

@@ -91,6 +91,7 @@ int cmd_status(struct cli *cli, int argc, const char **argv);
 int cmd_undelete(struct cli *cli, int argc, const char **argv);
 int cmd_update(struct cli *cli, int argc, const char **argv);
 int cmd_upload(struct cli *cli, int argc, const char **argv);
+int cmd_verify(struct cli *cli, int argc, const char **argv);
 int cmd_version(struct cli *cli, int argc, const char **argv);
 int cmd_versions(struct cli *cli, int argc, const char **argv);
 int cmd_watch(struct cli *cli, int argc, const char **argv);

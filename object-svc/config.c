@@ -95,6 +95,11 @@ static const struct config_entry entries[] = {
              .help = "How often the tier mover looks for objects that are due"),
     DURATION(policy_refresh, .initial = "5s", .min = 10, .max = MINUTES(60),
              .help = "How often the buckets' policies are read again"),
+    DURATION(scrub_interval, .initial = "168h", .min = 0, .max = MINUTES(60 * 24 * 366),
+             .help = "How often all objects are read and held to their records by themselves; the first time an "
+                     "eighth of it after the start; 0: only on demand"),
+    SIZE(scrub_bytes_per_second, .initial = "64MiB", .min = 0, .max = GIB(64),
+         .help = "Most bytes that a scrub reads in a second; 0: no limit"),
     INT(max_streams, .initial = "64", .min = 1, .max = 4096, .unit = "streams",
         .help = "Reads at once; each has a thread"),
     INT(max_peer_streams, .initial = "64", .min = 1, .max = 4096, .unit = "streams",

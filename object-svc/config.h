@@ -47,6 +47,8 @@ struct object_config {
     int64_t compaction_interval_ms;
     int64_t tier_interval_ms;
     int64_t policy_refresh_ms;
+    int64_t scrub_interval_ms;
+    int64_t scrub_bytes_per_second;
     int64_t max_streams;
     int64_t max_peer_streams;
     int64_t peer_refresh_ms;

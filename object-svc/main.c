@@ -10,6 +10,7 @@
 #include "common/rpc/health.h"
 #include "common/rpc/reflection.h"
 #include "common/service/service_admin.h"
+#include "object-svc/api/scrub_api.h"
 #include "object-svc/api/status_api.h"
 #include "object-svc/cold/cold_s3.h"
 #include "object-svc/config.h"
@@ -21,6 +22,7 @@
 #include "object-svc/peer/peer_api.h"
 #include "object-svc/read/read_api.h"
 #include "object-svc/repair/repairer.h"
+#include "object-svc/scrub/scrubber.h"
 #include "object-svc/tier/tier_mover.h"
 
 enum {
@@ -44,13 +46,16 @@ struct service {
     struct hot_metrics *hot_metrics;
     struct hot_compactor *compactor;
     struct cold_store *cold;
+    struct cold_store *quarantine;
     struct metadata_client *metadata;
     struct ingester *ingester;
     struct tier_mover *mover;
     struct peer_table *peers;
     struct peer_api peer_api;
     struct repairer *repairer;
+    struct scrubber *scrubber;
     struct read_api read;
+    struct scrub_api scrub;
     struct status_api status;
 
     struct health *health;
@@ -134,6 +139,10 @@ static bool open_stores(struct service *service, struct error *error) {
         .replica = config->replica,
         .clock = &system_clock,
     };
+    char quarantine[4200];
+    snprintf(quarantine, sizeof quarantine, "%s/quarantine", config->data_dir);
+    struct cold_store_options quarantine_options = {
+        .backend = "directory", .directory = quarantine, .replica = config->replica, .clock = &system_clock};
     service->volumes_disk = posix_disk_new(volumes, error);
     if (service->volumes_disk == NULL) {
         return false;
@@ -147,7 +156,8 @@ static bool open_stores(struct service *service, struct error *error) {
         .reserve_bytes = (uint64_t)config->hot_reserve_bytes,
     };
     return (service->hot = volume_store_open(&hot_options, error)) != NULL &&
-           (service->cold = cold_store_open(&cold_options, error)) != NULL;
+           (service->cold = cold_store_open(&cold_options, error)) != NULL &&
+           (service->quarantine = cold_store_open(&quarantine_options, error)) != NULL;
 }
 
 static void start_compactor(struct service *service) {
@@ -220,6 +230,18 @@ static bool start_work(struct service *service, struct error *error) {
         .self = service,
     };
     service->mover = tier_mover_start(&mover_options);
+    struct scrubber_options scrubber_options = {
+        .ports = {.repair = repairer_options.ports,
+                  .sink = sink,
+                  .quarantine = service->quarantine,
+                  .clock = &system_clock},
+        .metrics = service->metrics,
+        .interval_ms = config->scrub_interval_ms,
+        .bytes_per_second = config->scrub_bytes_per_second,
+        .confirm_ms = SCRUB_CONFIRM_MS,
+    };
+    service->scrubber = scrubber_start(&scrubber_options);
+    service->scrub = (struct scrub_api){.replica = config->replica, .scrubber = service->scrubber};
     reader_ports.on_corrupt = on_corrupt_copy;
     reader_ports.self = service;
     service->peer_api = (struct peer_api){
@@ -270,6 +292,7 @@ static bool start_server(struct service *service, struct error *error) {
     read_api_add_to(&service->read, service->metrics, service->server);
     peer_api_add_to(&service->peer_api, service->metrics, service->server);
     status_api_add_to(&service->status, service->server);
+    scrub_api_add_to(&service->scrub, service->server);
     if (!rpc_server_start(service->server, error)) {
         return false;
     }
@@ -318,12 +341,16 @@ static void stop(struct service *service) {
         rpc_server_free(service->server);
     }
     service_admin_stop(service->admin);
+    scrubber_stop(service->scrubber);
     tier_mover_stop(service->mover);
     hot_compactor_stop(service->compactor);
     repairer_stop(service->repairer);
     ingester_stop(service->ingester);
     peer_table_free(service->peers);
     metadata_client_free(service->metadata);
+    if (service->quarantine != NULL) {
+        cold_store_close(service->quarantine);
+    }
     if (service->cold != NULL) {
         cold_store_close(service->cold);
     }

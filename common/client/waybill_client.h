@@ -410,6 +410,30 @@ struct waybill_snapshot_sink {
 bool waybill_take_snapshot(struct waybill_client *client, const struct waybill_snapshot_sink *sink, struct arena *arena,
                            Waybill__V1__SnapshotResponse **response, struct error *error);
 
+/* ---- scrub ---- */
+
+/* What a scrub of one object-svc is to do; zero: reads all, at the service's rate, and changes
+ * nothing. */
+struct waybill_scrub {
+    const char *bucket;       /* NULL: all */
+    bool repair;              /* damaged and missing copies are written anew, unlisted ones told of */
+    bool quarantine;          /* what nobody needs is put aside */
+    bool hot_only;            /* leaves the cold store to another replica */
+    int64_t bytes_per_second; /* 0: the service's own */
+};
+
+/* Called again and again with how far it is, and the findings that are new. */
+struct waybill_scrub_watcher {
+    void (*look)(void *self, const Waybill__V1__GetScrubResponse *response);
+    void *self;
+};
+
+/* Starts a scrub and waits for its end; what `end` then holds has no findings. ABORTED
+ * (SCRUB_ENDED_EARLY) where it did not go through all. One that is cancelled here goes on there. */
+bool waybill_scrub(struct waybill_client *client, const struct waybill_scrub *scrub,
+                   const struct waybill_scrub_watcher *watcher, struct arena *arena,
+                   Waybill__V1__GetScrubResponse **end, struct error *error);
+
 /* ---- status ---- */
 
 enum waybill_service { WAYBILL_SERVICE_METADATA, WAYBILL_SERVICE_OBJECT };

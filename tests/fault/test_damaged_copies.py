@@ -1,7 +1,6 @@
 """Bytes flipped in hot volumes and cold objects: never returned, told of, and mended from a good copy."""
 
 from concurrent import futures
-import glob
 import os
 
 import grpc
@@ -10,6 +9,7 @@ import pytest
 from client import COLD, HOT, HOT_AND_COLD, Client, failure_of, objects, record_messages
 from cluster import wait_for
 from conftest_shared import run_cluster
+from damage import flip_cold, flip_hot, object_directory
 from fake_peer import FakePeer
 
 SIZE = (3 << 20) + 17
@@ -20,23 +20,6 @@ EXPECTED = ("corrupt_copy", "copy_not_repaired")
 def damaged():
     for cluster in run_cluster(allowed_errors=EXPECTED, replicas=2):
         yield Damaged(cluster)
-
-
-def flip(path, at, bit=0x20):
-    with open(path, "r+b") as file:
-        file.seek(at)
-        byte = file.read(1)[0]
-        file.seek(at)
-        file.write(bytes([byte ^ bit]))
-
-
-def places_of(path, needle):
-    with open(path, "rb") as file:
-        data = file.read()
-    at = data.find(needle)
-    while at >= 0:
-        yield at
-        at = data.find(needle, at + 1)
 
 
 class Damaged:
@@ -58,23 +41,13 @@ class Damaged:
         return content, int(home.split("-")[-1]) - 1
 
     def directory(self, replica):
-        return os.path.join(self.cluster.directory, "object" if replica == 0 else f"object-{replica + 1}")
+        return object_directory(self.cluster, replica)
 
     def flip_hot(self, replica, piece, offset=0):
-        """Flips a bit of the first copy of that piece of bytes in the replica's volumes."""
-        for path in sorted(glob.glob(os.path.join(self.directory(replica), "volumes", "*.wbv"))):
-            for at in places_of(path, piece):
-                flip(path, at + offset)
-                return
-        raise AssertionError("the bytes are in no volume")
+        flip_hot(self.cluster, piece, replica, offset)
 
     def flip_cold(self, piece):
-        for folder, _, names in os.walk(os.path.join(self.directory(0), "cold")):
-            for name in names:
-                for at in places_of(os.path.join(folder, name), piece):
-                    flip(os.path.join(folder, name), at)
-                    return
-        raise AssertionError("the bytes are in no cold object")
+        flip_cold(self.cluster, piece)
 
     def metric(self, replica, name, **labels):
         return self.cluster.metric(self.cluster.object_admin_ports[replica], name, **labels)
