@@ -77,7 +77,7 @@ enum rpc_read client_stream_read_ended(struct rpc_stream *stream, struct error *
         return RPC_READ_END;
     }
     if (stream->client.read_overdue) {
-        error_set(error, ERROR_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the server sent nothing for %lld ms",
+        error_set(error, ERROR_DEADLINE_EXCEEDED, "SERVER_SILENT", "the server sent nothing for %lld ms",
                   (long long)stream->client.read_wait_ms);
         return RPC_READ_ERROR;
     }

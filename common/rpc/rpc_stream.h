@@ -64,7 +64,7 @@ void rpc_stream_finish(struct rpc_stream *stream, const struct error *error);
 /* ---- client side ---- */
 
 /* From now on a read that gets no message for so long cancels the call and fails with
- * DEADLINE_EXCEEDED. For a server that may hang. */
+ * DEADLINE_EXCEEDED (reason SERVER_SILENT). For a server that may hang. */
 void rpc_stream_limit_read(struct rpc_stream *stream, int64_t wait_ms);
 /* Tells the server that nothing more comes. */
 bool rpc_stream_writes_done(struct rpc_stream *stream);

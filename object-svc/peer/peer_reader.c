@@ -71,10 +71,11 @@ static bool refused(struct peer_reader *reader, const struct error *cause, struc
                   cause->message);
         error->retry_after_ms = cause->retry_after_ms;
         return false;
-    case ERROR_DEADLINE_EXCEEDED:
-        peer_note_hung(reader->peer);
-        return away(reader->replica, error, "does not answer");
     default:
+        if (strcmp(cause->reason, "SERVER_SILENT") == 0) {
+            peer_note_hung(reader->peer);
+            return away(reader->replica, error, "does not answer");
+        }
         peer_table_refresh(reader->port.peers);
         log_info("peer_unreachable", LOG_ERROR(cause), LOG_STR("replica", reader->replica));
         return away(reader->replica, error, "cannot be reached");

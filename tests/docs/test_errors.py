@@ -13,7 +13,7 @@ ROOMS = ["metadata-svc/api", "metadata-svc/commit", "metadata-svc/store", "metad
 
 # Seen only by our own code: clients of a channel, start-up, or code paths of a broken program.
 INTERNAL = {"UNKNOWN_CHANGE", "ADDRESS_IN_USE", "ADDRESS_UNAVAILABLE", "MALFORMED_RESPONSE", "NO_STATUS",
-            "NO_THREADS", "BAD_HEADER", "CANCELLED", "DEADLINE_EXCEEDED", "UNAVAILABLE", "UNKNOWN", "INTERNAL",
+            "NO_THREADS", "SERVER_SILENT", "BAD_HEADER", "CANCELLED", "DEADLINE_EXCEEDED", "UNAVAILABLE", "UNKNOWN", "INTERNAL",
             "BAD_OPTION", "SPOOL_SEGMENT_TOO_SMALL", "OBJECT_NOT_FOUND", "HANDLER_BROKEN", "COMPRESSED_MESSAGE"}
 
 

@@ -65,8 +65,8 @@ def lie(lied_to):
 
     def start(told):
         peers.append(FakePeer(lied_to.content, told))
-        lied_to.know_liar(peers[0].address)
-        return peers[0]
+        lied_to.know_liar(peers[-1].address)
+        return peers[-1]
 
     yield start
     for one in peers:
@@ -258,9 +258,10 @@ def test_a_refusal_leads_to_the_next_copy(lied_to, lie, name):
     assert data == lied_to.content[:len(data)]
 
 
-def test_a_connection_that_breaks_is_made_again(lied_to, lie):
-    """Each call sends some blocks more before it breaks off."""
-    one = lie(refusal(grpc.StatusCode.UNAVAILABLE, MIDDLE))
+@pytest.mark.parametrize("code", ["UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED"])
+def test_a_call_that_breaks_off_is_made_again(lied_to, lie, code):
+    """Each sends some blocks more. DEADLINE_EXCEEDED is what a reader gets whose own client was slow."""
+    one = lie(refusal(grpc.StatusCode[code], MIDDLE))
     assert lied_to.read("hot-alone")[:2] == (lied_to.content, objects.READ_SOURCE_PEER)
     assert one.calls > 1
 
@@ -280,6 +281,20 @@ def test_a_peer_that_hangs_is_left(lied_to, lie, at):
     assert failure.metadata["replica"] == "liar"
     # Neither read waited for it twice.
     assert one.calls <= 2
+
+
+def test_a_peer_that_moved_is_found_at_its_new_address(lied_to, lie):
+    old = lie(truth)
+    assert lied_to.read("hot-alone")[1] == objects.READ_SOURCE_PEER
+    old.stop()
+    new = lie(truth)
+
+    def read_from_new():
+        _, failure = read_until_failure(lied_to, "hot-alone")
+        return failure is None
+
+    wait_for(read_from_new, "the new address to be known")
+    assert new.calls >= 1
 
 
 def test_nobody_listens_at_the_address(lied_to):

@@ -101,6 +101,7 @@ Test(stream_stall, a_read_from_a_server_that_hangs_ends_the_call) {
     rpc_stream_limit_read(stream, STALL_MS);
     cr_assert_eq(rpc_stream_read(stream, &message, &error), RPC_READ_ERROR);
     cr_assert_eq(error.code, ERROR_DEADLINE_EXCEEDED, "%s", error.message);
+    cr_assert_str_eq(error.reason, "SERVER_SILENT");
     sem_wait(&ended);
     cr_assert_not(rpc_stream_close(stream, &error));
     fixture_stop(server, channel);
