@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "object-svc/hot/hot_compactor.h"
 #include "tests/unit/object-svc/hot/hot_fixture.h"
 
 enum { WRITERS = 2, READERS = 2, BATCHES = 30, BATCH = 8, SIZE = 20000 };
@@ -90,7 +91,7 @@ static void check_survivors(void) {
     }
 }
 
-Test(volume_threads, appending_reading_and_removing_at_once_keep_every_promise) {
+static void work_at_once(void) {
     pthread_t threads[WRITERS + READERS + 1];
     unsigned numbers[WRITERS + READERS];
     atomic_store(&writers_left, WRITERS);
@@ -109,8 +110,52 @@ Test(volume_threads, appending_reading_and_removing_at_once_keep_every_promise) 
     for (size_t i = 0; i < count; i++) {
         pthread_join(threads[i], NULL);
     }
+}
+
+Test(volume_threads, appending_reading_and_removing_at_once_keep_every_promise) {
+    work_at_once();
     check_survivors();
     fixture_reopen(&fixture);
+    check_survivors();
+}
+
+static void count_volumes(void *self, const struct volume_compaction *sums) {
+    atomic_fetch_add((atomic_ulong *)self, sums->volumes);
+    cr_assert_eq(sums->damaged_objects, 0);
+}
+
+static int64_t real_monotonic_us(void *self) {
+    (void)self;
+    return clock_monotonic_us(&system_clock);
+}
+
+Test(volume_threads, a_compactor_beside_them_changes_nothing_that_they_see) {
+    static const struct clock clock = {.unix_us = fixture_unix_us, .monotonic_us = real_monotonic_us};
+    atomic_ulong volumes = 0;
+    struct hot_compactor_options options = {
+        .hot = fixture.store,
+        .clock = &clock,
+        .garbage_percent = 30,
+        .bytes_per_second = 64 << 20,
+        .interval_ms = 1,
+        .volume_done = count_volumes,
+        .self = &volumes,
+    };
+    struct hot_compactor *compactor = hot_compactor_start(&options);
+    work_at_once();
+    check_survivors();
+    /* What is left of garbage is soon gone. */
+    while (fixture_stats(&fixture).garbage_bytes * 100 > fixture_stats(&fixture).disk_bytes * 30) {
+        usleep(1000);
+    }
+    check_survivors();
+    hot_compactor_stop(compactor);
+    cr_assert_gt(atomic_load(&volumes), 5);
+    fixture_reopen(&fixture);
+    check_survivors();
+    fixture_close(&fixture);
+    fixture_shell("rm -rf %s%s", fixture.index, "");
+    fixture_open(&fixture);
     check_survivors();
 }
 
