@@ -49,12 +49,14 @@ def check_logs(cluster, allowed=()):
         assert not errors, errors[:5]
 
 
-def run_cluster(allowed_errors=(), **options):
+def run_cluster(allowed_errors=(), before_start=None, **options):
     """Yields a running cluster; in the end both services must stop cleanly."""
     directory = tempfile.mkdtemp(prefix="waybill-test-")
     cluster = Cluster(directory, **options)
     _running.append(cluster)
     try:
+        if before_start is not None:
+            before_start(cluster)
         yield cluster.start()
         statuses = cluster.stop()
         assert all(status == 0 for status in statuses.values()), (statuses, cluster.metadata.log()[-3000:],
