@@ -59,6 +59,13 @@ static const char *location_replica(const struct commit_request *request, enum t
     return tier == TIER_HOT ? request->replica : "";
 }
 
+/* Makes a staged version stored. */
+static bool store_in(struct change_builder *builder, struct commit_request *request, struct object_report *report,
+                     struct record *record, enum tier tier, struct error *error) {
+    add_location(record, tier, location_replica(request, tier), builder->now_us);
+    return commit_stored(builder, request, report, record, CHANGE_STORED, SYSTEM_CAUSE_OBJECT_REPORT, error);
+}
+
 static bool apply_stored(struct change_builder *builder, struct commit_request *request, struct object_report *report,
                          struct record *record, struct error *error) {
     const char *replica = location_replica(request, report->tier);
@@ -75,12 +82,17 @@ static bool apply_stored(struct change_builder *builder, struct commit_request *
         decide(report, REPORT_OBSOLETE, "the version's payload is not wanted");
         return true;
     }
-    add_location(record, report->tier, replica, builder->now_us);
-    return commit_stored(builder, request, report, record, CHANGE_STORED, SYSTEM_CAUSE_OBJECT_REPORT, error);
+    return store_in(builder, request, report, record, report->tier, error);
 }
 
 static bool apply_tiered(struct change_builder *builder, struct commit_request *request, struct object_report *report,
                          struct record *record, struct error *error) {
+    if (record->state == RECORD_STAGED && report->tier == TIER_COLD) {
+        /* The move overtook the report that the object is stored hot, where it was read from. */
+        if (!store_in(builder, request, report, record, TIER_HOT, error)) {
+            return false;
+        }
+    }
     if (record->state != RECORD_STORED) {
         decide(report, REPORT_OBSOLETE, "the version is not stored");
         return true;

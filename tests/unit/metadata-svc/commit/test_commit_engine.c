@@ -335,6 +335,38 @@ Test(commit_engine, a_spooled_payload_is_released_only_where_policy_wants_it) {
     cr_assert(uuid_equal(&tiered.released[0], &put.record.payload_id));
 }
 
+/* The tier mover finds an object as soon as it is in the index, which may be before its report. */
+Test(commit_engine, a_move_that_overtakes_the_report_of_its_object_counts_as_both) {
+    struct commit_request create = make(COMMIT_CREATE_BUCKET, "");
+    create.bucket =
+        (struct bucket){.name = "cold-now", .storage_class = STORAGE_COLD, .cold_after_us = 0, .inline_max_bytes = 64};
+    cr_assert(run(&create));
+    struct commit_request put = put_inline("a", "text");
+    put.record.bucket = "cold-now";
+    put.payload_source = PAYLOAD_FROM_SPOOL;
+    cr_assert(run(&put));
+    int64_t before = commit_engine_revision(engine);
+    struct object_report cold = report_of(&put.record, OBJECT_TIERED, TIER_COLD);
+    cold.drop_tier = TIER_HOT;
+    struct commit_request tiered = reports("replica-1", &cold, 1);
+    cr_assert(run(&tiered));
+    cr_assert_eq(cold.verdict, REPORT_ACCEPTED);
+    cr_assert_eq(commit_engine_revision(engine), before + 2, "stored, then tiered");
+    cr_assert_eq(tiered.released_count, 1);
+    struct object_report hot = report_of(&put.record, OBJECT_STORED, TIER_HOT);
+    struct commit_request late = reports("replica-1", &hot, 1);
+    cr_assert(run(&late));
+    cr_assert_eq(hot.verdict, REPORT_OBSOLETE, "the hot copy was given up");
+    cr_assert_eq(commit_engine_revision(engine), before + 2);
+    struct record_head head;
+    struct error error;
+    bool found;
+    cr_assert(record_store_get_head(kv_lookup_of(kv), "cold-now", "a", &arena, &head, &found, &error) && found);
+    cr_assert_eq(head.record.state, RECORD_STORED);
+    cr_assert_eq(head.record.location_count, 1);
+    cr_assert_eq(head.record.locations[0].tier, TIER_COLD);
+}
+
 Test(commit_engine, after_a_failed_write_nothing_is_acked_until_a_restart) {
     int64_t before = commit_engine_revision(engine);
     struct commit_request put = make(COMMIT_PUT, "a");
