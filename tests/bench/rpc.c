@@ -4,8 +4,7 @@
  *
  * - unary calls of 300 bytes each way to a handler that answers at once, waiting (one
  *   outstanding) and started (64 outstanding), on one connection;
- * - streams of 1 MiB messages up and down, one and four at a time; the receiver adds up a
- *   byte of every 4 KiB, so that what arrived is known to be what was sent. */
+ * - streams of 1 MiB messages up and down, one and four at a time. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,11 +15,11 @@
 #include "common/base/clock.h"
 #include "common/rpc/rpc_channel.h"
 #include "common/rpc/rpc_server.h"
-#include "common/rpc/rpc_stream.h"
 #include "google/protobuf/any.pb-c.h"
 #include "tests/bench/null_rpc.h"
+#include "tests/bench/null_stream.h"
 
-enum { MIB = 1 << 20, STEP_BYTES = 4096 };
+enum { CALL_MIB = 256 };
 
 struct bench {
     int64_t run_us;
@@ -29,74 +28,6 @@ struct bench {
 
 static int64_t now_us(void) {
     return clock_monotonic_us(&system_clock);
-}
-
-/* ---- the server ---- */
-
-static uint64_t look_at(uint64_t sum, const uint8_t *data, size_t size) {
-    for (size_t i = 0; i < size; i += STEP_BYTES) {
-        sum = sum * 31 + data[i];
-    }
-    return sum;
-}
-
-static void mark(uint8_t *data, size_t size, uint64_t number) {
-    for (size_t i = 0; i < size; i += STEP_BYTES) {
-        data[i] = (uint8_t)(number + i / STEP_BYTES);
-    }
-}
-
-/* Sends one message of a MiB: an Any whose value is the buffer. */
-static bool send_mib(struct rpc_stream *stream, uint64_t number, uint64_t *sum) {
-    static const uint8_t head[] = {2 << 3 | 2, 0x80, 0x80, 0x40};
-    struct rpc_buffer *buffer = rpc_buffer_new(MIB);
-    mark(rpc_buffer_data(buffer), MIB, number);
-    *sum = look_at(*sum, rpc_buffer_data(buffer), MIB);
-    return rpc_stream_write_bulk(stream, bytes_of(head, sizeof head), buffer, MIB);
-}
-
-static uint64_t receive_all(struct rpc_stream *stream, uint64_t *sum) {
-    struct bytes message;
-    struct error error;
-    uint64_t count = 0;
-    enum rpc_read got;
-    while ((got = rpc_stream_read(stream, &message, &error)) == RPC_READ_MESSAGE) {
-        if (message.size == MIB + 4) {
-            *sum = look_at(*sum, message.data + 4, MIB);
-            count++;
-        }
-    }
-    if (got == RPC_READ_ERROR) {
-        load_die("stream", &error);
-    }
-    return count;
-}
-
-static void answer_sum(struct rpc_stream *stream, uint64_t sum) {
-    char text[32];
-    snprintf(text, sizeof text, "%016lx", (unsigned long)sum);
-    Google__Protobuf__Any answer = GOOGLE__PROTOBUF__ANY__INIT;
-    answer.type_url = text;
-    rpc_stream_write(stream, &answer.base);
-}
-
-static void upload(void *service, struct rpc_stream *stream) {
-    (void)service;
-    uint64_t sum = 0;
-    receive_all(stream, &sum);
-    answer_sum(stream, sum);
-    rpc_stream_finish(stream, NULL);
-}
-
-static void download(void *service, struct rpc_stream *stream) {
-    const struct bench *bench = service;
-    int64_t end = now_us() + bench->run_us;
-    uint64_t sum = 0;
-    uint64_t number = 0;
-    while (now_us() < end && send_mib(stream, number++, &sum)) {
-    }
-    answer_sum(stream, sum);
-    rpc_stream_finish(stream, NULL);
 }
 
 /* ---- unary ---- */
@@ -149,84 +80,33 @@ static void bench_started(struct bench *bench, unsigned outstanding, struct load
 
 /* ---- streams ---- */
 
+typedef void transfer_call(struct rpc_channel *channel, uint64_t bytes);
+
 struct runner {
     struct bench *bench;
+    transfer_call *transfer;
     pthread_t thread;
     uint64_t messages;
 };
 
-static void check_sum(const Google__Protobuf__Any *answer, uint64_t sum) {
-    char text[32];
-    snprintf(text, sizeof text, "%016lx", (unsigned long)sum);
-    if (strcmp(answer->type_url, text) != 0) {
-        fprintf(stderr, "what arrived is not what was sent\n");
-        exit(1);
-    }
-}
-
-static struct rpc_stream *open_stream(struct bench *bench, const char *path) {
-    struct error error;
-    struct rpc_stream *stream = rpc_channel_open_stream(bench->channel, path, NULL, &error);
-    if (stream == NULL) {
-        load_die("open", &error);
-    }
-    return stream;
-}
-
-static void *run_upload(void *argument) {
+static void *run_runner(void *argument) {
     struct runner *runner = argument;
-    struct rpc_stream *stream = open_stream(runner->bench, "/bench/Upload");
-    struct error error;
-    uint64_t sum = 0;
     int64_t end = now_us() + runner->bench->run_us;
-    while (now_us() < end && send_mib(stream, runner->messages, &sum)) {
-        runner->messages++;
-    }
-    rpc_stream_writes_done(stream);
-    struct bytes message;
-    if (rpc_stream_read(stream, &message, &error) != RPC_READ_MESSAGE) {
-        load_die("upload", &error);
-    }
-    Google__Protobuf__Any *answer = google__protobuf__any__unpack(NULL, message.size, message.data);
-    check_sum(answer, sum);
-    google__protobuf__any__free_unpacked(answer, NULL);
-    if (!rpc_stream_close(stream, &error)) {
-        load_die("upload", &error);
+    while (now_us() < end) {
+        runner->transfer(runner->bench->channel, (uint64_t)CALL_MIB << 20);
+        runner->messages += CALL_MIB;
     }
     return NULL;
 }
 
-static void *run_download(void *argument) {
-    struct runner *runner = argument;
-    struct rpc_stream *stream = open_stream(runner->bench, "/bench/Download");
-    struct error error;
-    uint64_t sum = 0;
-    rpc_stream_writes_done(stream);
-    struct bytes message;
-    enum rpc_read got;
-    while ((got = rpc_stream_read(stream, &message, &error)) == RPC_READ_MESSAGE) {
-        if (message.size == MIB + 4) {
-            sum = look_at(sum, message.data + 4, MIB);
-            runner->messages++;
-            continue;
-        }
-        Google__Protobuf__Any *answer = google__protobuf__any__unpack(NULL, message.size, message.data);
-        check_sum(answer, sum);
-        google__protobuf__any__free_unpacked(answer, NULL);
-    }
-    if (!rpc_stream_close(stream, &error)) {
-        load_die("download", &error);
-    }
-    return NULL;
-}
-
-static void bench_streams(struct bench *bench, const char *what, void *(*run)(void *), unsigned count) {
+static void bench_streams(struct bench *bench, const char *what, transfer_call *transfer, unsigned count) {
     struct runner runners[16] = {0};
     int64_t begin = now_us();
     uint64_t messages = 0;
     for (unsigned i = 0; i < count; i++) {
         runners[i].bench = bench;
-        if (pthread_create(&runners[i].thread, NULL, run, &runners[i]) != 0) {
+        runners[i].transfer = transfer;
+        if (pthread_create(&runners[i].thread, NULL, run_runner, &runners[i]) != 0) {
             abort();
         }
     }
@@ -241,20 +121,19 @@ static void bench_streams(struct bench *bench, const char *what, void *(*run)(vo
 /* ---- two processes ---- */
 
 /* Serves until the other process ends; tells it the port first. */
-static int serve(struct bench *bench, unsigned queue_threads, int to_client, int from_client) {
+static int serve(unsigned queue_threads, int to_client, int from_client) {
     struct rpc_server_options options = {
         .name = "bench",
         .listen = "127.0.0.1:0",
         .queue_threads = queue_threads,
         .max_unary_in_flight = 4096,
         .max_streams = 16,
-        .max_message_bytes = 2 * MIB,
+        .max_message_bytes = NULL_STREAM_MAX_MESSAGE_BYTES,
     };
     struct error error;
     struct rpc_server *server = rpc_server_new(&options);
     null_rpc_serve(server);
-    rpc_server_add_stream(server, "/bench/Upload", upload, NULL);
-    rpc_server_add_stream(server, "/bench/Download", download, bench);
+    null_stream_serve(server);
     if (!rpc_server_start(server, &error)) {
         load_die("start", &error);
     }
@@ -277,10 +156,10 @@ static void run_all(struct bench *bench) {
     bench_started(bench, 1, result);
     bench_started(bench, 64, result);
     bench_started(bench, 256, result);
-    bench_streams(bench, "upload", run_upload, 1);
-    bench_streams(bench, "upload", run_upload, 4);
-    bench_streams(bench, "download", run_download, 1);
-    bench_streams(bench, "download", run_download, 4);
+    bench_streams(bench, "upload", null_stream_upload, 1);
+    bench_streams(bench, "upload", null_stream_upload, 4);
+    bench_streams(bench, "download", null_stream_download, 1);
+    bench_streams(bench, "download", null_stream_download, 4);
     free(result);
 }
 
@@ -298,7 +177,7 @@ int main(int argc, char **argv) {
     if (child == 0) {
         close(up[0]);
         close(down[1]);
-        return serve(&bench, argc > 2 ? (unsigned)atoi(argv[2]) : 1, up[1], down[0]);
+        return serve(argc > 2 ? (unsigned)atoi(argv[2]) : 1, up[1], down[0]);
     }
     close(up[1]);
     close(down[0]);
@@ -308,7 +187,7 @@ int main(int argc, char **argv) {
     }
     char target[32];
     snprintf(target, sizeof target, "127.0.0.1:%d", port);
-    bench.channel = rpc_channel_new(target, 2 * MIB);
+    bench.channel = rpc_channel_new(target, NULL_STREAM_MAX_MESSAGE_BYTES);
     run_all(&bench);
     rpc_channel_free(bench.channel);
     close(down[1]);

@@ -1,7 +1,8 @@
-"""That tests/bench/run-commit measures all it names; how fast things are is not tested."""
+"""That the benchmarks measure all they name; how fast things are is not tested."""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 
@@ -9,13 +10,14 @@ import pytest
 
 from cluster import BUILD, ROOT
 
-RUN = [os.path.join(ROOT, "tests", "bench", "run-commit"), "--seconds", "0.5", "--rounds", "2"]
+BENCH = os.path.join(ROOT, "tests", "bench")
 SEARCH = os.environ["PATH"] + ":/usr/sbin"
 
 
-def run(directory, *options):
+def run(directory, *options, program="run-commit"):
     environment = dict(os.environ, WAYBILL_BUILD=BUILD)
-    done = subprocess.run([*RUN, "--directory", str(directory), *options], capture_output=True, text=True,
+    command = [os.path.join(BENCH, program), "--seconds", "0.5", "--rounds", "2"]
+    done = subprocess.run([*command, "--directory", str(directory), *options], capture_output=True, text=True,
                           env=environment)
     assert done.returncode == 0, done.stderr[-4000:]
     assert os.listdir(directory) == [], "it cleans up"
@@ -64,3 +66,39 @@ def test_the_table_has_a_line_for_each_figure_and_ratio(tmp_path):
     for line in ("GetRecord from the cache, 64 outstanding", "null RPC, 64 outstanding", "get 64: rate / (null 64: rate)"):
         assert line in table
     assert "target >= 0.85" in table
+
+
+def check_services(figure, moved):
+    for service in ("metadata", "object", "nats"):
+        assert figure[f"{service}_cpu"] >= 0 and figure[f"{service}_mib"] > 1
+    assert figure["client_cpu"] > 0 and figure["started"] > 0 and figure[moved] > 0
+
+
+def test_the_object_path_is_set_against_its_limits(tmp_path):
+    document = json.loads(run(tmp_path, "--json", program="run-object"))
+    figures = document["figures"]
+    uploads = ["upload 64 MiB x 4", "upload 64 KiB x 64"]
+    assert set(figures) == {"disk", "loopback", *uploads, *(f"null-{name}" for name in uploads), "inline 64 KiB x 64",
+                            "store 64 MiB x 4", "store 64 KiB x 64", "null-read 1 MiB x 16", "read 1 MiB x 16"}
+    for name, figure in figures.items():
+        assert len(figure["rounds"]) == 2 and figure["mb_s"] > 0, name
+        if not name.startswith(("null-", "disk", "loopback")):
+            check_services(figure, "stored_mb_s" if name == "store 64 KiB x 64" else "mb_s")
+    assert figures["store 64 KiB x 64"]["stored_p99_us"] >= figures["store 64 KiB x 64"]["stored_p50_us"] > 0
+    assert all(ratio["value"] > 0 for ratio in document["ratios"] if not ratio["name"].startswith("store 64 MiB"))
+    targets = [ratio["name"] for ratio in document["ratios"] if ratio["met"] is not None]
+    assert len(targets) == 11, "each of the figures has one, and the memory of both services in each section"
+
+
+def test_bulk_data_is_set_against_commits(tmp_path):
+    table = run(tmp_path, program="run-mixed")
+    for line in ("commit, 16 outstanding, alone", "commit, 16 outstanding, mixed", "null, 16 outstanding, mixed"):
+        assert line in table
+    assert re.search(r"p99 mixed / \(p99 alone\) +[0-9.]+ +target <= 3", table)
+    moved = dict(re.findall(r"(\w+) (\d+)", table[table.index("meanwhile"):table.index("commit, 16 outstanding: p99")]))
+    assert all(int(moved[name]) > 0 for name in ("uploaded", "stored", "read")), moved
+
+
+def test_the_table_of_the_object_path_has_its_lines(tmp_path):
+    table = run(tmp_path, "--only", "read", program="run-object")
+    assert "\nread 1 MiB x 16" in table and "target >= 0.4" in table
