@@ -19,6 +19,7 @@ from cluster import PATIENCE, wait_for
 from conftest_shared import run_cluster
 
 COMPACTIONS = int(os.environ.get("WAYBILL_COMPACTIONS", "200"))
+KILLS = 15  # at least
 SEED = int(os.environ.get("WAYBILL_SEED", str(int(time.time()))))
 WRITERS = 2
 OVERWRITTEN_KEYS = 40
@@ -110,14 +111,24 @@ def small_volumes():
         yield cluster
 
 
-def settled(client, acked):
-    """Whether each object is where its bucket wants it."""
-    for bucket, key, version in acked:
+def wait_settled(client, acked):
+    """Waits until each object is where its bucket wants it."""
+    left = list(acked)
+
+    def unsettled(bucket, key, version):
         record = client.get(bucket, key, version)
         wanted = {"HOT"} if BUCKETS[bucket][0] == HOT else {"COLD"}
-        if record.state != record_messages.RECORD_STATE_STORED or tiers_of(record) != wanted:
-            return False
-    return True
+        return record.state != record_messages.RECORD_STATE_STORED or tiers_of(record) != wanted
+
+    def settled():
+        left[:] = [name for name in left if unsettled(*name)]
+        return not left
+
+    try:
+        wait_for(settled, f"every object to be in its tier (seed {SEED})", 90)
+    except AssertionError:
+        print([client.get(*name) for name in left[:3]])
+        raise
 
 
 def check_reads(client, acked):
@@ -134,14 +145,14 @@ def test_kills_during_compactions_lose_nothing_and_leave_nothing(small_volumes):
     writers = Writers(client, SEED)
     kills = 0
     until = time.monotonic() + 120 * PATIENCE
-    while compactions(cluster) < COMPACTIONS and time.monotonic() < until and writers.failure is None:
-        time.sleep(chance.uniform(0.05, 1.2) * PATIENCE)
+    while (compactions(cluster) < COMPACTIONS or kills < KILLS) and time.monotonic() < until and not writers.failure:
+        time.sleep(chance.uniform(0.05, 1.2))
         restart(cluster, client)
         kills += 1
     writers.stop()
     print(f"{kills} kills, {compactions(cluster)} compactions, {len(writers.acked)} objects")
-    assert compactions(cluster) >= COMPACTIONS and kills > 10
-    wait_for(lambda: settled(client, writers.acked), f"every object to be in its tier (seed {SEED})", 90)
+    assert compactions(cluster) >= COMPACTIONS and kills >= KILLS
+    wait_settled(client, writers.acked)
     check_reads(client, writers.acked)
     check_volumes(cluster, client, writers.acked)
 

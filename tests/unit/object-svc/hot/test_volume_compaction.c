@@ -18,7 +18,7 @@ static void end(void) {
     fixture_end(&fixture);
 }
 
-TestSuite(volume_compaction, .init = start, .fini = end, .timeout = 60);
+TestSuite(volume_compaction, .init = start, .fini = end, .timeout = 280);
 
 static const struct volume_compaction_options half = {.garbage_percent = 50};
 
@@ -415,7 +415,7 @@ static void run_model(unsigned number) {
 }
 
 /* WAYBILL_SEED and WAYBILL_RUNS choose others. */
-Test(volume_compaction, random_runs_agree_with_a_model_whatever_the_seed, .timeout = 280) {
+Test(volume_compaction, random_runs_agree_with_a_model_whatever_the_seed) {
     const char *first = getenv("WAYBILL_SEED");
     const char *runs = getenv("WAYBILL_RUNS");
     unsigned seed = first != NULL ? (unsigned)strtoul(first, NULL, 10) : 1;
