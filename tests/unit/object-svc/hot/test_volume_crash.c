@@ -1,4 +1,5 @@
 // rooms: object_hot
+#include "object-svc/hot/volume_compaction.h"
 #include "tests/unit/object-svc/hot/crashing_disk.h"
 #include "tests/unit/object-svc/hot/hot_fixture.h"
 
@@ -214,4 +215,77 @@ Test(volume_crash, after_a_failed_flush_the_store_is_read_only_until_it_is_opene
     fixture_check_object(&fixture, 1, 5000);
     fixture_store(&fixture, 4, 1, 5000);
     fixture_check_object(&fixture, 4, 5000);
+}
+
+static void lose_index(void) {
+    hot_store_close(fixture.store);
+    fixture_shell("rm -rf %s%s", fixture.index, "");
+    fixture_open(&fixture);
+}
+
+Test(volume_crash, a_removal_that_finds_no_room_for_its_mark_changes_nothing) {
+    struct error error = {0};
+    struct uuid ids[2] = {fixture_payload_id(0), fixture_payload_id(6)}; /* in two volumes */
+    fixture_open(&fixture);
+    fixture_store(&fixture, 0, 10, 60000);
+    for (int writes = 0; writes < 2; writes++) {
+        disk->writes_left = writes;
+        cr_assert_not(hot_store_remove(fixture.store, ids, 2, &error));
+        cr_assert_str_eq(error.reason, "DISK_FULL");
+        disk->writes_left = -1;
+        for (int round = 0; round < 2; round++) {
+            fixture_check_object(&fixture, 0, 60000);
+            fixture_check_object(&fixture, 6, 60000);
+            lose_index();
+        }
+    }
+    cr_assert(hot_store_remove(fixture.store, ids, 2, &error));
+    lose_index();
+    cr_assert_not(fixture_has(&fixture, 0));
+    cr_assert_not(fixture_has(&fixture, 6));
+    cr_assert_eq(fixture_stats(&fixture).objects, 8);
+}
+
+Test(volume_crash, a_copy_that_cannot_replace_the_old_one_on_a_full_disk_leaves_it) {
+    fixture_open(&fixture);
+    fixture_store(&fixture, 0, 10, 60000);
+    unsigned refused = 0;
+    for (int writes = 0; writes < 6; writes++) {
+        struct error error = {0};
+        struct hot_appender *appender = fixture_appender(&fixture);
+        fixture_now_us++;
+        disk->writes_left = writes;
+        bool ok = fixture_try_append(appender, 3, 60000, 60000, &error) && hot_appender_commit(appender, &error);
+        refused += ok ? 0 : 1;
+        disk->writes_left = -1;
+        hot_appender_close(appender);
+        fixture_store(&fixture, 100 + (uint64_t)writes, 1, 60000); /* it goes on */
+        for (int round = 0; round < 2; round++) {
+            fixture_check_object(&fixture, 3, 60000);
+            cr_assert_eq(fixture_stats(&fixture).objects, 11 + (uint64_t)writes);
+            lose_index();
+        }
+    }
+    cr_assert_gt(refused, 2);
+    cr_assert_lt(refused, 6);
+}
+
+Test(volume_crash, after_a_failed_flush_of_a_dead_list_the_store_is_read_only) {
+    struct error error = {0};
+    struct volume_compaction_options options = {.garbage_percent = 50};
+    fixture_open(&fixture);
+    fixture_store(&fixture, 0, 3, 5000);
+    fixture_remove(&fixture, 1);
+    disk->syncs_left = 0;
+    cr_assert_not(volume_compaction_prepare(fixture.store, &options, &error));
+    cr_assert_str_eq(error.reason, "IO_ERROR");
+    disk->syncs_left = -1;
+    cr_assert_not(volume_compaction_prepare(fixture.store, &options, &error));
+    cr_assert_str_eq(error.reason, "HOT_STORE_READ_ONLY");
+    fixture_check_object(&fixture, 0, 5000);
+    hot_store_close(fixture.store);
+    fixture_open(&fixture);
+    cr_assert(volume_compaction_prepare(fixture.store, &options, &error));
+    cr_assert_not(fixture_has(&fixture, 1));
+    fixture_check_object(&fixture, 2, 5000);
 }
