@@ -35,6 +35,12 @@ struct disk_ops {
     int64_t (*read)(struct disk_file *file, uint64_t offset, void *out, size_t size, struct error *error);
     /* Makes what was written, and the size, durable. */
     bool (*sync)(struct disk_file *file, struct error *error);
+    /* Begins to write the range from memory to the disk, or with `wait` returns when that is done.
+     * It makes nothing durable. */
+    bool (*write_back)(struct disk_file *file, uint64_t offset, uint64_t size, bool wait, struct error *error);
+    /* Reserves space for writes to come without making the file longer; truncate gives back what is
+     * past the end. Only a hint: not done where the disk is nearly full, or cannot. */
+    void (*reserve)(struct disk_file *file, uint64_t offset, uint64_t size);
     /* Reserves space for the range and extends the file to hold it. */
     bool (*allocate)(struct disk_file *file, uint64_t offset, uint64_t size, struct error *error);
     bool (*truncate)(struct disk_file *file, uint64_t size, struct error *error);

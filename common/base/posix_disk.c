@@ -23,7 +23,7 @@ struct posix_file {
     char path[]; /* for the words of errors */
 };
 
-enum { FILE_MODE = 0640, DIRECTORY_MODE = 0750, PATH_MAX_BYTES = 4096 };
+enum { FILE_MODE = 0640, DIRECTORY_MODE = 0750, PATH_MAX_BYTES = 4096, RESERVE_FREE_SHARE = 16 };
 
 static int root_of(const struct disk *disk) {
     return ((const struct posix_disk *)disk)->root;
@@ -96,6 +96,26 @@ static int64_t posix_read(struct disk_file *file, uint64_t offset, void *out, si
 
 static bool posix_sync(struct disk_file *file, struct error *error) {
     return fdatasync(descriptor_of(file)) == 0 || error_set_errno(error, errno, "flushing %s", path_of(file));
+}
+
+/* File systems that cannot do it are left to their own limits. */
+static bool posix_write_back(struct disk_file *file, uint64_t offset, uint64_t size, bool wait, struct error *error) {
+    unsigned flags = SYNC_FILE_RANGE_WRITE;
+    flags |= wait ? SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WAIT_AFTER : 0;
+    if (sync_file_range(descriptor_of(file), (off_t)offset, (off_t)size, flags) == 0 || errno == ENOSYS ||
+        errno == EINVAL || errno == ESPIPE || errno == EOPNOTSUPP) {
+        return true;
+    }
+    return error_set_errno(error, errno, "writing back %s", path_of(file));
+}
+
+static void posix_reserve(struct disk_file *file, uint64_t offset, uint64_t size) {
+    struct statvfs status;
+    bool roomy = fstatvfs(descriptor_of(file), &status) == 0 &&
+                 (uint64_t)status.f_bavail * status.f_frsize / RESERVE_FREE_SHARE >= size;
+    if (roomy) {
+        fallocate(descriptor_of(file), FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size);
+    }
 }
 
 static bool posix_allocate(struct disk_file *file, uint64_t offset, uint64_t size, struct error *error) {
@@ -228,6 +248,8 @@ static const struct disk_ops posix_ops = {
     .write = posix_write,
     .read = posix_read,
     .sync = posix_sync,
+    .write_back = posix_write_back,
+    .reserve = posix_reserve,
     .allocate = posix_allocate,
     .truncate = posix_truncate,
     .size = posix_size,

@@ -175,7 +175,8 @@ static bool append_entry(struct payload_spool *spool, const struct spool_entry *
     if (file == NULL) {
         return false;
     }
-    bool good = write_frames(spool, &placing, file, entry, crc, error);
+    bool good = write_frames(spool, &placing, file, entry, crc, error) &&
+                write_back_advance(&spool->active->write_back, file, placing.layout.next, error);
     segment_file_give(spool, spool->active);
     if (!good) {
         return spool_fail(spool, error);

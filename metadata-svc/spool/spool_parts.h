@@ -17,6 +17,7 @@
 #define uthash_fatal(message) abort()
 #include <uthash.h>
 
+#include "common/base/write_back.h"
 #include "metadata-svc/spool/payload_spool.h"
 #include "metadata-svc/spool/spool_format.h"
 
@@ -26,14 +27,15 @@ enum { SEGMENT_NAME_BYTES = 32 };
  * nobody uses it. */
 struct segment {
     struct spool_segment_header header;
-    struct segment *next; /* in spool->segments, or in spool->free_segments */
-    unsigned uses;        /* payloads with frames here, the appender, a flush, the recovery */
-    uint64_t end;         /* where the next frame may stand; changes under append_lock and lock */
-    bool dirty;           /* written to since the last flush began */
-    uint64_t flushing;    /* the end that the flush under way makes durable */
-    uint64_t durable;     /* the end that is durable */
-    bool held;            /* kept open, from its begin until it is sealed and flushed: a flush must see the
-                             errors of writes to the same open file */
+    struct segment *next;         /* in spool->segments, or in spool->free_segments */
+    unsigned uses;                /* payloads with frames here, the appender, a flush, the recovery */
+    uint64_t end;                 /* where the next frame may stand; changes under append_lock and lock */
+    struct write_back write_back; /* append_lock */
+    bool dirty;                   /* written to since the last flush began */
+    uint64_t flushing;            /* the end that the flush under way makes durable */
+    uint64_t durable;             /* the end that is durable */
+    bool held;                    /* kept open, from its begin until it is sealed and flushed: a flush must see the
+                                     errors of writes to the same open file */
 
     struct disk_file *file; /* NULL while closed; files_lock */
     unsigned file_users;    /* files_lock */

@@ -161,6 +161,7 @@ static void prepare(struct payload_spool *spool, struct segment *segment) {
     };
     segment->uses = 1; /* the appender */
     segment->end = spool_first_frame();
+    segment->write_back = write_back_from(segment->end);
     segment->dirty = false;
     segment->flushing = 0;
     segment->durable = 0;

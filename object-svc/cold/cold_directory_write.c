@@ -12,7 +12,7 @@
 #include "object-svc/hot/block_sums.h"
 
 enum {
-    WRITE_BACK_BYTES = 8 * 1024 * 1024, /* handed to the disk as soon as that many wait */
+    WRITE_BACK_BYTES = 2 * 1024 * 1024, /* handed to the disk as soon as that many wait */
     PUBLISH_ATTEMPTS = 8,               /* against removals that clear directories away */
 };
 

@@ -4,8 +4,9 @@
 #include <inttypes.h>
 
 enum {
-    PENDING_BYTES = 256 * 1024, /* gathered before they are written */
-    DIRECT_BYTES = 16 * 1024,   /* a run this long is written as it comes: a call costs less than the copy */
+    PENDING_BYTES = 256 * 1024,       /* gathered before they are written */
+    RESERVE_BYTES = 16 * 1024 * 1024, /* of disk space ahead */
+    DIRECT_BYTES = 16 * 1024,         /* a run this long is written as it comes: a call costs less than the copy */
 };
 
 /* The first failure stays; the volume's end is not known any more. */
@@ -56,7 +57,9 @@ void volume_writer_resume(struct volume_writer *writer, struct disk *disk, struc
                                      .synced_bytes = end,
                                      .sync_every_bytes = sync_every_bytes,
                                      .name_durable = true,
-                                     .pending_offset = end};
+                                     .pending_offset = end,
+                                     .write_back = write_back_from(end),
+                                     .reserved_bytes = end};
 }
 
 void volume_writer_release(struct volume_writer *writer) {
@@ -64,12 +67,27 @@ void volume_writer_release(struct volume_writer *writer) {
     block_sums_free(&writer->sums);
 }
 
+/* Goes to the file; each run that is reserved is one for the disk, too. */
+static bool write_out(struct volume_writer *writer, struct bytes data, struct error *error) {
+    struct disk_file *file = writer->file;
+    uint64_t end = writer->pending_offset + data.size;
+    if (end > writer->reserved_bytes) {
+        file->ops->reserve(file, writer->reserved_bytes, end + RESERVE_BYTES - writer->reserved_bytes);
+        writer->reserved_bytes = end + RESERVE_BYTES;
+    }
+    if (!file->ops->write(file, writer->pending_offset, data, error) ||
+        !write_back_advance(&writer->write_back, file, end, error)) {
+        return fail(writer, error);
+    }
+    writer->pending_offset = end;
+    return true;
+}
+
 static bool write_pending(struct volume_writer *writer, struct error *error) {
     if (writer->pending.size > 0) {
-        if (!writer->file->ops->write(writer->file, writer->pending_offset, buffer_bytes(&writer->pending), error)) {
-            return fail(writer, error);
+        if (!write_out(writer, buffer_bytes(&writer->pending), error)) {
+            return false;
         }
-        writer->pending_offset += writer->pending.size;
         buffer_clear(&writer->pending);
     }
     return true;
@@ -81,14 +99,7 @@ static bool put(struct volume_writer *writer, struct bytes data, struct error *e
         buffer_append_bytes(&writer->pending, data);
         return writer->pending.size < PENDING_BYTES || write_pending(writer, error);
     }
-    if (!write_pending(writer, error)) {
-        return false;
-    }
-    if (!writer->file->ops->write(writer->file, writer->pending_offset, data, error)) {
-        return fail(writer, error);
-    }
-    writer->pending_offset += data.size;
-    return true;
+    return write_pending(writer, error) && write_out(writer, data, error);
 }
 
 bool volume_writer_begin(struct volume_writer *writer, const struct provenance *provenance, struct error *error) {
@@ -198,6 +209,8 @@ static void cut(struct volume_writer *writer, uint64_t end, bool torn) {
         if (!writer->file->ops->truncate(writer->file, end, &error)) {
             fail(writer, &error);
         }
+        writer->write_back = write_back_from(end);
+        writer->reserved_bytes = end; /* what was past the end went with it */
     }
     writer->end = end;
     if (writer->synced_bytes > end) {
@@ -250,5 +263,11 @@ bool volume_writer_seal(struct volume_writer *writer, struct error *error) {
                           .block_bytes = NEEDLE_BLOCK_BYTES};
     needle_encode(&seal, &writer->pending);
     writer->end += needle_bytes(&seal);
-    return volume_writer_flush(writer, error);
+    if (!volume_writer_flush(writer, error)) {
+        return false;
+    }
+    /* Gives back what was reserved; where that fails the volume is good all the same. */
+    struct error ignored;
+    writer->file->ops->truncate(writer->file, writer->end, &ignored);
+    return true;
 }

@@ -7,6 +7,7 @@
 #ifndef WAYBILL_HOT_VOLUME_WRITER_H
 #define WAYBILL_HOT_VOLUME_WRITER_H
 
+#include "common/base/write_back.h"
 #include "object-svc/hot/hot_volume.h"
 
 struct volume_writer {
@@ -21,6 +22,8 @@ struct volume_writer {
 
     struct buffer pending;   /* small writes wait here */
     uint64_t pending_offset; /* where they go */
+    struct write_back write_back;
+    uint64_t reserved_bytes; /* space is reserved up to here */
 
     bool in_needle;
     struct needle needle; /* its pointers are valid during begin only */

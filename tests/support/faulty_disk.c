@@ -275,6 +275,26 @@ static bool faulty_sync(struct disk_file *self, struct error *error) {
     return good;
 }
 
+/* Whatever is not synced may be lost or not, so writing it back changes nothing. */
+static bool faulty_write_back(struct disk_file *self, uint64_t offset, uint64_t size, bool wait, struct error *error) {
+    struct faulty_file *file = (struct faulty_file *)self;
+    struct faulty_disk *disk = file->disk;
+    bool halved;
+    (void)offset;
+    (void)size;
+    (void)wait;
+    pthread_mutex_lock(&disk->lock);
+    bool good = allowed(disk, "writing back", &halved, error);
+    pthread_mutex_unlock(&disk->lock);
+    return good;
+}
+
+static void faulty_reserve(struct disk_file *self, uint64_t offset, uint64_t size) {
+    (void)self;
+    (void)offset;
+    (void)size;
+}
+
 static bool faulty_allocate(struct disk_file *self, uint64_t offset, uint64_t size, struct error *error) {
     struct faulty_file *file = (struct faulty_file *)self;
     struct faulty_disk *disk = file->disk;
@@ -447,6 +467,8 @@ static const struct disk_ops faulty_ops = {
     .write = faulty_write,
     .read = faulty_read,
     .sync = faulty_sync,
+    .write_back = faulty_write_back,
+    .reserve = faulty_reserve,
     .allocate = faulty_allocate,
     .truncate = faulty_truncate,
     .size = faulty_size,

@@ -194,3 +194,21 @@ Test(posix_disk, makes_directories_and_those_above) {
     cr_assert_not(place.ops->make_directory(place.disk, "x/y/z/file/below", &error));
     end(&place);
 }
+
+Test(posix_disk, writing_back_and_reserving_change_no_byte_and_no_size) {
+    struct place place = start();
+    struct error error = {0};
+    struct disk_file *file = make(&place, "file");
+    cr_assert(file->ops->write(file, 0, bytes_of_string("some bytes"), &error));
+    file->ops->reserve(file, 10, 1 << 20);
+    cr_assert(file->ops->write_back(file, 0, 10, false, &error));
+    cr_assert(file->ops->write_back(file, 0, 10, true, &error));
+    uint64_t size;
+    char back[16];
+    cr_assert(file->ops->size(file, &size, &error));
+    cr_assert_eq(size, 10);
+    cr_assert_eq(file->ops->read(file, 0, back, sizeof back, &error), 10);
+    cr_assert_arr_eq(back, "some bytes", 10);
+    file->ops->close(file);
+    end(&place);
+}

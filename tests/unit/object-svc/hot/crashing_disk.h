@@ -160,6 +160,15 @@ static inline bool crashing_sync(struct disk_file *file, struct error *error) {
     return true;
 }
 
+static inline bool crashing_write_back(struct disk_file *file, uint64_t offset, uint64_t size, bool wait,
+                                       struct error *error) {
+    return crashing_inner(file)->ops->write_back(crashing_inner(file), offset, size, wait, error);
+}
+
+static inline void crashing_reserve(struct disk_file *file, uint64_t offset, uint64_t size) {
+    crashing_inner(file)->ops->reserve(crashing_inner(file), offset, size);
+}
+
 static inline bool crashing_allocate(struct disk_file *file, uint64_t offset, uint64_t size, struct error *error) {
     return crashing_inner(file)->ops->allocate(crashing_inner(file), offset, size, error);
 }
@@ -254,9 +263,11 @@ static inline void crashing_free(struct disk *disk) {
 
 static inline struct disk *crashing_disk_new(const char *root) {
     static const struct disk_ops ops = {
-        crashing_open,     crashing_close,    crashing_write, crashing_read,           crashing_sync,
-        crashing_allocate, crashing_truncate, crashing_size,  crashing_make_directory, crashing_sync_directory,
-        crashing_rename,   crashing_unlink,   crashing_list,  crashing_space,          crashing_free};
+        crashing_open,     crashing_close,      crashing_write,          crashing_read,
+        crashing_sync,     crashing_write_back, crashing_reserve,        crashing_allocate,
+        crashing_truncate, crashing_size,       crashing_make_directory, crashing_sync_directory,
+        crashing_rename,   crashing_unlink,     crashing_list,           crashing_space,
+        crashing_free};
     struct error error = {0};
     struct crashing_disk *self = calloc(1, sizeof *self);
     self->base.ops = &ops;

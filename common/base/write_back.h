@@ -1,0 +1,28 @@
+/* Writing a long file without a large flush at its end: what is written begins its way to the disk
+ * at once, and no more than a few MiB of it wait in memory, so that whoever flushes something else
+ * on the same disk does not wait behind it. No promise: only a sync makes durable. */
+#ifndef WAYBILL_BASE_WRITE_BACK_H
+#define WAYBILL_BASE_WRITE_BACK_H
+
+#include "common/base/disk.h"
+
+enum {
+    WRITE_BACK_STEP_BYTES = 1 << 20,   /* begins its way together */
+    WRITE_BACK_WINDOW_BYTES = 8 << 20, /* may be on its way */
+};
+
+/* Where one file is; both begin at the offset of its first write. One thread at a time. */
+struct write_back {
+    uint64_t begun;   /* on its way to here */
+    uint64_t written; /* on the disk to here */
+};
+
+static inline struct write_back write_back_from(uint64_t offset) {
+    return (struct write_back){offset, offset};
+}
+
+/* The file is written up to `end`; what lies before stays as it is. The disk's error: then what
+ * the file holds is not known. */
+bool write_back_advance(struct write_back *self, struct disk_file *file, uint64_t end, struct error *error);
+
+#endif
