@@ -57,6 +57,8 @@ static const struct config_entry entries[] = {
     DURATION(watch_stall_timeout, .initial = "30s", .min = 100, .max = HOURS(24),
              .help = "How long a watcher may take nothing while changes wait for it; then it is cut off"),
 
+    INT(bulk_nice, .initial = "10", .min = 0, .max = 19, .unit = "steps",
+        .help = "How far the bulk port's threads stand back behind commits where processors are short, as nice(1)"),
     INT(max_streams, .initial = "64", .min = 1, .max = 4096, .unit = "streams",
         .help = "Uploads and pulls at once on the bulk port; each has a thread"),
     SIZE(spool_max_bytes, .initial = "8GiB", .min = KIB(64), .max = TIB(1024),

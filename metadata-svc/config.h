@@ -29,6 +29,7 @@ struct metadata_config {
     int64_t watch_threads;
     int64_t watch_stall_timeout_ms;
 
+    int64_t bulk_nice;
     int64_t max_streams;
     int64_t spool_max_bytes;
     int64_t spool_segment_bytes;

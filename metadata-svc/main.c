@@ -249,6 +249,7 @@ static bool start_servers(struct service *service, struct error *error) {
         .max_streams = SMALL_STREAMS_MAX,
         .max_pushes = (unsigned)config->max_watches,
         .max_message_bytes = (size_t)config->max_message_bytes,
+        .prompt = true,
     };
     struct rpc_server_options bulk = {
         .name = "bulk",
@@ -260,6 +261,7 @@ static bool start_servers(struct service *service, struct error *error) {
         .max_streams = (unsigned)config->max_streams,
         .max_message_bytes = BULK_MESSAGE_MAX_BYTES,
         .beside = true, /* the small port's calls are the ones in a hurry */
+        .nice = (int)config->bulk_nice,
     };
     service->reflection = reflection_new(small_services);
     service->small = make_server(service, &small);

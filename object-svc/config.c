@@ -100,6 +100,8 @@ static const struct config_entry entries[] = {
                      "eighth of it after the start; 0: only on demand"),
     SIZE(scrub_bytes_per_second, .initial = "64MiB", .min = 0, .max = GIB(64),
          .help = "Most bytes that a scrub reads in a second; 0: no limit"),
+    INT(nice, .initial = "10", .min = 0, .max = 19, .unit = "steps",
+        .help = "How far this service stands back behind others on its machine, such as commits, as nice(1)"),
     INT(max_streams, .initial = "64", .min = 1, .max = 4096, .unit = "streams",
         .help = "Reads at once; each has a thread"),
     INT(max_peer_streams, .initial = "64", .min = 1, .max = 4096, .unit = "streams",

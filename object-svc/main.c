@@ -6,6 +6,7 @@
 #include "common/base/disk.h"
 #include "common/base/log.h"
 #include "common/base/signals.h"
+#include "common/base/thread_turn.h"
 #include "common/observe/rpc_metrics.h"
 #include "common/rpc/health.h"
 #include "common/rpc/reflection.h"
@@ -375,6 +376,7 @@ int main(int argc, char **argv) {
         return status;
     }
     log_setup("object-svc", service.config.log_level);
+    thread_turn_stand_back((int)service.config.nice); /* all other threads, too, which come later */
     struct error error = {0};
     bool good = start(&service, &error);
     if (good) {

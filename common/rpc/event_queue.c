@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/base/log.h"
+#include "common/base/thread_turn.h"
 #include "common/rpc/sync_annotations.h"
 
 void event_queue_init(struct event_queue *queue, enum event_queue_kind kind) {
@@ -31,10 +32,19 @@ static void *run(void *argument) {
     }
 }
 
+static void *run_thread(void *argument) {
+    const struct event_queue *queue = argument;
+    thread_turn_stand_back(queue->nice);
+    if (queue->prompt) {
+        thread_turn_be_prompt();
+    }
+    return run(argument);
+}
+
 bool event_queue_start(struct event_queue *queue, unsigned threads, const char *name) {
     assert(threads >= 1 && threads <= EVENT_QUEUE_MAX_THREADS);
     for (unsigned i = 0; i < threads; i++) {
-        if (pthread_create(&queue->thread[i], NULL, run, queue) != 0) {
+        if (pthread_create(&queue->thread[i], NULL, run_thread, queue) != 0) {
             return queue->threads > 0;
         }
         pthread_setname_np(queue->thread[i], name);

@@ -22,6 +22,9 @@ enum { EVENT_QUEUE_MAX_THREADS = 16 };
 
 struct event_queue {
     grpc_completion_queue *core;
+    /* See common/base/thread_turn.h; set between init and start. */
+    int nice;
+    bool prompt;
     unsigned threads;
     pthread_t thread[EVENT_QUEUE_MAX_THREADS];
 };

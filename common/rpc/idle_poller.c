@@ -1,5 +1,7 @@
 #include "common/rpc/idle_poller.h"
 
+#include "common/base/thread_turn.h"
+
 /* How long it polls on without looking whether there is still work. */
 enum { SPELL_MS = 20 };
 
@@ -21,6 +23,7 @@ static bool wait_for_work(struct idle_poller *poller) {
 
 static void *run(void *argument) {
     struct idle_poller *poller = argument;
+    thread_turn_stand_back(poller->nice);
     while (wait_for_work(poller)) {
         gpr_timespec spell = gpr_time_from_millis(SPELL_MS, GPR_TIMESPAN);
         grpc_completion_queue_next(poller->core, gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), spell), NULL);

@@ -15,6 +15,7 @@
 struct idle_poller {
     grpc_completion_queue *core; /* polls; nothing completes on it */
     pthread_t thread;
+    int nice; /* of the thread; set between init and start */
     bool runs;
     pthread_mutex_t lock; /* below */
     pthread_cond_t changed;

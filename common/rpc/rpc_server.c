@@ -17,7 +17,9 @@ enum {
     HANDSHAKE_TIMEOUT_MS = 20000,
     KEEPALIVE_TIME_MS = 60000, /* a client that vanished is noticed after both */
     KEEPALIVE_TIMEOUT_MS = 20000,
-    CLOSE_CONNECTIONS_MS = 100,     /* for clients to close theirs before we do */
+    CLOSE_CONNECTIONS_MS = 100, /* for clients to close theirs before we do */
+    READ_BYTES = 4 << 20,       /* at once from a connection, as the core's default */
+    READ_BESIDE_BYTES = 128 << 10,
     CLIENT_PING_INTERVAL_MS = 1000, /* pings closer together count as misuse */
 };
 
@@ -92,6 +94,8 @@ static grpc_server *make_core(const struct rpc_server_options *options) {
         integer_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
         integer_arg(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, CLIENT_PING_INTERVAL_MS),
         integer_arg(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS),
+        /* The thread in a hurry may be the one that reads for a server beside it: then not for long. */
+        integer_arg(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, options->beside ? READ_BESIDE_BYTES : READ_BYTES),
         /* The core bounds a message before it unpacks it, so a small compressed one could
          * grow without limit: only plain ones are taken. */
         integer_arg(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE),
@@ -197,6 +201,8 @@ static unsigned at_least_one(unsigned threads) {
 static bool start_queues(struct rpc_server *server) {
     char name[16];
     snprintf(name, sizeof name, "%s-queue", server->name);
+    server->queue.nice = server->poller.nice = server->push_queue.nice = server->options.nice;
+    server->queue.prompt = server->options.prompt;
     if (!event_queue_start(&server->queue, at_least_one(server->options.queue_threads), name)) {
         return false;
     }

@@ -49,6 +49,8 @@ struct rpc_server_options {
      * one and drains after it; threads of this one help while streams are open. So its calls
      * are not delayed by a second thread that polls (idle_poller.h). */
     bool beside;
+    int nice;    /* how far its threads, the workers too, stand back behind others (thread_turn.h) */
+    bool prompt; /* its queue threads take short turns */
 };
 
 /* Sees every finished call, for metrics: any thread, must be quick. */

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "common/base/log.h"
+#include "common/base/thread_turn.h"
 
 struct committer {
     struct commit_engine *engine;
@@ -101,6 +102,7 @@ static void gather(struct committer *committer) {
 
 static void *committer_loop(void *argument) {
     struct committer *committer = argument;
+    thread_turn_be_prompt();
     for (;;) {
         pthread_mutex_lock(&committer->lock);
         committer->wake_at = 1;
