@@ -44,6 +44,18 @@ const struct cli_command cli_commands[] = {
      "Asks one object-svc: its hot volumes, and the cold store. Nothing is changed without --repair or\n"
      "--quarantine. Status 6 where copies are damaged or missing, 1 where others are not as they ought.",
      cmd_verify},
+    {"migrate start", "TARGET", "begin to move the cold store, and copy it",
+     "TARGET is file:///path or s3+https://host/bucket[/prefix][?region=...]. From now on what is written goes\n"
+     "to both places. Waits until everything is copied; interrupted, the copying goes on in the service.",
+     cmd_migrate_start},
+    {"migrate status", "", "show how the migration is doing", "", cmd_migrate_status},
+    {"migrate switch", "", "read from the new place", "Both places are still written.", cmd_migrate_switch},
+    {"migrate back", "", "read from the old place again", "", cmd_migrate_back},
+    {"migrate finish", "", "let go of the old place",
+     "There is no way back but another migration. The configuration should then name the new place.",
+     cmd_migrate_finish},
+    {"migrate cancel", "", "give up a migration that is not switched", "What was copied stays in the new place.",
+     cmd_migrate_cancel},
     {"snapshot", "FILE", "back metadata-svc up while it works",
      "FILE has all records, and the payloads that wait for object-svc, as of one revision; '-' is standard\n"
      "output. It appears under its name only when it is whole and durable.",

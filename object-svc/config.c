@@ -102,6 +102,8 @@ static const struct config_entry entries[] = {
          .help = "Most bytes that a scrub reads in a second; 0: no limit"),
     INT(nice, .initial = "10", .min = 0, .max = 19, .unit = "steps",
         .help = "How far this service stands back behind others on its machine, such as commits, as nice(1)"),
+    SIZE(migration_bytes_per_second, .initial = "128MiB", .min = 0, .max = GIB(64),
+         .help = "Most bytes that a migration of the cold store copies in a second; 0: no limit"),
     INT(max_streams, .initial = "64", .min = 1, .max = 4096, .unit = "streams",
         .help = "Reads at once; each has a thread"),
     INT(max_peer_streams, .initial = "64", .min = 1, .max = 4096, .unit = "streams",

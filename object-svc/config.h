@@ -50,6 +50,7 @@ struct object_config {
     int64_t scrub_interval_ms;
     int64_t scrub_bytes_per_second;
     int64_t nice;
+    int64_t migration_bytes_per_second;
     int64_t max_streams;
     int64_t max_peer_streams;
     int64_t peer_refresh_ms;

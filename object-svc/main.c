@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/base/disk.h"
 #include "common/base/log.h"
 #include "common/base/signals.h"
 #include "common/base/thread_turn.h"
@@ -11,19 +10,18 @@
 #include "common/rpc/health.h"
 #include "common/rpc/reflection.h"
 #include "common/service/service_admin.h"
+#include "object-svc/api/migration_api.h"
 #include "object-svc/api/scrub_api.h"
 #include "object-svc/api/status_api.h"
-#include "object-svc/cold/cold_s3.h"
-#include "object-svc/config.h"
 #include "object-svc/hot/hot_compactor.h"
 #include "object-svc/hot/hot_metrics.h"
-#include "object-svc/hot/volume_store.h"
 #include "object-svc/ingest/ingester.h"
 #include "object-svc/peer/advertised_address.h"
 #include "object-svc/peer/peer_api.h"
 #include "object-svc/read/read_api.h"
 #include "object-svc/repair/repairer.h"
 #include "object-svc/scrub/scrubber.h"
+#include "object-svc/stores.h"
 #include "object-svc/tier/tier_mover.h"
 
 enum {
@@ -42,12 +40,9 @@ struct service {
     struct counter *tier_failures;
     struct counter *cold_bytes;
 
-    struct disk *volumes_disk;
-    struct hot_store *hot;
+    struct stores stores;
     struct hot_metrics *hot_metrics;
     struct hot_compactor *compactor;
-    struct cold_store *cold;
-    struct cold_store *quarantine;
     struct metadata_client *metadata;
     struct ingester *ingester;
     struct tier_mover *mover;
@@ -57,6 +52,7 @@ struct service {
     struct scrubber *scrubber;
     struct read_api read;
     struct scrub_api scrub;
+    struct migration_api migration;
     struct status_api status;
 
     struct health *health;
@@ -109,63 +105,11 @@ static void register_metrics(struct service *service) {
 
 /* ---- rooms ---- */
 
-static bool open_stores(struct service *service, struct error *error) {
-    const struct object_config *config = &service->config;
-    char volumes[4200];
-    char index[4200];
-    snprintf(volumes, sizeof volumes, "%s/volumes", config->data_dir);
-    snprintf(index, sizeof index, "%s/index", config->data_dir);
-    char uploads[4200];
-    snprintf(uploads, sizeof uploads, "%s/cold-uploads", config->data_dir);
-    struct cold_s3_options s3_options = {
-        .client = {.endpoint = config->s3_endpoint,
-                   .bucket = config->s3_bucket,
-                   .region = config->s3_region,
-                   .path_style = config->s3_path_style,
-                   .access_key_file = config->s3_access_key_file,
-                   .secret_key_file = config->s3_secret_key_file,
-                   .session_token_file = config->s3_session_token_file,
-                   .ca_file = config->s3_ca_file,
-                   .connect_timeout_ms = config->s3_connect_timeout_ms,
-                   .stall_timeout_ms = config->s3_stall_timeout_ms,
-                   .connections = config->s3_connections},
-        .prefix = config->s3_prefix,
-        .part_bytes = config->s3_part_bytes,
-        .uploads_directory = uploads,
-    };
-    struct cold_store_options cold_options = {
-        .backend = config->cold_store == OBJECT_COLD_STORE_S3 ? "s3" : "directory",
-        .directory = config->cold_dir,
-        .s3 = &s3_options,
-        .replica = config->replica,
-        .clock = &system_clock,
-    };
-    char quarantine[4200];
-    snprintf(quarantine, sizeof quarantine, "%s/quarantine", config->data_dir);
-    struct cold_store_options quarantine_options = {
-        .backend = "directory", .directory = quarantine, .replica = config->replica, .clock = &system_clock};
-    service->volumes_disk = posix_disk_new(volumes, error);
-    if (service->volumes_disk == NULL) {
-        return false;
-    }
-    struct volume_store_options hot_options = {
-        .disk = service->volumes_disk,
-        .index_directory = index,
-        .clock = &system_clock,
-        .replica = config->replica,
-        .volume_bytes = (uint64_t)config->volume_bytes,
-        .reserve_bytes = (uint64_t)config->hot_reserve_bytes,
-    };
-    return (service->hot = volume_store_open(&hot_options, error)) != NULL &&
-           (service->cold = cold_store_open(&cold_options, error)) != NULL &&
-           (service->quarantine = cold_store_open(&quarantine_options, error)) != NULL;
-}
-
 static void start_compactor(struct service *service) {
     const struct object_config *config = &service->config;
-    service->hot_metrics = hot_metrics_new(service->hot, service->metrics);
+    service->hot_metrics = hot_metrics_new(service->stores.hot, service->metrics);
     struct hot_compactor_options options = {
-        .hot = service->hot,
+        .hot = service->stores.hot,
         .clock = &system_clock,
         .garbage_percent = (unsigned)config->compaction_garbage_percent,
         .bytes_per_second = config->compaction_bytes_per_second,
@@ -187,7 +131,7 @@ static bool start_work(struct service *service, struct error *error) {
         .nats_url = config->nats_url,
         .ack_wait_ms = config->ack_wait_ms,
         .batch = (size_t)config->ingest_batch,
-        .ports = {.hot = service->hot, .source = source, .sink = sink, .clock = &system_clock},
+        .ports = {.hot = service->stores.hot, .source = source, .sink = sink, .clock = &system_clock},
         .metrics = service->metrics,
         .on_state = on_events_state,
         .self = service,
@@ -206,8 +150,8 @@ static bool start_work(struct service *service, struct error *error) {
     service->peers = peer_table_new(&peer_options);
     struct object_reader_ports reader_ports = {
         .replica = config->replica,
-        .hot = service->hot,
-        .cold = service->cold,
+        .hot = service->stores.hot,
+        .cold = service->stores.cold,
         .spool = source,
         .peers = {service->peers, config->peer_timeout_ms},
     };
@@ -218,8 +162,8 @@ static bool start_work(struct service *service, struct error *error) {
     service->repairer = repairer_start(&repairer_options);
     start_compactor(service);
     struct tier_mover_options mover_options = {
-        .ports = {.hot = service->hot,
-                  .cold = service->cold,
+        .ports = {.hot = service->stores.hot,
+                  .cold = service->stores.cold,
                   .sink = sink,
                   .clock = &system_clock,
                   .on_corrupt = on_corrupt_hot,
@@ -234,7 +178,7 @@ static bool start_work(struct service *service, struct error *error) {
     struct scrubber_options scrubber_options = {
         .ports = {.repair = repairer_options.ports,
                   .sink = sink,
-                  .quarantine = service->quarantine,
+                  .quarantine = service->stores.quarantine,
                   .clock = &system_clock},
         .metrics = service->metrics,
         .interval_ms = config->scrub_interval_ms,
@@ -242,13 +186,14 @@ static bool start_work(struct service *service, struct error *error) {
         .confirm_ms = SCRUB_CONFIRM_MS,
     };
     service->scrubber = scrubber_start(&scrubber_options);
+    service->migration = (struct migration_api){.replica = config->replica, .migrator = service->stores.migrator};
     service->scrub = (struct scrub_api){.replica = config->replica, .scrubber = service->scrubber};
     reader_ports.on_corrupt = on_corrupt_copy;
     reader_ports.self = service;
     service->peer_api = (struct peer_api){
         .on_corrupt = on_corrupt_hot,
         .self = service,
-        .hot = service->hot,
+        .hot = service->stores.hot,
         .max_streams = (unsigned)config->max_peer_streams,
         .stall_ms = PEER_STALL_MS,
     };
@@ -260,7 +205,7 @@ static bool start_work(struct service *service, struct error *error) {
     service->status = (struct status_api){
         .replica = config->replica,
         .start_us = clock_unix_us(&system_clock),
-        .hot = service->hot,
+        .hot = service->stores.hot,
         .ingester = service->ingester,
         .compacted_bytes = hot_metrics_compacted_bytes(service->hot_metrics),
         .stored = ingester_stored(service->ingester),
@@ -294,6 +239,7 @@ static bool start_server(struct service *service, struct error *error) {
     peer_api_add_to(&service->peer_api, service->metrics, service->server);
     status_api_add_to(&service->status, service->server);
     scrub_api_add_to(&service->scrub, service->server);
+    migration_api_add_to(&service->migration, service->server);
     if (!rpc_server_start(service->server, error)) {
         return false;
     }
@@ -329,8 +275,8 @@ static bool start(struct service *service, struct error *error) {
     service->health = health_new();
     health_set(service->health, "object.ingest", false);
     register_metrics(service);
-    return open_stores(service, error) && start_work(service, error) && start_server(service, error) &&
-           start_admin(service, error);
+    return stores_open(&service->stores, &service->config, service->metrics, error) && start_work(service, error) &&
+           start_server(service, error) && start_admin(service, error);
 }
 
 /* Also after a start that failed half way. */
@@ -349,18 +295,7 @@ static void stop(struct service *service) {
     ingester_stop(service->ingester);
     peer_table_free(service->peers);
     metadata_client_free(service->metadata);
-    if (service->quarantine != NULL) {
-        cold_store_close(service->quarantine);
-    }
-    if (service->cold != NULL) {
-        cold_store_close(service->cold);
-    }
-    if (service->hot != NULL) {
-        hot_store_close(service->hot);
-    }
-    if (service->volumes_disk != NULL) {
-        service->volumes_disk->ops->free(service->volumes_disk);
-    }
+    stores_close(&service->stores);
     reflection_free(service->reflection);
     health_free(service->health);
     rpc_metrics_free(service->rpc_metrics);

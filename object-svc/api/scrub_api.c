@@ -2,29 +2,10 @@
 
 #include <string.h>
 
+#include "object-svc/api/api_values.h"
 #include "waybill/v1/admin_service.pb-c.h"
 
 enum { FINDINGS_PAGE = 500 };
-
-static char *id_text(const struct uuid *id, struct arena *arena) {
-    if (uuid_is_zero(id)) {
-        return (char *)(uintptr_t) "";
-    }
-    char *text = arena_alloc(arena, UUID_TEXT_BYTES);
-    uuid_print(id, text);
-    return text;
-}
-
-static Google__Protobuf__Timestamp *timestamp(int64_t unix_us, struct arena *arena) {
-    if (unix_us == 0) {
-        return NULL;
-    }
-    Google__Protobuf__Timestamp *time = arena_alloc(arena, sizeof *time);
-    google__protobuf__timestamp__init(time);
-    time->seconds = unix_us / 1000000;
-    time->nanos = (int32_t)(unix_us % 1000000) * 1000;
-    return time;
-}
 
 /* ---- StartScrub ---- */
 
@@ -61,7 +42,7 @@ static void start_scrub(void *service, struct rpc_call *call) {
         return;
     }
     Waybill__V1__StartScrubResponse response = WAYBILL__V1__START_SCRUB_RESPONSE__INIT;
-    response.scrub_id = id_text(&id, rpc_call_arena(call));
+    response.scrub_id = api_id_text(&id, rpc_call_arena(call));
     rpc_call_reply(call, &response.base);
 }
 
@@ -75,7 +56,7 @@ static Waybill__V1__ScrubFinding *finding_to_proto(const struct scrub_finding *f
     message->bucket = (char *)(uintptr_t)finding->bucket;
     message->key = (char *)(uintptr_t)finding->key;
     message->version = finding->version;
-    message->payload_id = id_text(&finding->payload_id, arena);
+    message->payload_id = api_id_text(&finding->payload_id, arena);
     message->action = (Waybill__V1__ScrubAction)finding->action;
     message->message = (char *)(uintptr_t)finding->message;
     return message;
@@ -104,7 +85,7 @@ static Waybill__V1__StartScrubRequest *options_to_proto(const struct scrub_optio
 static void add_status(Waybill__V1__GetScrubResponse *response, const struct scrub_status *status,
                        struct arena *arena) {
     const struct scrub_counts *counts = &status->counts;
-    response->scrub_id = id_text(&status->id, arena);
+    response->scrub_id = api_id_text(&status->id, arena);
     response->done = status->end_us != 0;
     response->objects_checked = (int64_t)counts->objects;
     response->bytes_checked = (int64_t)counts->bytes;
@@ -117,8 +98,8 @@ static void add_status(Waybill__V1__GetScrubResponse *response, const struct scr
     response->failed = (int64_t)counts->failed;
     response->phase = (Waybill__V1__ScrubPhase)counts->phase;
     response->options = options_to_proto(&status->options, arena);
-    response->start_time = timestamp(status->start_us, arena);
-    response->end_time = timestamp(status->end_us, arena);
+    response->start_time = api_timestamp(status->start_us, arena);
+    response->end_time = api_timestamp(status->end_us, arena);
     response->error_reason = arena_strdup(arena, status->error.reason);
     response->error_message = arena_strdup(arena, status->error.message);
 }

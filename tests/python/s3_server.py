@@ -40,6 +40,11 @@ class S3Server:
                 "--s3-access-key-file", os.path.join(self.directory, "access"),
                 "--s3-secret-key-file", os.path.join(self.directory, "secret")]
 
+    def target(self):
+        """As a migration names it."""
+        return (f"s3+http://127.0.0.1:{self.port}/{BUCKET}/waybill/test?region=us-east-1"
+                f"&access_key_file={self.directory}/access&secret_key_file={self.directory}/secret")
+
     def request(self, path, *options):
         """The answer to a signed request; curl makes it, so that it is not our own code that is asked."""
         return subprocess.run(

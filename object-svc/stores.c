@@ -1,0 +1,106 @@
+#include "object-svc/stores.h"
+
+#include <stdio.h>
+
+#include "object-svc/hot/volume_store.h"
+
+static bool open_hot(struct stores *stores, const struct object_config *config, struct error *error) {
+    char volumes[STORES_PATH_BYTES];
+    char index[STORES_PATH_BYTES];
+    snprintf(volumes, sizeof volumes, "%s/volumes", config->data_dir);
+    snprintf(index, sizeof index, "%s/index", config->data_dir);
+    stores->volumes_disk = posix_disk_new(volumes, error);
+    if (stores->volumes_disk == NULL) {
+        return false;
+    }
+    struct volume_store_options options = {
+        .disk = stores->volumes_disk,
+        .index_directory = index,
+        .clock = &system_clock,
+        .replica = config->replica,
+        .volume_bytes = (uint64_t)config->volume_bytes,
+        .reserve_bytes = (uint64_t)config->hot_reserve_bytes,
+    };
+    stores->hot = volume_store_open(&options, error);
+    return stores->hot != NULL;
+}
+
+static void fill_cold_options(struct stores *stores, const struct object_config *config) {
+    snprintf(stores->uploads, sizeof stores->uploads, "%s/cold-uploads", config->data_dir);
+    stores->s3_options = (struct cold_s3_options){
+        .client = {.endpoint = config->s3_endpoint,
+                   .bucket = config->s3_bucket,
+                   .region = config->s3_region,
+                   .path_style = config->s3_path_style,
+                   .access_key_file = config->s3_access_key_file,
+                   .secret_key_file = config->s3_secret_key_file,
+                   .session_token_file = config->s3_session_token_file,
+                   .ca_file = config->s3_ca_file,
+                   .connect_timeout_ms = config->s3_connect_timeout_ms,
+                   .stall_timeout_ms = config->s3_stall_timeout_ms,
+                   .connections = config->s3_connections},
+        .prefix = config->s3_prefix,
+        .part_bytes = config->s3_part_bytes,
+        .uploads_directory = stores->uploads,
+    };
+    stores->cold_options = (struct cold_store_options){
+        .backend = config->cold_store == OBJECT_COLD_STORE_S3 ? "s3" : "directory",
+        .directory = config->cold_dir,
+        .s3 = &stores->s3_options,
+        .replica = config->replica,
+        .clock = &system_clock,
+    };
+}
+
+static bool open_cold(struct stores *stores, const struct object_config *config, struct metrics *metrics,
+                      struct error *error) {
+    char migration[STORES_PATH_BYTES];
+    snprintf(migration, sizeof migration, "%s/migration", config->data_dir);
+    fill_cold_options(stores, config);
+    struct cold_store *configured = cold_store_open(&stores->cold_options, error);
+    if (configured == NULL) {
+        return false;
+    }
+    struct cold_pair *pair = cold_pair_new(configured);
+    stores->cold = cold_pair_store(pair);
+    struct migrator_options options = {
+        .pair = pair,
+        .configured = &stores->cold_options,
+        .directory = migration,
+        .bytes_per_second = config->migration_bytes_per_second,
+        .metrics = metrics,
+    };
+    stores->migrator = migrator_start(&options, error);
+    return stores->migrator != NULL;
+}
+
+static bool open_quarantine(struct stores *stores, const struct object_config *config, struct error *error) {
+    char quarantine[STORES_PATH_BYTES];
+    snprintf(quarantine, sizeof quarantine, "%s/quarantine", config->data_dir);
+    struct cold_store_options options = {
+        .backend = "directory", .directory = quarantine, .replica = config->replica, .clock = &system_clock};
+    stores->quarantine = cold_store_open(&options, error);
+    return stores->quarantine != NULL;
+}
+
+bool stores_open(struct stores *stores, const struct object_config *config, struct metrics *metrics,
+                 struct error *error) {
+    return open_hot(stores, config, error) && open_cold(stores, config, metrics, error) &&
+           open_quarantine(stores, config, error);
+}
+
+void stores_close(struct stores *stores) {
+    migrator_stop(stores->migrator);
+    if (stores->quarantine != NULL) {
+        cold_store_close(stores->quarantine);
+    }
+    if (stores->cold != NULL) {
+        cold_store_close(stores->cold);
+    }
+    if (stores->hot != NULL) {
+        hot_store_close(stores->hot);
+    }
+    if (stores->volumes_disk != NULL) {
+        stores->volumes_disk->ops->free(stores->volumes_disk);
+    }
+}

@@ -1,0 +1,35 @@
+/* The stores of one object-svc, opened as its configuration has them: hot volumes, the cold store
+ * with what moves it, and the quarantine. */
+#ifndef WAYBILL_OBJECT_STORES_H
+#define WAYBILL_OBJECT_STORES_H
+
+#include "common/base/disk.h"
+#include "common/observe/metrics.h"
+#include "object-svc/cold/cold_s3.h"
+#include "object-svc/config.h"
+#include "object-svc/hot/hot_store.h"
+#include "object-svc/migrate/migrator.h"
+
+enum { STORES_PATH_BYTES = 4200 };
+
+struct stores {
+    struct hot_store *hot;
+    struct cold_store *cold;
+    struct cold_store *quarantine;
+    struct migrator *migrator;
+
+    /* What they borrow. */
+    struct disk *volumes_disk;
+    char uploads[STORES_PATH_BYTES];
+    struct cold_s3_options s3_options;
+    struct cold_store_options cold_options;
+};
+
+/* The config and the struct must stay where they are until the stores are closed. After a failure
+ * stores_close is due, too. */
+bool stores_open(struct stores *stores, const struct object_config *config, struct metrics *metrics,
+                 struct error *error);
+/* Nobody may use them any more. */
+void stores_close(struct stores *stores);
+
+#endif
