@@ -8,10 +8,13 @@ import subprocess
 
 import pytest
 
-from cluster import BUILD, ROOT
+from cluster import BUILD, PATIENCE, ROOT
 
 BENCH = os.path.join(ROOT, "tests", "bench")
 SEARCH = os.environ["PATH"] + ":/usr/sbin"
+
+# Sanitized builds may store nothing within the short time that is measured here.
+SLOW = PATIENCE > 1
 
 
 def run(directory, *options, program="run-commit"):
@@ -83,9 +86,11 @@ def test_the_object_path_is_set_against_its_limits(tmp_path):
     for name, figure in figures.items():
         assert len(figure["rounds"]) == 2 and figure["mb_s"] > 0, name
         if not name.startswith(("null-", "disk", "loopback")):
-            check_services(figure, "stored_mb_s" if name == "store 64 KiB x 64" else "mb_s")
-    assert figures["store 64 KiB x 64"]["stored_p99_us"] >= figures["store 64 KiB x 64"]["stored_p50_us"] > 0
-    assert all(ratio["value"] > 0 for ratio in document["ratios"] if not ratio["name"].startswith("store 64 MiB"))
+            check_services(figure, "stored_mb_s" if name == "store 64 KiB x 64" and not SLOW else "mb_s")
+    if not SLOW:
+        assert figures["store 64 KiB x 64"]["stored_p99_us"] >= figures["store 64 KiB x 64"]["stored_p50_us"] > 0
+    late = "store" if SLOW else "store 64 MiB"
+    assert all(ratio["value"] > 0 for ratio in document["ratios"] if not ratio["name"].startswith(late + " "))
     targets = [ratio["name"] for ratio in document["ratios"] if ratio["met"] is not None]
     assert len(targets) == 11, "each of the figures has one, and the memory of both services in each section"
 
