@@ -16,6 +16,8 @@ enum {
     REQUEST_TIMEOUT_MS = 3000,
     /* A server that takes nothing more must not hold a publishing thread for ever. */
     WRITE_DEADLINE_MS = 3000,
+    /* How long the end of a subscription waits for the server's answer. */
+    RETIRE_MS = 500,
     URLS_MAX = 16,
 };
 
@@ -30,6 +32,14 @@ struct stream_connection {
     pthread_mutex_t lock; /* closed */
     pthread_cond_t changed;
     bool closed; /* the library's last callback has come */
+
+    pthread_mutex_t retiring;             /* the list below */
+    struct retired_subscription *retired; /* that the library's reading thread may still be in */
+};
+
+struct retired_subscription {
+    natsSubscription *subscription;
+    struct retired_subscription *next;
 };
 
 bool stream_set_error(struct error *error, natsStatus status, jsErrCode code, const char *what) {
@@ -155,6 +165,7 @@ struct stream_connection *stream_connection_new(const struct stream_connection_o
     pthread_mutex_init(&connection->telling, NULL);
     pthread_mutex_init(&connection->lock, NULL);
     pthread_cond_init(&connection->changed, NULL);
+    pthread_mutex_init(&connection->retiring, NULL);
     jsOptions js_options;
     natsStatus status = start_connecting(connection);
     if (status == NATS_OK) {
@@ -194,6 +205,34 @@ uint64_t stream_connection_reconnects(const struct stream_connection *connection
     return reconnects;
 }
 
+static struct retired_subscription *take_retired(struct stream_connection *connection) {
+    pthread_mutex_lock(&connection->retiring);
+    struct retired_subscription *list = connection->retired;
+    connection->retired = NULL;
+    pthread_mutex_unlock(&connection->retiring);
+    return list;
+}
+
+static void keep_retired(struct stream_connection *connection, struct retired_subscription *list) {
+    struct retired_subscription *last = list;
+    while (last->next != NULL) {
+        last = last->next;
+    }
+    pthread_mutex_lock(&connection->retiring);
+    last->next = connection->retired;
+    connection->retired = list;
+    pthread_mutex_unlock(&connection->retiring);
+}
+
+static void destroy_retired(struct retired_subscription *list) {
+    while (list != NULL) {
+        struct retired_subscription *next = list->next;
+        natsSubscription_Destroy(list->subscription);
+        free(list);
+        list = next;
+    }
+}
+
 /* Callbacks are queued behind one another on a thread of the library; after the one that
  * tells of the end there are none. */
 static void close_connection(struct stream_connection *connection) {
@@ -203,6 +242,7 @@ static void close_connection(struct stream_connection *connection) {
         pthread_cond_wait(&connection->changed, &connection->lock);
     }
     pthread_mutex_unlock(&connection->lock);
+    destroy_retired(take_retired(connection)); /* closing joined the reading thread */
     natsConnection_Destroy(connection->nats);
 }
 
@@ -215,6 +255,7 @@ void stream_connection_free(struct stream_connection *connection) {
         close_connection(connection);
     }
     pthread_cond_destroy(&connection->changed);
+    pthread_mutex_destroy(&connection->retiring);
     pthread_mutex_destroy(&connection->lock);
     pthread_mutex_destroy(&connection->telling);
     free(connection);
@@ -259,7 +300,25 @@ static bool await_end(struct subscription_end *end) {
     return over;
 }
 
-void stream_unsubscribe(natsSubscription *subscription) {
+/* The library's reading thread looks a subscription up and then uses it without holding on to
+ * it (libnats 3.4.1, natsConn_processMsg; mended in 3.8), so freeing one beside it is a use of freed memory.
+ * The thread answers to the server's PONG after what it was doing, and by then it finds an ended
+ * subscription no more: an answered flush is the proof that it is out. */
+static void retire(struct stream_connection *connection, natsSubscription *subscription) {
+    struct retired_subscription *list = calloc(1, sizeof *list);
+    if (list == NULL) {
+        abort();
+    }
+    list->subscription = subscription;
+    list->next = take_retired(connection); /* the answer speaks of those that ended before the question */
+    if (natsConnection_FlushTimeout(connection->nats, RETIRE_MS) == NATS_OK) {
+        destroy_retired(list);
+    } else {
+        keep_retired(connection, list);
+    }
+}
+
+void stream_unsubscribe(struct stream_connection *connection, natsSubscription *subscription) {
     if (subscription == NULL) {
         return;
     }
@@ -279,5 +338,5 @@ void stream_unsubscribe(natsSubscription *subscription) {
         pthread_mutex_destroy(&end->lock);
         free(end);
     }
-    natsSubscription_Destroy(subscription);
+    retire(connection, subscription);
 }

@@ -42,7 +42,9 @@ natsConnection *stream_connection_nats(struct stream_connection *connection);
 jsCtx *stream_connection_jetstream(struct stream_connection *connection);
 /* UNAVAILABLE (EVENT_STREAM_FAILED), with what was being done and NATS's words. */
 bool stream_set_error(struct error *error, natsStatus status, jsErrCode code, const char *what);
-/* Ends a subscription and waits until no handler of it runs any more. NULL is fine. */
-void stream_unsubscribe(natsSubscription *subscription);
+/* Ends a subscription of this connection and waits until no handler of it runs any more. Its
+ * memory goes once the library's reading thread has left it for certain: now if the server
+ * answers, else with the connection. NULL is fine. */
+void stream_unsubscribe(struct stream_connection *connection, natsSubscription *subscription);
 
 #endif

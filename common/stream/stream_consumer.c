@@ -54,7 +54,7 @@ struct stream_consumer *stream_consumer_new(struct stream_connection *connection
 }
 
 static void drop_subscription(struct stream_consumer *consumer) {
-    stream_unsubscribe(consumer->subscription);
+    stream_unsubscribe(consumer->connection, consumer->subscription);
     consumer->subscription = NULL;
 }
 

@@ -128,7 +128,7 @@ void stream_publisher_free(struct stream_publisher *publisher) {
     if (publisher == NULL) {
         return;
     }
-    stream_unsubscribe(publisher->subscription);
+    stream_unsubscribe(publisher->connection, publisher->subscription);
     natsMsg_Destroy(publisher->last);
     pthread_mutex_destroy(&publisher->lock);
     free(publisher->acks);
