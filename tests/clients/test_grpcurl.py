@@ -2,17 +2,16 @@
 
 import base64
 import json
-import os
-import shutil
 import subprocess
 
 import pytest
 
 from cluster import wait_for
+from tools import missing, tool
 
-GRPCURL = shutil.which("grpcurl") or shutil.which("grpcurl", path="/opt/tools:" + os.path.expanduser("~/go/bin"))
+GRPCURL = tool("grpcurl")
 
-pytestmark = pytest.mark.skipif(GRPCURL is None, reason="grpcurl is not installed (it is a Go module, not a Debian package)")
+pytestmark = pytest.mark.skipif(GRPCURL is None, reason=missing("grpcurl"))
 
 
 @pytest.fixture(scope="module")

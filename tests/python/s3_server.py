@@ -7,10 +7,10 @@ import subprocess
 import tempfile
 
 from cluster import Process, free_port
+from tools import missing, tool
 
-VERSITYGW = shutil.which("versitygw") or shutil.which(
-    "versitygw", path="/opt/tools:" + os.path.expanduser("~/go/bin"))
-MISSING = "versitygw is not installed (it is a Go module, not a Debian package)"
+VERSITYGW = tool("versitygw")
+MISSING = missing("versitygw")
 BUCKET = "tier"
 ACCESS_KEY = "testing-access"
 SECRET_KEY = "testing-secret-that-no-log-may-show"
