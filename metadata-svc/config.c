@@ -68,6 +68,14 @@ static const struct config_entry entries[] = {
     SIZE(snapshot_bytes_per_second, .initial = "64MiB", .min = 0, .max = TIB(1),
          .help = "Most bytes that a snapshot sends in a second, so that commits do not wait for it; 0: no limit"),
 
+    DURATION(redrive_after, .initial = "10m", .min = 100, .max = HOURS(24),
+             .help = "How long a payload waits to be stored before its event is published once more; then twice as "
+                     "long, up to 32 times"),
+    INT(redrives_per_second, .initial = "100", .min = 1, .max = 100000, .unit = "events/s",
+        .help = "Most events that are published once more in a second"),
+    DURATION(failed_payload_retention, .initial = "168h", .min = 100, .max = HOURS(8760),
+             .help = "How long failed payloads are listed, and their bytes kept for another try"),
+
     DURATION(change_log_retention, .initial = "24h", .min = SECONDS(1), .max = HOURS(8760),
              .help = "How long published changes stay in the change log, for watchers"),
     INT(outbox_max_events, .initial = "10000000", .min = 1, .max = 1000000000, .unit = "events",

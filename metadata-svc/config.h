@@ -35,6 +35,10 @@ struct metadata_config {
     int64_t spool_segment_bytes;
     int64_t snapshot_bytes_per_second; /* 0 = no limit */
 
+    int64_t redrive_after_ms;
+    int64_t redrives_per_second;
+    int64_t failed_payload_retention_ms;
+
     int64_t change_log_retention_ms;
     int64_t outbox_max_events;
     int64_t publish_window;

@@ -101,6 +101,21 @@ static int64_t published_revision(void *self) {
     return event_publisher_published_revision(service->publisher);
 }
 
+static bool objects_served(void *self) {
+    struct service *service = self;
+    struct replica *replicas;
+    struct arena arena;
+    arena_init(&arena);
+    bool served = replica_table_list(service->replicas, &arena, &replicas) > 0;
+    arena_free(&arena);
+    return served;
+}
+
+static void settle(void *self, const struct commit_request *request) {
+    struct service *service = self;
+    metadata_api_settle(&service->api, request);
+}
+
 /* ---- stores ---- */
 
 static bool open_records(struct service *service, struct error *error) {
@@ -134,6 +149,8 @@ static bool open_stores(struct service *service, struct error *error) {
     const struct metadata_config *config = &service->config;
     struct commit_engine_options engine_options = {
         .shard = config->shard,
+        .redrive_after_us = config->redrive_after_ms * 1000,
+        .failed_retention_us = config->failed_payload_retention_ms * 1000,
     };
     struct payload_spool_options spool_options = {
         .segment_bytes = (uint64_t)config->spool_segment_bytes,
@@ -210,6 +227,9 @@ static bool start_commits(struct service *service, struct error *error) {
         .change_log_retention_us = longer_of(config->change_log_retention_ms, config->request_id_retention_ms) * 1000,
         .clock = &system_clock,
         .committer = service->committer,
+        .redrives_per_second = (unsigned)config->redrives_per_second,
+        .objects_served = objects_served,
+        .settle = settle,
         .published_revision = published_revision,
         .self = service,
     };

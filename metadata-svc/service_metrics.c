@@ -74,6 +74,8 @@ static double cache_bytes(void *self) {
     return (double)stats.bytes;
 }
 
+static const char compensations_help[] = "Keys whose latest version failed, by what was done about it.";
+
 void service_metrics_register(struct service_metrics *self, struct metrics *metrics, struct metadata_api *api) {
     self->flush_seconds =
         metrics_histogram(metrics, "waybill_metadata_flush_seconds", "Time to make one batch of commits durable.", NULL,
@@ -86,6 +88,16 @@ void service_metrics_register(struct service_metrics *self, struct metrics *metr
     api->upload_seconds =
         metrics_histogram(metrics, "waybill_payload_upload_seconds", "Time from the start of an upload to its ack.",
                           METRIC_LABELS({"write_mode", "decoupled"}), &metric_buckets_seconds);
+    api->payloads = (struct payload_counters){
+        .deadlines_missed = metrics_counter(metrics, "waybill_payload_deadline_missed_total",
+                                            "Payloads that failed because they were not stored in time.", NULL),
+        .kept_failed = metrics_counter(metrics, "waybill_compensations_total", compensations_help,
+                                       METRIC_LABELS({"on_failure", "keep_failed"})),
+        .reverted = metrics_counter(metrics, "waybill_compensations_total", compensations_help,
+                                    METRIC_LABELS({"on_failure", "revert"})),
+        .redriven = metrics_counter(metrics, "waybill_redrives_total",
+                                    "Staged payloads whose event was published once more.", NULL),
+    };
     metrics_gauge_callback(metrics, "waybill_outbox_depth", "Commits that are not published yet.", NULL, outbox_depth,
                            api);
     metrics_gauge_callback(metrics, "waybill_published_revision", "Newest revision that the event stream has.", NULL,

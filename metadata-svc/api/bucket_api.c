@@ -39,6 +39,22 @@ static bool take_storage(const Waybill__V1__StoragePolicy *storage, struct bucke
            check_not_served_yet(given->promote_after_reads != 0, "bucket.storage.promote_after_reads", error);
 }
 
+static bool take_failure_policy(const Waybill__V1__Bucket *message, struct bucket *bucket, struct error *error) {
+    int on_failure = (int)message->on_failure;
+    if (on_failure < 0 || on_failure > ON_FAILURE_REVERT) {
+        return error_set_field(error, "bucket.on_failure", "BAD_ON_FAILURE", "there is no on_failure %d", on_failure);
+    }
+    bucket->on_failure = on_failure == 0 ? ON_FAILURE_KEEP_FAILED : (enum on_failure)on_failure;
+    if (!check_payload_deadline(message->payload_deadline, "bucket.payload_deadline", &bucket->payload_deadline_us,
+                                error)) {
+        return false;
+    }
+    if (bucket->payload_deadline_us == 0) {
+        bucket->payload_deadline_us = BUCKET_PAYLOAD_DEADLINE_DEFAULT_US;
+    }
+    return true;
+}
+
 static bool take_bucket(const Waybill__V1__Bucket *message, struct bucket *bucket, struct error *error) {
     if (message == NULL) {
         return error_set_field(error, "bucket", "FIELD_REQUIRED", "bucket is required");
@@ -56,9 +72,7 @@ static bool take_bucket(const Waybill__V1__Bucket *message, struct bucket *bucke
                                 "bucket.write_mode", error) &&
            check_not_served_yet(message->has_decoupled_percent_case != 0 && message->decoupled_percent != 100,
                                 "bucket.decoupled_percent", error) &&
-           check_not_served_yet(message->on_failure > WAYBILL__V1__ON_FAILURE__ON_FAILURE_KEEP_FAILED,
-                                "bucket.on_failure", error) &&
-           check_not_served_yet(message->payload_deadline != NULL, "bucket.payload_deadline", error);
+           take_failure_policy(message, bucket, error);
 }
 
 static void answer_create(struct change_call *change) {
@@ -100,6 +114,8 @@ static const struct mask_path {
     {"storage.version_retention", BUCKET_VERSION_RETENTION},
     {"inline_max_bytes", BUCKET_INLINE_MAX_BYTES},
     {"delete_retention", BUCKET_DELETE_RETENTION},
+    {"payload_deadline", BUCKET_PAYLOAD_DEADLINE},
+    {"on_failure", BUCKET_ON_FAILURE},
     {"*", ~0u},
 };
 

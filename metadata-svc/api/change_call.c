@@ -5,10 +5,8 @@
 
 static void finish(struct commit_request *commit) {
     struct change_call *change = commit->context;
-    for (size_t i = 0; i < commit->released_count; i++) {
-        payload_spool_release(change->api->spool, &commit->released[i]);
-    }
     struct metadata_api *api = change->api;
+    metadata_api_settle(api, commit);
     histogram_observe_us(api->commit_seconds, clock_monotonic_us(api->clock) - change->start_us);
     if (commit->committed) {
         change->answer(change);

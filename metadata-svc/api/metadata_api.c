@@ -22,6 +22,17 @@ void metadata_api_add_to(struct metadata_api *api, struct rpc_server *server) {
     rpc_server_add_service(server, &waybill__v1__admin_service__descriptor);
 }
 
+void metadata_api_settle(struct metadata_api *api, const struct commit_request *commit) {
+    for (size_t i = 0; i < commit->released_count; i++) {
+        payload_spool_release(api->spool, &commit->released[i]);
+    }
+    const struct payload_figures *figures = &commit->payloads;
+    counter_add(api->payloads.deadlines_missed, figures->deadlines_missed);
+    counter_add(api->payloads.kept_failed, figures->kept_failed);
+    counter_add(api->payloads.reverted, figures->reverted);
+    counter_add(api->payloads.redriven, figures->redriven);
+}
+
 void metadata_api_add_bulk_to(struct metadata_api *api, struct rpc_server *server) {
     upload_api_add_to(api, server);
     fetch_api_add_to(api, server);

@@ -15,6 +15,14 @@
 #include "metadata-svc/store/cached_kv.h"
 #include "metadata-svc/watch/watch_hub.h"
 
+/* What became of payloads in flight. */
+struct payload_counters {
+    struct counter *deadlines_missed;
+    struct counter *kept_failed;
+    struct counter *reverted;
+    struct counter *redriven;
+};
+
 /* What the handlers work with; all of it outlives the servers. */
 struct metadata_api {
     const char *shard;
@@ -32,6 +40,7 @@ struct metadata_api {
     int64_t snapshot_bytes_per_second; /* 0: no limit */
     struct histogram *commit_seconds;
     struct histogram *upload_seconds;
+    struct payload_counters payloads;
     atomic_bool snapshot_running; /* one at a time: each reads all there is */
     /* Whether the record store refuses writes after a disk error. Any thread. */
     bool (*read_only)(void *self);
@@ -42,6 +51,10 @@ struct metadata_api {
 void metadata_api_add_to(struct metadata_api *api, struct rpc_server *server);
 /* Adds the handlers of the bulk port. */
 void metadata_api_add_bulk_to(struct metadata_api *api, struct rpc_server *server);
+
+/* After a change became durable: gives up the spooled bytes that it let go, and counts what it did
+ * to payloads. Any thread. */
+void metadata_api_settle(struct metadata_api *api, const struct commit_request *commit);
 
 /* Each adds one concern; used by the two above. */
 void bucket_api_add_to(struct metadata_api *api, struct rpc_server *server);

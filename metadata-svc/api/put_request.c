@@ -54,6 +54,15 @@ static bool take_payload(const Waybill__V1__PutRecordRequest *request, struct co
     }
 }
 
+static bool take_deadline(const Waybill__V1__PutRecordRequest *request, struct commit_request *commit,
+                          struct error *error) {
+    if (request->payload_deadline != NULL && commit->payload_source == PAYLOAD_FROM_NOWHERE) {
+        return error_set_field(error, "payload_deadline", "PAYLOAD_REQUIRED",
+                               "a record without a payload has no deadline for it");
+    }
+    return check_payload_deadline(request->payload_deadline, "payload_deadline", &commit->payload_deadline_us, error);
+}
+
 bool put_request_take(const Waybill__V1__PutRecordRequest *request, struct bytes wire, struct commit_request *commit,
                       struct error *error) {
     struct arena *arena = commit->arena;
@@ -66,8 +75,7 @@ bool put_request_take(const Waybill__V1__PutRecordRequest *request, struct bytes
            check_descriptor(request->content_type, views, request->n_attributes, arena, &commit->record, error) &&
            check_time(request->expire_time, "expire_time", &commit->record.expire_us, error) &&
            check_not_served_yet(request->schema_id[0] != '\0' || request->schema_version != 0, "schema_id", error) &&
-           check_not_served_yet(request->payload_deadline != NULL, "payload_deadline", error) &&
-           take_payload(request, commit, error) &&
+           take_payload(request, commit, error) && take_deadline(request, commit, error) &&
            change_take_common(commit, request->request_id, request->reason, request->has_if_version_match_case != 0,
                               request->if_version_match, request->validate_only, wire, error);
 }

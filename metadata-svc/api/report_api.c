@@ -34,6 +34,9 @@ static bool take_report(const Waybill__V1__ObjectReport *message, struct object_
     if (drop_tier != 0 && (!is_tier(drop_tier) || drop_tier == tier)) {
         return error_set_field(error, "reports.drop_tier", "BAD_TIER", "drop_tier is another tier than tier");
     }
+    if (message->attempts < 0) {
+        return error_set_field(error, "reports.attempts", "BAD_ATTEMPTS", "attempts are 0 or more");
+    }
     report->bucket = message->bucket;
     report->key = message->key;
     report->version = message->version;
@@ -44,6 +47,7 @@ static bool take_report(const Waybill__V1__ObjectReport *message, struct object_
     report->crc32c = message->crc32c;
     report->error_reason = message->error_reason;
     report->error_message = message->error_message;
+    report->attempts = message->attempts;
     report->message = "";
     return true;
 }

@@ -14,6 +14,7 @@ enum { PAGE_SIZE_DEFAULT = 100, PAGE_SIZE_MAX = 1000 };
 #define TIMESTAMP_MAX_SECONDS 253402300799LL
 /* The longest google.protobuf.Duration: about 10,000 years. */
 #define DURATION_MAX_SECONDS 315576000000LL
+#define PAYLOAD_DEADLINE_MAX_US (365LL * 24 * 3600 * 1000000)
 
 static int compare_names(const void *a, const void *b) {
     return strcmp(((const struct attribute_view *)a)->name, ((const struct attribute_view *)b)->name);
@@ -141,6 +142,15 @@ bool check_duration(const Google__Protobuf__Duration *duration, const char *fiel
     }
     *duration_us = duration->seconds * 1000000 + duration->nanos / 1000;
     return true;
+}
+
+bool check_payload_deadline(const Google__Protobuf__Duration *duration, const char *field, int64_t *duration_us,
+                            struct error *error) {
+    if (!check_duration(duration, field, 0, duration_us, error)) {
+        return false;
+    }
+    return *duration_us <= PAYLOAD_DEADLINE_MAX_US ||
+           error_set_field(error, field, "BAD_DURATION", "%s is at most 365 days", field);
 }
 
 bool check_page_size(int32_t asked, int32_t *size, struct error *error) {

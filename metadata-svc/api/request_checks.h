@@ -29,6 +29,9 @@ bool check_time(const Google__Protobuf__Timestamp *time, const char *field, int6
 /* Unset is `unset_us`; else 0 or more. */
 bool check_duration(const Google__Protobuf__Duration *duration, const char *field, int64_t unset_us,
                     int64_t *duration_us, struct error *error);
+/* Unset or 0 is 0, for the bucket's policy or its default; else up to a year. */
+bool check_payload_deadline(const Google__Protobuf__Duration *duration, const char *field, int64_t *duration_us,
+                            struct error *error);
 /* 0 means the default of 100; else 1-1000. */
 bool check_page_size(int32_t asked, int32_t *size, struct error *error);
 /* False, with UNIMPLEMENTED, when the field is set. */

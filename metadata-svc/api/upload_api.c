@@ -43,7 +43,8 @@ static bool take_new_record(struct upload *upload, const Waybill__V1__NewRecordU
         !check_descriptor(start->content_type, views, start->n_attributes, arena, &commit->record, error) ||
         !check_not_served_yet(start->schema_id[0] != '\0' || start->schema_version != 0, "schema_id", error) ||
         !check_time(start->expire_time, "new_record.expire_time", &commit->record.expire_us, error) ||
-        !check_not_served_yet(start->payload_deadline != NULL, "payload_deadline", error) ||
+        !check_payload_deadline(start->payload_deadline, "new_record.payload_deadline", &commit->payload_deadline_us,
+                                error) ||
         !check_sha256(bytes_of(start->sha256.data, start->sha256.len), "new_record.sha256", error) ||
         !name_check_request_id(start->request_id, "new_record.request_id", &commit->request_id, error) ||
         !check_reason(start->reason, error) ||

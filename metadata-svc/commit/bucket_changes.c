@@ -76,6 +76,12 @@ static void take_fields(struct bucket *bucket, const struct bucket *from, unsign
     if (fields & BUCKET_DELETE_RETENTION) {
         bucket->delete_retention_us = from->delete_retention_us;
     }
+    if (fields & BUCKET_PAYLOAD_DEADLINE) {
+        bucket->payload_deadline_us = from->payload_deadline_us;
+    }
+    if (fields & BUCKET_ON_FAILURE) {
+        bucket->on_failure = from->on_failure;
+    }
 }
 
 bool change_update_bucket(struct change_builder *builder, struct commit_request *request) {

@@ -142,6 +142,24 @@ bool change_builder_add_version(struct change_builder *builder, const struct buc
     return retention_after_commit(builder, bucket, record, old != NULL ? &old->record : NULL, arena, error);
 }
 
+bool change_builder_share_payload(struct change_builder *builder, const struct record *record, struct arena *arena,
+                                  struct error *error) {
+    if (uuid_is_zero(&record->payload_id)) {
+        return true;
+    }
+    struct payload_share share;
+    bool found;
+    if (!record_store_get_share(overlay_lookup(&builder->overlay), &record->payload_id, arena, &share, &found, error)) {
+        return false;
+    }
+    share.versions = found ? share.versions + 1 : 2; /* the one that brought it counts, too */
+    share.newest_version = record->version;
+    share.payload = *record;
+    overlay_put(&builder->overlay, layout_share_key(arena, &record->payload_id),
+                record_store_share_value(&share, arena));
+    return true;
+}
+
 /* Hands a change of a shared payload on to the newest version that has it. */
 static bool change_shared(struct change_builder *builder, struct record *record, struct arena *arena,
                           struct error *error) {

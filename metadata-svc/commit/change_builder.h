@@ -9,6 +9,8 @@
 struct change_builder {
     struct overlay overlay;
     const char *shard;
+    int64_t redrive_after_us; /* these two as in struct commit_engine_options */
+    int64_t failed_retention_us;
     int64_t revision; /* of the last change made */
     int64_t now_us;   /* the batch's commit time */
     bool has_bucket;  /* in this batch: */
@@ -45,6 +47,10 @@ void change_builder_log_bucket(struct change_builder *builder, const struct chan
 bool change_builder_add_version(struct change_builder *builder, const struct bucket *bucket, struct record *record,
                                 const struct record_head *old, enum change_type type, struct commit_request *request,
                                 struct error *error);
+/* Counts `record`, which is about to be added, among the versions that have its payload. False only
+ * when the store fails. */
+bool change_builder_share_payload(struct change_builder *builder, const struct record *record, struct arena *arena,
+                                  struct error *error);
 /* Changes the state of an existing version, be it the latest or an older one, and of those that
  * share its payload: gives it the next revision, keeps the key's serving version right and
  * logs the change. Where the payload is shared, `record` becomes the newest version that has

@@ -5,6 +5,7 @@
 #include "metadata-svc/commit/bucket_changes.h"
 #include "metadata-svc/commit/change_builder.h"
 #include "metadata-svc/commit/descriptor_changes.h"
+#include "metadata-svc/commit/payload_changes.h"
 #include "metadata-svc/commit/record_changes.h"
 #include "metadata-svc/commit/report_changes.h"
 #include "metadata-svc/commit/retention.h"
@@ -40,6 +41,8 @@ struct commit_engine *commit_engine_new(struct kv *kv, const struct clock *clock
     engine->durable_revision = newest;
     overlay_init(&engine->builder.overlay, kv);
     engine->builder.shard = options->shard;
+    engine->builder.redrive_after_us = options->redrive_after_us;
+    engine->builder.failed_retention_us = options->failed_retention_us;
     return engine;
 }
 
@@ -187,6 +190,10 @@ static bool apply(struct commit_engine *engine, struct commit_request *request) 
         return change_reports(&engine->builder, request);
     case COMMIT_TIMERS:
         return change_timers(&engine->builder, request);
+    case COMMIT_RETRY_PAYLOAD:
+        return change_retry_payload(&engine->builder, request);
+    case COMMIT_CANCEL_PAYLOAD:
+        return change_cancel_payload(&engine->builder, request);
     }
     return error_set(&request->error, ERROR_INTERNAL, "UNKNOWN_CHANGE", "unknown kind of change");
 }
@@ -195,6 +202,7 @@ static bool refuse_all(struct commit_request **requests, size_t count) {
     for (size_t i = 0; i < count; i++) {
         requests[i]->committed = false;
         requests[i]->released_count = 0;
+        requests[i]->payloads = (struct payload_figures){0};
         error_set(&requests[i]->error, ERROR_UNAVAILABLE, "READ_ONLY",
                   "the record store refuses writes after a disk error; whether this change was kept is known after "
                   "a restart");
@@ -230,6 +238,7 @@ bool commit_engine_run(struct commit_engine *engine, struct commit_request **req
         request->committed = false;
         request->record_wire = (struct bytes){0};
         request->released_count = 0;
+        request->payloads = (struct payload_figures){0};
         if (answered_before(engine, request, requests, i)) {
             continue;
         }

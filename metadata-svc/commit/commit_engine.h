@@ -19,6 +19,10 @@ struct commit_engine;
 
 struct commit_engine_options {
     const char *shard; /* outlives the engine */
+    /* How long a payload is staged before its event is published again; twice as long each time. 0:
+     * never. */
+    int64_t redrive_after_us;
+    int64_t failed_retention_us; /* how long the bytes of failed payloads are kept */
 };
 
 /* Reads where the change log ends. */

@@ -13,16 +13,18 @@
 #include "metadata-svc/store/record.h"
 
 enum commit_kind {
-    COMMIT_CREATE_BUCKET, /* bucket: name and policy */
-    COMMIT_UPDATE_BUCKET, /* bucket: the policy's new fields, as bucket_fields says */
-    COMMIT_DELETE_BUCKET, /* bucket: the name of an empty one */
-    COMMIT_PUT,           /* record: what the caller says; payload says how its bytes come */
-    COMMIT_FINISH_UPLOAD, /* an announced payload is durable in the spool */
-    COMMIT_UPDATE,        /* record: the descriptor's new fields, as update says */
-    COMMIT_RESTORE,       /* record.bucket and record.key; restore_version */
-    COMMIT_DELETE,        /* record.bucket and record.key */
-    COMMIT_REPORTS,       /* what object-svc did */
-    COMMIT_TIMERS,        /* what fell due */
+    COMMIT_CREATE_BUCKET,  /* bucket: name and policy */
+    COMMIT_UPDATE_BUCKET,  /* bucket: the policy's new fields, as bucket_fields says */
+    COMMIT_DELETE_BUCKET,  /* bucket: the name of an empty one */
+    COMMIT_PUT,            /* record: what the caller says; payload says how its bytes come */
+    COMMIT_FINISH_UPLOAD,  /* an announced payload is durable in the spool */
+    COMMIT_UPDATE,         /* record: the descriptor's new fields, as update says */
+    COMMIT_RESTORE,        /* record.bucket and record.key; restore_version */
+    COMMIT_DELETE,         /* record.bucket and record.key */
+    COMMIT_REPORTS,        /* what object-svc did */
+    COMMIT_TIMERS,         /* what fell due */
+    COMMIT_RETRY_PAYLOAD,  /* record.payload_id: one that failed is staged again */
+    COMMIT_CANCEL_PAYLOAD, /* record.payload_id: one in flight fails; one that failed is forgotten */
 };
 
 enum payload_source {
@@ -50,6 +52,8 @@ enum bucket_field {
     BUCKET_VERSION_RETENTION = 1 << 4,
     BUCKET_INLINE_MAX_BYTES = 1 << 5,
     BUCKET_DELETE_RETENTION = 1 << 6,
+    BUCKET_PAYLOAD_DEADLINE = 1 << 7,
+    BUCKET_ON_FAILURE = 1 << 8,
 };
 
 enum object_outcome { OBJECT_STORED = 1, OBJECT_TIERED = 2, OBJECT_FAILED = 3, OBJECT_DROPPED = 4 };
@@ -67,9 +71,18 @@ struct object_report {
     uint32_t crc32c;
     const char *error_reason;
     const char *error_message;
+    int32_t attempts;
     /* Result. */
     enum report_verdict verdict;
     const char *message; /* why not accepted; "" else */
+};
+
+/* What a change did to payloads that were in flight, for metrics. */
+struct payload_figures {
+    unsigned deadlines_missed;
+    unsigned kept_failed; /* compensations */
+    unsigned reverted;
+    unsigned redriven;
 };
 
 struct commit_request {
@@ -90,6 +103,7 @@ struct commit_request {
     int64_t restore_version; /* 0: the newest one before the tombstone */
     struct uuid new_uid;     /* for a bucket or key that does not exist yet */
     enum payload_source payload_source;
+    int64_t payload_deadline_us; /* time that the payload has from the commit on; 0: by the bucket's policy */
     struct bytes inline_data;
 
     const char *replica;
@@ -98,6 +112,8 @@ struct commit_request {
 
     const struct timer *timers;
     size_t timer_count;
+    size_t redrives_max;        /* staged payloads that may be announced again */
+    int64_t published_revision; /* what is newer is still to be announced for the first time */
 
     /* Called once, from the committer's thread, when the change is durable or refused. */
     void (*done)(struct commit_request *request);
@@ -110,6 +126,7 @@ struct commit_request {
     /* Spooled payloads that nothing needs any more, now that this is durable. */
     struct uuid *released;
     size_t released_count;
+    struct payload_figures payloads;
 
     struct commit_request *next; /* the committer's queue */
 };

@@ -5,25 +5,6 @@
 #include "metadata-svc/store/descriptor.h"
 #include "metadata-svc/store/layout.h"
 
-/* Counts `record` among those that have its payload, and `of` too if it is the first. */
-static bool share_payload(struct change_builder *builder, struct commit_request *request, const struct record *record) {
-    if (uuid_is_zero(&record->payload_id)) {
-        return true;
-    }
-    struct payload_share share;
-    bool found;
-    if (!record_store_get_share(overlay_lookup(&builder->overlay), &record->payload_id, request->arena, &share, &found,
-                                &request->error)) {
-        return false;
-    }
-    share.versions = found ? share.versions + 1 : 2;
-    share.newest_version = record->version;
-    share.payload = *record;
-    overlay_put(&builder->overlay, layout_share_key(request->arena, &record->payload_id),
-                record_store_share_value(&share, request->arena));
-    return true;
-}
-
 /* Commits request->record, which has the content of a version of its key. */
 static bool commit_copy(struct change_builder *builder, struct commit_request *request, const struct bucket *bucket,
                         const struct record_head *old, enum change_type type) {
@@ -33,7 +14,7 @@ static bool commit_copy(struct change_builder *builder, struct commit_request *r
     record->serving_version = record_state_serves(record->state) ? record->version : old->record.serving_version;
     record->cause = cause_of(request, SYSTEM_CAUSE_CLIENT);
     return request->validate_only ||
-           (share_payload(builder, request, record) &&
+           (change_builder_share_payload(builder, record, request->arena, &request->error) &&
             change_builder_add_version(builder, bucket, record, old, type, request, &request->error));
 }
 

@@ -1,10 +1,12 @@
 #include "metadata-svc/commit/record_changes.h"
 
+#include "metadata-svc/commit/payload_entries.h"
 #include "metadata-svc/store/descriptor.h"
 #include "metadata-svc/store/layout.h"
 #include "metadata-svc/store/record_codec.h"
 
-static void put_payload_entry(struct change_builder *builder, struct commit_request *request) {
+/* `due_us` is of the timer that the payload had so far; 0 for none. */
+static void put_payload_entry(struct change_builder *builder, struct commit_request *request, int64_t due_us) {
     const struct record *record = &request->record;
     struct payload_entry entry = {
         .place = request->payload_source == PAYLOAD_FROM_REQUEST ? PAYLOAD_INLINE
@@ -15,12 +17,12 @@ static void put_payload_entry(struct change_builder *builder, struct commit_requ
         .version = record->version,
         .size = record->size,
         .crc32c = record->crc32c,
+        .due_us = due_us,
     };
     if (entry.place == PAYLOAD_INLINE) {
         entry.data = request->inline_data;
     }
-    overlay_put(&builder->overlay, layout_payload_key(request->arena, &record->payload_id),
-                record_store_payload_value(&entry, request->arena));
+    payload_entry_put(builder, record, &entry, request->arena);
 }
 
 static bool check_inline_size(const struct commit_request *request, const struct bucket *bucket, struct error *error) {
@@ -75,12 +77,16 @@ bool change_put(struct change_builder *builder, struct commit_request *request) 
                               : lives                            ? old.record.serving_version
                                                                  : 0;
     record->cause = cause_of(request, SYSTEM_CAUSE_CLIENT);
+    if (request->payload_source != PAYLOAD_FROM_NOWHERE) {
+        int64_t deadline_us = request->payload_deadline_us;
+        record->deadline_us = builder->now_us + (deadline_us > 0 ? deadline_us : bucket.payload_deadline_us);
+    }
     if (request->validate_only) {
         return true;
     }
     if (request->payload_source != PAYLOAD_FROM_NOWHERE) {
         record->payload_version = record->version;
-        put_payload_entry(builder, request);
+        put_payload_entry(builder, request, 0);
     }
     return change_builder_add_version(builder, &bucket, record, exists ? &old : NULL,
                                       record->state == RECORD_STAGED ? CHANGE_STAGED : CHANGE_COMMITTED, request,
@@ -176,6 +182,6 @@ bool change_finish_upload(struct change_builder *builder, struct commit_request 
     }
     request->record = record;
     request->payload_source = PAYLOAD_FROM_SPOOL;
-    put_payload_entry(builder, request);
+    put_payload_entry(builder, request, entry.due_us);
     return true;
 }

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "metadata-svc/commit/payload_entries.h"
+#include "metadata-svc/commit/payload_failing.h"
 #include "metadata-svc/store/layout.h"
 
 static void decide(struct object_report *report, enum report_verdict verdict, const char *message) {
@@ -36,7 +38,7 @@ static bool release_payload(struct change_builder *builder, struct commit_reques
     if (!found || !bucket_policy_satisfied(&bucket, record)) {
         return true;
     }
-    overlay_delete(&builder->overlay, layout_payload_key(request->arena, &record->payload_id));
+    payload_entry_remove(builder, record, &entry, request->arena);
     if (entry.place == PAYLOAD_SPOOLED) {
         request->released[request->released_count++] = record->payload_id;
     }
@@ -142,11 +144,13 @@ static bool apply_failed(struct change_builder *builder, struct commit_request *
         decide(report, REPORT_OBSOLETE, "the version's payload is not wanted");
         return true;
     }
-    record->state = RECORD_FAILED;
-    const char *reason = arena_printf(request->arena, "%.64s: %.160s", report->error_reason, report->error_message);
-    record->cause = (struct cause){request->actor, reason, SYSTEM_CAUSE_OBJECT_REPORT};
+    struct payload_failure failure = {
+        .reason = report->error_reason[0] != '\0' ? report->error_reason : "OBJECT_FAILED",
+        .message = report->error_message,
+        .attempts = report->attempts,
+    };
     decide(report, REPORT_ACCEPTED, "");
-    return change_builder_update_version(builder, record, CHANGE_FAILED, NULL, request->arena, error);
+    return payload_fail(builder, request, record, SYSTEM_CAUSE_OBJECT_REPORT, &failure, error);
 }
 
 static bool apply_report(struct change_builder *builder, struct commit_request *request, struct object_report *report,

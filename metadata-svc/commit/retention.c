@@ -1,5 +1,6 @@
 #include "metadata-svc/commit/retention.h"
 
+#include "metadata-svc/commit/payload_changes.h"
 #include "metadata-svc/store/layout.h"
 
 enum {
@@ -282,11 +283,14 @@ static bool run_timer(struct change_builder *builder, const struct timer *timer,
         return end_version_age(builder, timer, &bucket, &head, arena, error);
     case TIMER_TRIM:
         return trim_again(builder, timer, &bucket, &head, arena, error);
+    case TIMER_PAYLOAD:
+        return change_payload_due(builder, timer, request, error);
     }
     return true; /* of a later release: not ours to keep */
 }
 
 bool change_timers(struct change_builder *builder, struct commit_request *request) {
+    request->released = arena_alloc(request->arena, request->timer_count * sizeof *request->released);
     for (size_t i = 0; i < request->timer_count; i++) {
         if (!run_timer(builder, &request->timers[i], request, &request->error)) {
             return false;

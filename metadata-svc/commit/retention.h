@@ -1,4 +1,5 @@
-/* What a bucket's policy makes due: records expire, tombstones are purged, old versions go.
+/* What a bucket's policy makes due: records expire, tombstones are purged, old versions go. (What
+ * is due for payloads is in payload_changes.h.)
  *
  * A commit writes a timer for each, in its own batch; when it is due the housekeeper hands it
  * back to the committer as a request of its own (COMMIT_TIMERS), and what it asks for is looked

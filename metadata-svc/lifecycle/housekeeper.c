@@ -19,8 +19,12 @@ struct housekeeper {
     struct housekeeper_options options;
     pthread_t thread;
     struct stop_signal stop;
-    bool timers_failed; /* the thread's: told already */
+    /* The thread's: */
+    bool timers_failed;  /* told already */
+    int64_t redrives_us; /* monotonic: until when redrives are used up */
 };
+
+#define SECOND_US 1000000LL
 
 /* ---- what is due ---- */
 
@@ -42,8 +46,31 @@ static int read_due(struct housekeeper *housekeeper, struct arena *arena, struct
     return good ? count : -1;
 }
 
+/* ---- redrives ----
+ *
+ * Each takes its share of a second; a pause saves up a second's worth at most. */
+
+static size_t redrives_left(struct housekeeper *housekeeper) {
+    const struct housekeeper_options *options = &housekeeper->options;
+    int64_t now_us = clock_monotonic_us(options->clock);
+    if (housekeeper->redrives_us < now_us - SECOND_US) {
+        housekeeper->redrives_us = now_us - SECOND_US;
+    }
+    if (!options->objects_served(options->self) || housekeeper->redrives_us >= now_us) {
+        return 0;
+    }
+    return (size_t)((now_us - housekeeper->redrives_us) * options->redrives_per_second / SECOND_US);
+}
+
+static void redrives_used(struct housekeeper *housekeeper, size_t count) {
+    if (count > 0) {
+        housekeeper->redrives_us += (int64_t)count * SECOND_US / housekeeper->options.redrives_per_second;
+    }
+}
+
 /* Whether there may be more that is due. */
 static bool run_due(struct housekeeper *housekeeper) {
+    const struct housekeeper_options *options = &housekeeper->options;
     struct timer due[STEP_TIMERS];
     struct error error = {0};
     struct arena arena;
@@ -59,8 +86,14 @@ static bool run_due(struct housekeeper *housekeeper) {
             .replica = "",
             .timers = due,
             .timer_count = (size_t)count,
+            .redrives_max = redrives_left(housekeeper),
+            .published_revision = options->published_revision(options->self),
         };
-        good = committer_commit(housekeeper->options.committer, &request, &error);
+        good = committer_commit(options->committer, &request, &error);
+        if (good) {
+            redrives_used(housekeeper, request.payloads.redriven);
+            options->settle(options->self, &request);
+        }
     }
     if (!good && !housekeeper->timers_failed) {
         log_warn("timers_failed", LOG_ERROR(&error), LOG_STR("hint", "they are tried again"));

@@ -14,6 +14,11 @@ struct housekeeper_options {
     int64_t change_log_retention_us;
     const struct clock *clock;
     struct committer *committer; /* takes what is due */
+    unsigned redrives_per_second;
+    /* Whether an object-svc is there: with none, no payload is announced again. */
+    bool (*objects_served)(void *self);
+    /* What was due is done and durable. */
+    void (*settle)(void *self, const struct commit_request *request);
     /* The newest revision that is published: only what is older may be trimmed. Any thread. */
     int64_t (*published_revision)(void *self);
     void *self;

@@ -129,6 +129,29 @@ struct bytes layout_floor_key(struct arena *arena, const char *bucket) {
     return bytes_of(out, 1 + size);
 }
 
+struct bytes layout_failures_prefix(struct arena *arena, const char *bucket) {
+    size_t size = *bucket != '\0' ? strlen(bucket) + 1 : 0;
+    uint8_t *out = begin(arena, LAYOUT_FAILURE_PREFIX, size);
+    memcpy(out + 1, bucket, size);
+    return bytes_of(out, 1 + size);
+}
+
+struct bytes layout_failure_key(struct arena *arena, const char *bucket, const struct uuid *payload_id) {
+    size_t size = strlen(bucket) + 1;
+    uint8_t *out = begin(arena, LAYOUT_FAILURE_PREFIX, size + sizeof payload_id->raw);
+    memcpy(out + 1, bucket, size);
+    memcpy(out + 1 + size, payload_id->raw, sizeof payload_id->raw);
+    return bytes_of(out, 1 + size + sizeof payload_id->raw);
+}
+
+bool layout_read_failure_key(struct bytes key, struct uuid *payload_id) {
+    if (key.size <= 2 + sizeof payload_id->raw || key.data[0] != LAYOUT_FAILURE_PREFIX) {
+        return false;
+    }
+    memcpy(payload_id->raw, key.data + key.size - sizeof payload_id->raw, sizeof payload_id->raw);
+    return true;
+}
+
 struct bytes layout_request_key(struct arena *arena, const struct uuid *request_id) {
     return uuid_key(arena, 'q', request_id);
 }

@@ -6,13 +6,14 @@
  *   v <bucket> 00 <key> 00 <version BE>  the versions before it
  *   l <revision BE>                      the change log: one encoded ChangeEvent
  *   p <payload id>                       a payload in flight: whose it is, and its bytes if inline
+ *   x <bucket> 00 <payload id>           a payload that was given up, and why
  *   s <payload id>                       a payload that several versions share, and what became of it
  *   f <bucket>                           what a deleted bucket leaves: the version its keys begin above
  *   t <time BE> <kind> <bucket> 00 <key> 00 <version BE>  what falls due, and when
  *   q <request id>                       a request that took effect, and its revision
  *
  * A bucket name holds no 00 and a key no control character, so the separators cannot occur in
- * either. BE are 8 bytes big-endian, so that keys sort by number. Each value begins with the
+ * either (a payload id comes last). BE are 8 bytes big-endian, so that keys sort by number. Each value begins with the
  * version byte of its format; LevelDB checksums what it stores. */
 #ifndef WAYBILL_STORE_LAYOUT_H
 #define WAYBILL_STORE_LAYOUT_H
@@ -32,6 +33,11 @@ struct bytes layout_payload_key(struct arena *arena, const struct uuid *payload_
 struct bytes layout_request_key(struct arena *arena, const struct uuid *request_id);
 struct bytes layout_share_key(struct arena *arena, const struct uuid *payload_id);
 struct bytes layout_floor_key(struct arena *arena, const char *bucket);
+struct bytes layout_failure_key(struct arena *arena, const char *bucket, const struct uuid *payload_id);
+/* What every failed payload of a bucket begins with; of all buckets where it is "". */
+struct bytes layout_failures_prefix(struct arena *arena, const char *bucket);
+/* False when it is no failed payload's key. */
+bool layout_read_failure_key(struct bytes key, struct uuid *payload_id);
 
 /* What every older version of a bucket begins with. */
 struct bytes layout_versions_prefix(struct arena *arena, const char *bucket);
@@ -51,6 +57,7 @@ enum timer_kind {
     TIMER_PURGE = 2,       /* the end of a tombstone's retention */
     TIMER_VERSION_AGE = 3, /* the end of a superseded version's retention */
     TIMER_TRIM = 4,        /* a version beyond max_versions that could not go at once */
+    TIMER_PAYLOAD = 5,     /* the payload that this version brought is looked at */
 };
 
 struct timer {
@@ -71,7 +78,8 @@ enum {
     LAYOUT_VERSION_PREFIX = 'v',
     LAYOUT_TIMER_PREFIX = 't',
     LAYOUT_CHANGE_PREFIX = 'l',
-    LAYOUT_PAYLOAD_PREFIX = 'p'
+    LAYOUT_PAYLOAD_PREFIX = 'p',
+    LAYOUT_FAILURE_PREFIX = 'x'
 };
 
 /* The number that follows the prefix byte of a change's key. */

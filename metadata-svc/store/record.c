@@ -32,6 +32,7 @@ void record_share_payload(struct record *record, const struct record *with) {
     memcpy(record->locations, with->locations, sizeof record->locations);
     record->location_count = with->location_count;
     record->store_us = with->store_us;
+    record->deadline_us = with->deadline_us;
     record->durability = with->durability;
 }
 

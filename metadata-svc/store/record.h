@@ -29,7 +29,11 @@ enum system_cause {
     SYSTEM_CAUSE_UPLOAD = 2,
     SYSTEM_CAUSE_OBJECT_REPORT = 3,
     SYSTEM_CAUSE_TIER_POLICY = 4,
+    SYSTEM_CAUSE_DEADLINE = 5,
+    SYSTEM_CAUSE_OPERATOR = 6,
     SYSTEM_CAUSE_RETENTION = 7,
+    SYSTEM_CAUSE_COMPENSATION = 8,
+    SYSTEM_CAUSE_REDRIVE = 9,
 };
 
 enum change_type {
@@ -115,7 +119,8 @@ struct record {
     int64_t create_us;
     int64_t update_us;
     int64_t store_us;
-    int64_t expire_us; /* 0: never */
+    int64_t expire_us;   /* 0: never */
+    int64_t deadline_us; /* by when the payload is to be stored; 0: none */
     struct cause cause;
     enum durability durability;
 };
@@ -135,7 +140,11 @@ bool record_in_tier(const struct record *record, enum tier tier);
 
 enum storage_class { STORAGE_HOT = 1, STORAGE_HOT_AND_COLD = 2, STORAGE_COLD = 3 };
 
+/* What becomes of a key whose latest version failed. */
+enum on_failure { ON_FAILURE_KEEP_FAILED = 1, ON_FAILURE_REVERT = 2 };
+
 #define BUCKET_DELETE_RETENTION_DEFAULT_US (7LL * 24 * 3600 * 1000000)
+#define BUCKET_PAYLOAD_DEADLINE_DEFAULT_US (24LL * 3600 * 1000000)
 
 struct bucket {
     const char *name;
@@ -144,6 +153,8 @@ struct bucket {
     int64_t expire_after_us;      /* 0: never */
     int64_t version_retention_us; /* 0: for ever */
     int64_t delete_retention_us;
+    int64_t payload_deadline_us; /* from the commit, where the request names none */
+    enum on_failure on_failure;
     int64_t inline_max_bytes;
     int32_t max_versions; /* 0: all */
     int64_t version_floor;

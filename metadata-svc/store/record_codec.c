@@ -137,6 +137,7 @@ Waybill__V1__Record *record_to_proto(const struct record *record, struct arena *
     message->update_time = timestamp_to_proto(record->update_us, arena);
     message->store_time = timestamp_to_proto(record->store_us, arena);
     message->expire_time = timestamp_to_proto(record->expire_us, arena);
+    message->payload_deadline = timestamp_to_proto(record->deadline_us, arena);
     message->cause = cause_to_proto(&record->cause, arena);
     message->durability = (Waybill__V1__Durability)record->durability;
     return message;
@@ -223,6 +224,7 @@ bool record_from_proto(const Waybill__V1__Record *message, struct arena *arena, 
     record->update_us = timestamp_from_proto(message->update_time);
     record->store_us = timestamp_from_proto(message->store_time);
     record->expire_us = timestamp_from_proto(message->expire_time);
+    record->deadline_us = timestamp_from_proto(message->payload_deadline);
     record->payload_version = message->payload_version;
     record->durability = (enum durability)message->durability;
     if (message->cause != NULL) {
@@ -271,8 +273,11 @@ Waybill__V1__Bucket *bucket_to_proto(const struct bucket *bucket, struct arena *
     message->delete_retention = duration_to_proto(bucket->delete_retention_us, arena);
     message->has_inline_max_bytes_case = WAYBILL__V1__BUCKET__HAS_INLINE_MAX_BYTES_INLINE_MAX_BYTES;
     message->inline_max_bytes = bucket->inline_max_bytes;
+    if (bucket->payload_deadline_us > 0) {
+        message->payload_deadline = duration_to_proto(bucket->payload_deadline_us, arena);
+    }
     message->write_mode = WAYBILL__V1__WRITE_MODE__WRITE_MODE_DECOUPLED;
-    message->on_failure = WAYBILL__V1__ON_FAILURE__ON_FAILURE_KEEP_FAILED;
+    message->on_failure = (Waybill__V1__OnFailure)bucket->on_failure;
     message->uid = uuid_to_text(&bucket->uid, arena);
     message->version = bucket->version;
     message->revision = bucket->revision;
@@ -300,6 +305,9 @@ bool bucket_from_proto(const Waybill__V1__Bucket *message, struct bucket *bucket
     bucket->expire_after_us = duration_from_proto(message->storage->expire_after, 0);
     bucket->version_retention_us = duration_from_proto(message->storage->version_retention, 0);
     bucket->delete_retention_us = duration_from_proto(message->delete_retention, BUCKET_DELETE_RETENTION_DEFAULT_US);
+    bucket->payload_deadline_us = duration_from_proto(message->payload_deadline, BUCKET_PAYLOAD_DEADLINE_DEFAULT_US);
+    bucket->on_failure =
+        message->on_failure == WAYBILL__V1__ON_FAILURE__ON_FAILURE_REVERT ? ON_FAILURE_REVERT : ON_FAILURE_KEEP_FAILED;
     bucket->max_versions = message->storage->max_versions;
     bucket->version_floor = message->version_floor;
     return true;

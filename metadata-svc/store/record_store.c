@@ -37,14 +37,19 @@ static bool get_value(struct kv_lookup lookup, struct bytes key, const char *wha
 }
 
 /* A value of `head_size` bytes, whose start the caller fills, and a tail. */
-static uint8_t *begin_value(struct arena *arena, size_t head_size, struct bytes tail, struct bytes *value) {
+static uint8_t *begin_value_of(uint8_t format, struct arena *arena, size_t head_size, struct bytes tail,
+                               struct bytes *value) {
     uint8_t *out = arena_alloc(arena, 1 + head_size + tail.size);
-    out[0] = LAYOUT_FORMAT;
+    out[0] = format;
     if (tail.size > 0) {
         memcpy(out + 1 + head_size, tail.data, tail.size);
     }
     *value = bytes_of(out, 1 + head_size + tail.size);
     return out + 1;
+}
+
+static uint8_t *begin_value(struct arena *arena, size_t head_size, struct bytes tail, struct bytes *value) {
+    return begin_value_of(LAYOUT_FORMAT, arena, head_size, tail, value);
 }
 
 bool record_store_get_bucket(struct kv_lookup lookup, const char *name, struct arena *arena, struct bucket *bucket,
@@ -225,46 +230,96 @@ bool record_store_find_object(struct kv_lookup lookup, const char *bucket, const
     return !*found || record_store_get_version(lookup, bucket, key, share.newest_version, arena, record, found, error);
 }
 
-/* Payload: place (1), version (8), size (8), CRC32C (4), bucket NUL, key NUL, inline bytes. */
-enum { PAYLOAD_FIXED_BYTES = 21 };
+/* Payload: place (1), version (8), size (8), CRC32C (4), due (8), redrives (1), bucket NUL, key
+ * NUL, inline bytes. Format 1 had neither due nor redrives. */
+enum { PAYLOAD_FORMAT = 2, PAYLOAD_FIXED_BYTES = 30, PAYLOAD_FIXED_BYTES_1 = 21 };
 
-bool record_store_get_payload(struct kv_lookup lookup, const struct uuid *payload_id, struct arena *arena,
-                              struct payload_entry *entry, bool *found, struct error *error) {
-    struct bytes value;
-    if (!get_value(lookup, layout_payload_key(arena, payload_id), "payload", arena, &value, found, error)) {
-        return false;
+static bool decode_payload(struct bytes value, struct payload_entry *entry, struct error *error) {
+    size_t fixed = value.size < 1                    ? 0
+                   : value.data[0] == PAYLOAD_FORMAT ? PAYLOAD_FIXED_BYTES
+                   : value.data[0] == LAYOUT_FORMAT  ? PAYLOAD_FIXED_BYTES_1
+                                                     : 0;
+    if (fixed == 0 || value.size <= 1 + fixed) {
+        return corrupt(error, "payload");
     }
-    if (!*found) {
-        return true;
-    }
+    const uint8_t *in = value.data + 1;
     const uint8_t *end = value.data + value.size;
-    const uint8_t *bucket = value.data + PAYLOAD_FIXED_BYTES;
-    const uint8_t *bucket_end = value.size > PAYLOAD_FIXED_BYTES ? memchr(bucket, 0, (size_t)(end - bucket)) : NULL;
+    const uint8_t *bucket = in + fixed;
+    const uint8_t *bucket_end = memchr(bucket, 0, (size_t)(end - bucket));
     const uint8_t *key_end = bucket_end != NULL ? memchr(bucket_end + 1, 0, (size_t)(end - bucket_end - 1)) : NULL;
     if (key_end == NULL) {
         return corrupt(error, "payload");
     }
-    entry->place = value.data[0];
-    entry->version = (int64_t)get_le64(value.data + 1);
-    entry->size = (int64_t)get_le64(value.data + 9);
-    entry->crc32c = get_le32(value.data + 17);
+    entry->place = in[0];
+    entry->version = (int64_t)get_le64(in + 1);
+    entry->size = (int64_t)get_le64(in + 9);
+    entry->crc32c = get_le32(in + 17);
+    entry->due_us = fixed == PAYLOAD_FIXED_BYTES ? (int64_t)get_le64(in + 21) : 0;
+    entry->redrives = fixed == PAYLOAD_FIXED_BYTES ? in[29] : 0;
     entry->bucket = (const char *)bucket;
     entry->key = (const char *)bucket_end + 1;
     entry->data = bytes_of(key_end + 1, (size_t)(end - key_end - 1));
     return true;
 }
 
+bool record_store_get_payload(struct kv_lookup lookup, const struct uuid *payload_id, struct arena *arena,
+                              struct payload_entry *entry, bool *found, struct error *error) {
+    struct bytes value;
+    if (!lookup.get(lookup.self, layout_payload_key(arena, payload_id), arena, &value, found, error)) {
+        return false;
+    }
+    return !*found || decode_payload(value, entry, error);
+}
+
 struct bytes record_store_payload_value(const struct payload_entry *entry, struct arena *arena) {
     size_t bucket_size = strlen(entry->bucket) + 1;
     size_t key_size = strlen(entry->key) + 1;
     struct bytes value;
-    uint8_t *out = begin_value(arena, PAYLOAD_FIXED_BYTES + bucket_size + key_size, entry->data, &value);
+    uint8_t *out =
+        begin_value_of(PAYLOAD_FORMAT, arena, PAYLOAD_FIXED_BYTES + bucket_size + key_size, entry->data, &value);
     out[0] = (uint8_t)entry->place;
     put_le64(out + 1, (uint64_t)entry->version);
     put_le64(out + 9, (uint64_t)entry->size);
     put_le32(out + 17, entry->crc32c);
+    put_le64(out + 21, (uint64_t)entry->due_us);
+    out[29] = (uint8_t)entry->redrives;
     memcpy(out + PAYLOAD_FIXED_BYTES, entry->bucket, bucket_size);
     memcpy(out + PAYLOAD_FIXED_BYTES + bucket_size, entry->key, key_size);
+    return value;
+}
+
+/* Failure: when (8), attempts (4), reason NUL, message. */
+enum { FAILURE_FIXED_BYTES = 12 };
+
+bool record_store_get_failure(struct kv_lookup lookup, const char *bucket, const struct uuid *payload_id,
+                              struct arena *arena, struct payload_failure *failure, bool *found, struct error *error) {
+    struct bytes value;
+    if (!get_value(lookup, layout_failure_key(arena, bucket, payload_id), "payload", arena, &value, found, error)) {
+        return false;
+    }
+    if (!*found) {
+        return true;
+    }
+    const uint8_t *reason = value.data + FAILURE_FIXED_BYTES;
+    size_t rest = value.size > FAILURE_FIXED_BYTES ? value.size - FAILURE_FIXED_BYTES : 0;
+    const uint8_t *reason_end = rest > 0 ? memchr(reason, 0, rest) : NULL;
+    if (reason_end == NULL) {
+        return corrupt(error, "payload");
+    }
+    failure->fail_us = (int64_t)get_le64(value.data);
+    failure->attempts = (int32_t)get_le32(value.data + 8);
+    failure->reason = (const char *)reason;
+    failure->message = arena_printf(arena, "%.*s", (int)(reason + rest - reason_end - 1), (const char *)reason_end + 1);
+    return true;
+}
+
+struct bytes record_store_failure_value(const struct payload_failure *failure, struct arena *arena) {
+    struct bytes value;
+    size_t reason_size = strlen(failure->reason) + 1;
+    uint8_t *out = begin_value(arena, FAILURE_FIXED_BYTES + reason_size, bytes_of_string(failure->message), &value);
+    put_le64(out, (uint64_t)failure->fail_us);
+    put_le32(out + 8, (uint32_t)failure->attempts);
+    memcpy(out + FAILURE_FIXED_BYTES, failure->reason, reason_size);
     return value;
 }
 

@@ -50,7 +50,7 @@ bool record_store_get_version(struct kv_lookup lookup, const char *bucket, const
                               struct arena *arena, struct record *record, bool *found, struct error *error);
 struct bytes record_store_version_value(const struct record *record, struct arena *arena);
 
-/* A payload in flight. */
+/* A payload in flight, or given up and kept for another try. */
 struct payload_entry {
     enum { PAYLOAD_AWAITED = 1, PAYLOAD_SPOOLED = 2, PAYLOAD_INLINE = 3 } place;
     const char *bucket;
@@ -58,12 +58,26 @@ struct payload_entry {
     int64_t version;
     int64_t size;
     uint32_t crc32c;
+    int64_t due_us;    /* of its timer: one that is due at another time is not its own. 0: it has none */
+    int redrives;      /* how often its event was published once more; at most 255 */
     struct bytes data; /* of an inline payload */
 };
 
 bool record_store_get_payload(struct kv_lookup lookup, const struct uuid *payload_id, struct arena *arena,
                               struct payload_entry *entry, bool *found, struct error *error);
 struct bytes record_store_payload_value(const struct payload_entry *entry, struct arena *arena);
+
+/* Why a payload was given up; kept as long as its entry. */
+struct payload_failure {
+    const char *reason; /* UPPER_SNAKE */
+    const char *message;
+    int32_t attempts;
+    int64_t fail_us;
+};
+
+bool record_store_get_failure(struct kv_lookup lookup, const char *bucket, const struct uuid *payload_id,
+                              struct arena *arena, struct payload_failure *failure, bool *found, struct error *error);
+struct bytes record_store_failure_value(const struct payload_failure *failure, struct arena *arena);
 
 /* A payload that several versions of a key share, since the content of one was taken over by
  * another. The latest version of the key is always right by itself; older ones are read

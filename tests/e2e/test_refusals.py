@@ -63,7 +63,11 @@ PUTS = (
         (put(expire_time={"seconds": 1}), Code.INVALID_ARGUMENT, "BAD_EXPIRE_TIME", "expire_time"),
         (put(expire_time={"seconds": -1}), Code.INVALID_ARGUMENT, "BAD_TIME", "expire_time"),
         (put(schema_id="schema"), Code.UNIMPLEMENTED, "NOT_SERVED_YET", "schema_id"),
-        (put(payload_deadline={"seconds": 1}), Code.UNIMPLEMENTED, "NOT_SERVED_YET", "payload_deadline"),
+        (put(payload_deadline={"seconds": 1}), Code.INVALID_ARGUMENT, "PAYLOAD_REQUIRED", "payload_deadline"),
+        (put(payload_deadline={"seconds": -1}, inline_payload={"data": b"x"}), Code.INVALID_ARGUMENT, "BAD_DURATION",
+         "payload_deadline"),
+        (put(payload_deadline={"seconds": 366 * 86400}, announced_payload={}), Code.INVALID_ARGUMENT, "BAD_DURATION",
+         "payload_deadline"),
     ]
 )
 
@@ -96,6 +100,11 @@ OTHERS = [
      Code.INVALID_ARGUMENT, "BAD_INLINE_MAX_BYTES", "bucket.inline_max_bytes"),
     ("metadata.CreateBucket", metadata.CreateBucketRequest(bucket={"name": "fine", "write_mode": 2}),
      Code.UNIMPLEMENTED, "NOT_SERVED_YET", "bucket.write_mode"),
+    ("metadata.CreateBucket", metadata.CreateBucketRequest(bucket={"name": "fine", "on_failure": 3}),
+     Code.INVALID_ARGUMENT, "BAD_ON_FAILURE", "bucket.on_failure"),
+    ("metadata.CreateBucket", metadata.CreateBucketRequest(
+        bucket={"name": "fine", "payload_deadline": {"seconds": 366 * 86400}}), Code.INVALID_ARGUMENT, "BAD_DURATION",
+     "bucket.payload_deadline"),
     ("metadata.GetBucket", metadata.GetBucketRequest(name="no-such-bucket"), Code.NOT_FOUND, "BUCKET_NOT_FOUND", None),
     ("metadata.GetRecord", metadata.GetRecordRequest(bucket="good-bucket", key="absent"), Code.NOT_FOUND,
      "RECORD_NOT_FOUND", None),
@@ -165,6 +174,9 @@ OTHERS = [
      "BAD_BUCKET_NAME", "bucket"),
     ("objects.StatObject", objects.StatObjectRequest(bucket="good-bucket", key="a//b"), Code.INVALID_ARGUMENT,
      "BAD_KEY", "key"),
+    ("reports.ReportObjects", report_service_pb2.ReportObjectsRequest(replica="r", reports=[
+        {"bucket": "good-bucket", "key": "there", "version": 1, "payload_id": str(uuid.uuid4()), "outcome": 3,
+         "attempts": -1}]), Code.INVALID_ARGUMENT, "BAD_ATTEMPTS", "reports.attempts"),
     ("reports.ReportObjects", report_service_pb2.ReportObjectsRequest(), Code.INVALID_ARGUMENT, "BAD_REPLICA",
      "replica"),
 ]

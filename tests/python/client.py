@@ -128,13 +128,13 @@ class Client:
         answer = self.reports.RegisterReplica(request, timeout=TIMEOUT)
         return {replica.name: replica.address for replica in answer.replicas}
 
-    def report(self, replica, record, outcome, tier, drop_tier="UNSPECIFIED"):
+    def report(self, replica, record, outcome, tier="UNSPECIFIED", drop_tier="UNSPECIFIED", **fields):
         """Reports as that replica does; returns the verdict's name."""
         request = report.ReportObjectsRequest(replica=replica)
         request.reports.add(
             bucket=record.bucket, key=record.key, version=record.payload_version, payload_id=record.payload_id,
             outcome="OBJECT_OUTCOME_" + outcome, tier="TIER_" + tier, drop_tier="TIER_" + drop_tier, size=record.size,
-            crc32c=record.crc32c)
+            crc32c=record.crc32c, **fields)
         answer = self.reports.ReportObjects(request, timeout=TIMEOUT)
         return report.ReportVerdict.Name(answer.results[0].verdict)[len("REPORT_VERDICT_"):]
 

@@ -8,11 +8,17 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/base/names.h"
 #include "common/checksum/crc32c.h"
 #include "metadata-svc/commit/commit_engine.h"
 #include "metadata-svc/store/change_log.h"
 #include "metadata-svc/store/record_store.h"
 #include "waybill/v1/event.pb-c.h"
+
+#define SECOND_US 1000000LL
+#define HOUR_US (3600 * SECOND_US)
+
+enum { REDRIVE_AFTER_S = 600, FAILED_RETENTION_H = 100 };
 
 /* A clock that stands where it is put. */
 static int64_t now_us = 1700000000000000;
@@ -72,7 +78,9 @@ static inline void open_engine(void) {
     failing.base.ops = &failing_ops;
     failing.fail = false;
     kv = &failing.base;
-    struct commit_engine_options engine_options = {.shard = "0"};
+    struct commit_engine_options engine_options = {.shard = "0",
+                                                   .redrive_after_us = REDRIVE_AFTER_S * SECOND_US,
+                                                   .failed_retention_us = FAILED_RETENTION_H * HOUR_US};
     engine = commit_engine_new(kv, &still_clock, &engine_options, &error);
     cr_assert_not_null(engine, "%s", error.message);
 }
@@ -157,6 +165,51 @@ static inline struct record get(const char *key, int64_t version) {
     }
     cr_assert(found);
     return record;
+}
+
+/* All timers, in order of time. */
+static inline size_t read_timers(struct timer *timers, size_t max) {
+    static const uint8_t first[] = {LAYOUT_TIMER_PREFIX};
+    size_t count = 0;
+    struct kv_cursor *cursor = kv->ops->cursor_open(kv);
+    kv->ops->cursor_seek(cursor, bytes_of(first, sizeof first));
+    while (count < max && kv->ops->cursor_valid(cursor) &&
+           layout_read_timer_key(&arena, kv->ops->cursor_key(cursor), &timers[count])) {
+        count++;
+        kv->ops->cursor_next(cursor);
+    }
+    kv->ops->cursor_close(cursor);
+    return count;
+}
+
+/* How many redrives a run may do, and what became of the last run. */
+static size_t redrives_max = 64;
+static struct commit_request timers_done;
+
+/* Does what is due now; returns how many timers are left. */
+static inline size_t run_due(void) {
+    struct timer timers[64];
+    size_t count = read_timers(timers, 64);
+    size_t due = 0;
+    while (due < count && timers[due].due_us <= now_us) {
+        due++;
+    }
+    struct commit_request request = make(COMMIT_TIMERS, "");
+    request.timers = timers;
+    request.timer_count = due;
+    request.redrives_max = redrives_max;
+    request.published_revision = commit_engine_revision(engine);
+    cr_assert(run(&request), "%s", request.error.message);
+    timers_done = request;
+    return read_timers(timers, 64);
+}
+
+static inline void set_policy(struct bucket policy, unsigned fields) {
+    struct commit_request request = make(COMMIT_UPDATE_BUCKET, "");
+    policy.name = "photos";
+    request.bucket = policy;
+    request.bucket_fields = fields;
+    cr_assert(run(&request), "%s", request.error.message);
 }
 
 static inline void set_up(void) {

@@ -4,47 +4,7 @@
 #include "metadata-svc/commit/retention.h"
 #include "tests/unit/metadata-svc/commit/engine_fixture.h"
 
-#define SECOND_US 1000000LL
-
 TestSuite(retention, .init = set_up, .fini = tear_down);
-
-/* All timers, in order of time. */
-static size_t read_timers(struct timer *timers, size_t max) {
-    static const uint8_t first[] = {LAYOUT_TIMER_PREFIX};
-    size_t count = 0;
-    struct kv_cursor *cursor = kv->ops->cursor_open(kv);
-    kv->ops->cursor_seek(cursor, bytes_of(first, sizeof first));
-    while (count < max && kv->ops->cursor_valid(cursor) &&
-           layout_read_timer_key(&arena, kv->ops->cursor_key(cursor), &timers[count])) {
-        count++;
-        kv->ops->cursor_next(cursor);
-    }
-    kv->ops->cursor_close(cursor);
-    return count;
-}
-
-/* Does what is due now; returns how many timers are left. */
-static size_t run_due(void) {
-    struct timer timers[64];
-    size_t count = read_timers(timers, 64);
-    size_t due = 0;
-    while (due < count && timers[due].due_us <= now_us) {
-        due++;
-    }
-    struct commit_request request = make(COMMIT_TIMERS, "");
-    request.timers = timers;
-    request.timer_count = due;
-    cr_assert(run(&request), "%s", request.error.message);
-    return read_timers(timers, 64);
-}
-
-static void set_policy(struct bucket policy, unsigned fields) {
-    struct commit_request request = make(COMMIT_UPDATE_BUCKET, "");
-    policy.name = "photos";
-    request.bucket = policy;
-    request.bucket_fields = fields;
-    cr_assert(run(&request), "%s", request.error.message);
-}
 
 static bool exists(const char *key, int64_t version) {
     struct record record;
@@ -128,7 +88,7 @@ Test(retention, a_purge_waits_for_a_payload_in_flight) {
     struct commit_request gone = make(COMMIT_DELETE, "a");
     cr_assert(run(&request) && run(&gone));
     now_us += 2 * SECOND_US;
-    cr_assert_eq(run_due(), 1);
+    cr_assert_eq(run_due(), 2, "the purge, and the payload's own");
     cr_assert(exists("a", 1));
     struct record staged = get("a", 1);
     store(&staged);

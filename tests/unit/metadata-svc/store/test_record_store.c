@@ -47,12 +47,57 @@ Test(record_store, a_payload_entry_has_the_documented_bytes) {
                                   .version = 3,
                                   .size = 2,
                                   .crc32c = crc32c(bytes_of_string("hi")),
+                                  .due_us = 0x13880,
+                                  .redrives = 2,
                                   .data = bytes_of_string("hi")};
-    static const uint8_t golden[] = {0x01, 0x03, 0x03, 0,    0,    0,    0, 0,    0,    0,    0x02,
-                                     0,    0,    0,    0,    0,    0,    0, 0xc2, 0xd9, 0x9d, 0xf5,
-                                     0x70, 0x68, 0x6f, 0x74, 0x6f, 0x73, 0, 0x61, 0,    0x68, 0x69};
+    static const uint8_t golden[] = {0x02, 0x03, 0x03, 0,    0,    0,    0,    0,    0,    0,    0x02, 0, 0,    0,
+                                     0,    0,    0,    0,    0xc2, 0xd9, 0x9d, 0xf5, 0x80, 0x38, 0x01, 0, 0,    0,
+                                     0,    0,    0x02, 0x70, 0x68, 0x6f, 0x74, 0x6f, 0x73, 0,    0x61, 0, 0x68, 0x69};
     struct bytes value = record_store_payload_value(&entry, &arena);
     cr_assert(bytes_equal(value, bytes_of(golden, sizeof golden)));
+}
+
+Test(record_store, a_payload_entry_of_before_is_still_read) {
+    static const uint8_t before[] = {0x01, 0x03, 0x03, 0,    0,    0,    0, 0,    0,    0,    0x02,
+                                     0,    0,    0,    0,    0,    0,    0, 0xc2, 0xd9, 0x9d, 0xf5,
+                                     0x70, 0x68, 0x6f, 0x74, 0x6f, 0x73, 0, 0x61, 0,    0x68, 0x69};
+    struct bytes value = bytes_of(before, sizeof before);
+    struct uuid id = uuid_make();
+    struct payload_entry entry;
+    struct error error = {0};
+    bool found;
+    cr_assert(record_store_get_payload(lookup_of(&value), &id, &arena, &entry, &found, &error));
+    cr_assert_eq(entry.version, 3);
+    cr_assert_eq(entry.due_us, 0);
+    cr_assert(bytes_equal(entry.data, bytes_of_string("hi")));
+}
+
+Test(record_store, a_failed_payload_has_the_documented_bytes) {
+    struct uuid id = {{1, 2, 3}};
+    static const uint8_t key[] = {0x78, 0x61, 0x62, 0x63, 0, 1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    cr_assert(bytes_equal(layout_failure_key(&arena, "abc", &id), bytes_of(key, sizeof key)));
+    struct uuid back;
+    cr_assert(layout_read_failure_key(bytes_of(key, sizeof key), &back) && uuid_equal(&id, &back));
+    cr_assert_not(layout_read_failure_key(bytes_of(key, 17), &back));
+
+    struct payload_failure failure = {.reason = "LOST", .message = "gone", .attempts = 5, .fail_us = 0x13880};
+    static const uint8_t golden[] = {0x01, 0x80, 0x38, 0x01, 0,    0,    0, 0,    0,    0x05, 0,
+                                     0,    0,    0x4c, 0x4f, 0x53, 0x54, 0, 0x67, 0x6f, 0x6e, 0x65};
+    struct bytes value = record_store_failure_value(&failure, &arena);
+    cr_assert(bytes_equal(value, bytes_of(golden, sizeof golden)));
+    struct payload_failure read;
+    struct error error = {0};
+    bool found;
+    cr_assert(record_store_get_failure(lookup_of(&value), "abc", &id, &arena, &read, &found, &error));
+    cr_assert_str_eq(read.reason, "LOST");
+    cr_assert_str_eq(read.message, "gone");
+    cr_assert_eq(read.attempts, 5);
+    cr_assert_eq(read.fail_us, 0x13880);
+    for (size_t i = 0; i < 18; i++) {
+        struct bytes cut = bytes_of(golden, i);
+        cr_assert_not(record_store_get_failure(lookup_of(&cut), "abc", &id, &arena, &read, &found, &error));
+        cr_assert_eq(error.code, ERROR_DATA_LOSS);
+    }
 }
 
 Test(record_store, a_record_comes_back_as_it_was_stored) {
@@ -83,6 +128,7 @@ Test(record_store, a_record_comes_back_as_it_was_stored) {
     record.create_us = 1600000000123456;
     record.update_us = 1600000000123457;
     record.store_us = 1700000000000001;
+    record.deadline_us = 1700000000000003;
     record.cause = (struct cause){"someone", "because", SYSTEM_CAUSE_TIER_POLICY};
 
     struct record_head head = {.record = record, .last_revision = 101};
@@ -99,6 +145,7 @@ Test(record_store, a_record_comes_back_as_it_was_stored) {
     cr_assert_eq(back.record.attributes[5].time.nanos, 999999999);
     cr_assert_eq(back.record.locations[1].store_us, 1700000000000002);
     cr_assert_eq(back.record.create_us, 1600000000123456);
+    cr_assert_eq(back.record.deadline_us, 1700000000000003);
     cr_assert_eq(back.record.crc32c, 0xdeadbeef);
 }
 
