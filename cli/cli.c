@@ -44,6 +44,12 @@ const struct cli_command cli_commands[] = {
      "Asks one object-svc: its hot volumes, and the cold store. Nothing is changed without --repair or\n"
      "--quarantine. Status 6 where copies are damaged or missing, 1 where others are not as they ought.",
      cmd_verify},
+    {"promote", "BUCKET/KEY...", "bring cold objects back to hot",
+     "The cold copy stays. Waits until it is done; interrupted, the move goes on in the service.", cmd_promote},
+    {"demote", "BUCKET/KEY...", "move hot objects to the cold store now",
+     "The hot copies go once the cold one is verified and committed, whatever the bucket's policy. Waits until\n"
+     "it is done; interrupted, the move goes on in the service.",
+     cmd_demote},
     {"migrate start", "TARGET", "begin to move the cold store, and copy it",
      "TARGET is file:///path or s3+https://host/bucket[/prefix][?region=...]. From now on what is written goes\n"
      "to both places. Waits until everything is copied; interrupted, the copying goes on in the service.",

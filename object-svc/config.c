@@ -95,6 +95,9 @@ static const struct config_entry entries[] = {
              .help = "How often the tier mover looks for objects that are due"),
     DURATION(policy_refresh, .initial = "5s", .min = 10, .max = MINUTES(60),
              .help = "How often the buckets' policies are read again"),
+    DURATION(recall_stay, .initial = "1h", .min = 0, .max = MINUTES(60 * 24 * 366),
+             .help = "How long a hot copy that was promoted, or that another policy left, stays at least where the "
+                     "bucket's objects belong in the cold store alone; cold_after where that is longer"),
     DURATION(scrub_interval, .initial = "168h", .min = 0, .max = MINUTES(60 * 24 * 366),
              .help = "How often all objects are read and held to their records by themselves; the first time an "
                      "eighth of it after the start; 0: only on demand"),

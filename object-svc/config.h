@@ -47,6 +47,7 @@ struct object_config {
     int64_t compaction_interval_ms;
     int64_t tier_interval_ms;
     int64_t policy_refresh_ms;
+    int64_t recall_stay_ms;
     int64_t scrub_interval_ms;
     int64_t scrub_bytes_per_second;
     int64_t nice;

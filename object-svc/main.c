@@ -2,6 +2,7 @@
  * starts them, waits for a signal and stops them in the opposite order. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/log.h"
 #include "common/base/signals.h"
@@ -13,6 +14,8 @@
 #include "object-svc/api/migration_api.h"
 #include "object-svc/api/scrub_api.h"
 #include "object-svc/api/status_api.h"
+#include "object-svc/api/tier_api.h"
+#include "object-svc/api/verify_api.h"
 #include "object-svc/hot/hot_compactor.h"
 #include "object-svc/hot/hot_metrics.h"
 #include "object-svc/ingest/ingester.h"
@@ -37,6 +40,7 @@ struct service {
     struct metrics *metrics;
     struct rpc_metrics *rpc_metrics;
     struct counter *tiered;
+    struct counter *promoted;
     struct counter *tier_failures;
     struct counter *cold_bytes;
 
@@ -45,12 +49,16 @@ struct service {
     struct hot_compactor *compactor;
     struct metadata_client *metadata;
     struct ingester *ingester;
+    struct move_guard move_guard;
     struct tier_mover *mover;
+    struct move_queue *moves;
     struct peer_table *peers;
     struct peer_api peer_api;
     struct repairer *repairer;
     struct scrubber *scrubber;
     struct read_api read;
+    struct tier_api tier;
+    struct verify_api verify;
     struct scrub_api scrub;
     struct migration_api migration;
     struct status_api status;
@@ -75,6 +83,22 @@ static void on_tier_round(void *self, const struct tier_round *round) {
     counter_add(service->tier_failures, round->failed_objects);
 }
 
+static void on_moved(void *self, enum move_direction direction, const struct moved_object *object, bool good) {
+    struct service *service = self;
+    counter_add(direction == MOVE_TO_HOT ? service->promoted : service->tiered, good ? 1 : 0);
+    counter_add(service->cold_bytes,
+                good && direction == MOVE_TO_COLD && !object->cold_copy_known ? object->size_bytes : 0);
+    counter_add(service->tier_failures, good ? 0 : 1);
+}
+
+static void on_corrupt_moved(void *self, enum object_tier tier, const struct moved_object *object) {
+    struct service *service = self;
+    struct repair_copy copy = {.tier = tier, .version = object->version, .payload_id = object->payload_id};
+    memcpy(copy.bucket, object->bucket, sizeof copy.bucket);
+    memcpy(copy.key, object->key, sizeof copy.key);
+    repairer_note(service->repairer, &copy);
+}
+
 static void on_corrupt_copy(void *self, const struct damaged_copy *copy) {
     struct service *service = self;
     repairer_note_read(service->repairer, copy);
@@ -94,8 +118,10 @@ static void on_compacted(void *self, const struct volume_compaction *sums) {
 
 static void register_metrics(struct service *service) {
     struct metrics *metrics = service->metrics;
-    service->tiered = metrics_counter(metrics, "waybill_tier_moves_total", "Objects moved or copied to the cold store.",
+    service->tiered = metrics_counter(metrics, "waybill_tier_moves_total", "Objects moved or copied between tiers.",
                                       METRIC_LABELS({"direction", "hot_to_cold"}));
+    service->promoted = metrics_counter(metrics, "waybill_tier_moves_total", "Objects moved or copied between tiers.",
+                                        METRIC_LABELS({"direction", "cold_to_hot"}));
     service->cold_bytes = metrics_counter(metrics, "waybill_object_bytes_total", "Object bytes by tier and direction.",
                                           METRIC_LABELS({"tier", "cold"}, {"direction", "write"}));
     service->tier_failures =
@@ -119,6 +145,35 @@ static void start_compactor(struct service *service) {
         .self = service,
     };
     service->compactor = hot_compactor_start(&options);
+}
+
+static void start_moves(struct service *service, struct report_sink sink) {
+    const struct object_config *config = &service->config;
+    struct tier_ports ports = {
+        .hot = service->stores.hot,
+        .cold = service->stores.cold,
+        .sink = sink,
+        .clock = &system_clock,
+        .catalog = metadata_client_object_catalog(service->metadata),
+        .guard = &service->move_guard,
+        .notes = service->stores.move_notes,
+        .on_corrupt = on_corrupt_moved,
+        .self = service,
+    };
+    struct tier_mover_options mover_options = {
+        .ports = ports,
+        .recall_stay_ms = config->recall_stay_ms,
+        .metadata = service->metadata,
+        .interval_ms = config->tier_interval_ms,
+        .policy_refresh_ms = config->policy_refresh_ms,
+        .round_done = on_tier_round,
+        .self = service,
+    };
+    service->mover = tier_mover_start(&mover_options);
+    struct move_queue_options queue_options = {
+        .ports = ports, .peers = service->peers, .moved = on_moved, .self = service};
+    service->moves = move_queue_start(&queue_options);
+    service->tier = (struct tier_api){config->replica, service->metadata, service->moves};
 }
 
 static bool start_work(struct service *service, struct error *error) {
@@ -161,20 +216,7 @@ static bool start_work(struct service *service, struct error *error) {
     };
     service->repairer = repairer_start(&repairer_options);
     start_compactor(service);
-    struct tier_mover_options mover_options = {
-        .ports = {.hot = service->stores.hot,
-                  .cold = service->stores.cold,
-                  .sink = sink,
-                  .clock = &system_clock,
-                  .on_corrupt = on_corrupt_hot,
-                  .self = service},
-        .metadata = service->metadata,
-        .interval_ms = config->tier_interval_ms,
-        .policy_refresh_ms = config->policy_refresh_ms,
-        .round_done = on_tier_round,
-        .self = service,
-    };
-    service->mover = tier_mover_start(&mover_options);
+    start_moves(service, sink);
     struct scrubber_options scrubber_options = {
         .ports = {.repair = repairer_options.ports,
                   .sink = sink,
@@ -197,6 +239,7 @@ static bool start_work(struct service *service, struct error *error) {
         .max_streams = (unsigned)config->max_peer_streams,
         .stall_ms = PEER_STALL_MS,
     };
+    service->verify = (struct verify_api){.ports = reader_ports, .metadata = service->metadata};
     service->read = (struct read_api){
         .ports = reader_ports,
         .metadata = service->metadata,
@@ -237,6 +280,8 @@ static bool start_server(struct service *service, struct error *error) {
     reflection_add_to(service->reflection, service->server);
     read_api_add_to(&service->read, service->metrics, service->server);
     peer_api_add_to(&service->peer_api, service->metrics, service->server);
+    tier_api_add_to(&service->tier, service->server);
+    verify_api_add_to(&service->verify, service->server);
     status_api_add_to(&service->status, service->server);
     scrub_api_add_to(&service->scrub, service->server);
     migration_api_add_to(&service->migration, service->server);
@@ -270,6 +315,7 @@ static bool start_admin(struct service *service, struct error *error) {
 /* ---- life ---- */
 
 static bool start(struct service *service, struct error *error) {
+    move_guard_init(&service->move_guard);
     service->metrics = metrics_new();
     service->rpc_metrics = rpc_metrics_new(service->metrics);
     service->health = health_new();
@@ -283,12 +329,14 @@ static bool start(struct service *service, struct error *error) {
 static void stop(struct service *service) {
     health_shut_down(service->health);
     peer_table_leave(service->peers);
+    move_queue_stop(service->moves);
     if (service->server != NULL) {
         rpc_server_drain(service->server, service->config.drain_grace_ms);
         rpc_server_free(service->server);
     }
     service_admin_stop(service->admin);
     scrubber_stop(service->scrubber);
+    move_queue_free(service->moves);
     tier_mover_stop(service->mover);
     hot_compactor_stop(service->compactor);
     repairer_stop(service->repairer);
@@ -301,6 +349,7 @@ static void stop(struct service *service) {
     rpc_metrics_free(service->rpc_metrics);
     hot_metrics_free(service->hot_metrics);
     metrics_free(service->metrics);
+    move_guard_destroy(&service->move_guard);
 }
 
 int main(int argc, char **argv) {

@@ -4,6 +4,8 @@
 
 #include "object-svc/hot/volume_store.h"
 
+enum { HOT_APPENDERS_MAX = 8 }; /* the ingester's, repairs, scrubs and promotions */
+
 static bool open_hot(struct stores *stores, const struct object_config *config, struct error *error) {
     char volumes[STORES_PATH_BYTES];
     char index[STORES_PATH_BYTES];
@@ -20,6 +22,7 @@ static bool open_hot(struct stores *stores, const struct object_config *config, 
         .replica = config->replica,
         .volume_bytes = (uint64_t)config->volume_bytes,
         .reserve_bytes = (uint64_t)config->hot_reserve_bytes,
+        .max_appenders = HOT_APPENDERS_MAX,
     };
     stores->hot = volume_store_open(&options, error);
     return stores->hot != NULL;
@@ -83,13 +86,25 @@ static bool open_quarantine(struct stores *stores, const struct object_config *c
     return stores->quarantine != NULL;
 }
 
+static bool open_moves(struct stores *stores, const struct object_config *config, struct error *error) {
+    char moves[STORES_PATH_BYTES];
+    snprintf(moves, sizeof moves, "%s/moves", config->data_dir);
+    stores->moves_disk = posix_disk_new(moves, error);
+    stores->move_notes = stores->moves_disk != NULL ? move_notes_open(stores->moves_disk, error) : NULL;
+    return stores->move_notes != NULL;
+}
+
 bool stores_open(struct stores *stores, const struct object_config *config, struct metrics *metrics,
                  struct error *error) {
     return open_hot(stores, config, error) && open_cold(stores, config, metrics, error) &&
-           open_quarantine(stores, config, error);
+           open_quarantine(stores, config, error) && open_moves(stores, config, error);
 }
 
 void stores_close(struct stores *stores) {
+    move_notes_close(stores->move_notes);
+    if (stores->moves_disk != NULL) {
+        stores->moves_disk->ops->free(stores->moves_disk);
+    }
     migrator_stop(stores->migrator);
     if (stores->quarantine != NULL) {
         cold_store_close(stores->quarantine);

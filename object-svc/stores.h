@@ -1,5 +1,5 @@
 /* The stores of one object-svc, opened as its configuration has them: hot volumes, the cold store
- * with what moves it, and the quarantine. */
+ * with what moves it, the quarantine, and what is remembered of moves. */
 #ifndef WAYBILL_OBJECT_STORES_H
 #define WAYBILL_OBJECT_STORES_H
 
@@ -9,6 +9,7 @@
 #include "object-svc/config.h"
 #include "object-svc/hot/hot_store.h"
 #include "object-svc/migrate/migrator.h"
+#include "object-svc/tier/move_notes.h"
 
 enum { STORES_PATH_BYTES = 4200 };
 
@@ -17,9 +18,11 @@ struct stores {
     struct cold_store *cold;
     struct cold_store *quarantine;
     struct migrator *migrator;
+    struct move_notes *move_notes;
 
     /* What they borrow. */
     struct disk *volumes_disk;
+    struct disk *moves_disk;
     char uploads[STORES_PATH_BYTES];
     struct cold_s3_options s3_options;
     struct cold_store_options cold_options;

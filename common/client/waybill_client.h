@@ -453,6 +453,26 @@ struct waybill_migration_watcher {
 bool waybill_await_migration(struct waybill_client *client, const struct waybill_migration_watcher *watcher,
                              struct arena *arena, Waybill__V1__Migration **migration, struct error *error);
 
+/* ---- moves of one object between tiers ---- */
+
+struct waybill_move {
+    const char *bucket;
+    const char *key;
+    int64_t version; /* 0: the serving one */
+    bool to_cold;    /* out of hot, to the cold store; else from there to hot */
+    bool wait;       /* until it is done */
+};
+/* Called again and again with how far it is. */
+struct waybill_move_watcher {
+    void (*look)(void *self, int64_t moved_bytes, int64_t size_bytes);
+    void *self;
+};
+/* Begins it; `done` tells whether the object is where it is to be, and `record` where it is. A move
+ * goes on without whoever waits. `watcher` may be NULL. */
+bool waybill_move_object(struct waybill_client *client, const struct waybill_move *move,
+                         const struct waybill_move_watcher *watcher, struct arena *arena, bool *done,
+                         Waybill__V1__Record **record, struct error *error);
+
 /* ---- status ---- */
 
 enum waybill_service { WAYBILL_SERVICE_METADATA, WAYBILL_SERVICE_OBJECT };

@@ -11,6 +11,7 @@
 #include "common/rpc/bulk_field.h"
 #include "common/rpc/proto_message.h"
 #include "common/rpc/rpc_stream.h"
+#include "object-svc/read/serving_record.h"
 #include "waybill/v1/object_service.pb-c.h"
 
 enum {
@@ -35,46 +36,11 @@ struct wanted {
     struct object_reader *reader;
 };
 
-static bool check_wanted(const struct wanted *wanted, struct error *error) {
-    if (!name_check_bucket(wanted->bucket, "bucket", error) || !name_check_key(wanted->key, "key", error)) {
-        return false;
-    }
-    if (wanted->version < 0) {
-        return error_set_field(error, "version", "BAD_VERSION", "a version is 1 or more, or 0 for the serving one");
-    }
-    return true;
-}
-
-static bool check_if_version(const struct wanted *wanted, int64_t latest, struct error *error) {
-    if (!wanted->has_if_version || wanted->if_version == latest) {
-        return true;
-    }
-    error_set(error, ERROR_ABORTED, "VERSION_MISMATCH", "if_version_match is %lld, but the record is at version %lld",
-              (long long)wanted->if_version, (long long)latest);
-    error_set_detail(error, "current_version", "%lld", (long long)latest);
-    return false;
-}
-
 /* Finds the record of the version to serve. */
 static bool find_record(struct read_api *api, struct wanted *wanted, struct arena *arena, struct error *error) {
-    Waybill__V1__Record *latest = NULL;
-    bool needs_latest = wanted->version == 0 || wanted->has_if_version;
-    if (needs_latest &&
-        (!metadata_client_get_record(api->metadata, wanted->bucket, wanted->key, 0, arena, &latest, error) ||
-         !check_if_version(wanted, latest->version, error))) {
-        return false;
-    }
-    int64_t version = wanted->version != 0 ? wanted->version : latest->serving_version;
-    if (version == 0) {
-        return error_set(error, ERROR_FAILED_PRECONDITION, "PAYLOAD_NOT_STORED",
-                         "no version of the record can be read yet: the latest is %lld", (long long)latest->version);
-    }
-    wanted->record = latest;
-    if (latest == NULL || latest->version != version) {
-        return metadata_client_get_record(api->metadata, wanted->bucket, wanted->key, version, arena, &wanted->record,
-                                          error);
-    }
-    return true;
+    struct serving_query query = {wanted->bucket, wanted->key, wanted->version, wanted->has_if_version,
+                                  wanted->if_version};
+    return serving_record_find(api->metadata, &query, arena, &wanted->record, error);
 }
 
 static bool check_readable(const Waybill__V1__Record *record, struct error *error) {
@@ -227,7 +193,7 @@ static bool serve_read(struct read_api *api, struct rpc_stream *stream, const Wa
         .read_offset = request->read_offset,
         .read_limit = request->read_limit,
     };
-    if (!check_wanted(&wanted, error) || !open_wanted(api, &wanted, arena, error)) {
+    if (!open_wanted(api, &wanted, arena, error)) {
         return false;
     }
     bool good = send_object(api, stream, &wanted, arena, error);
@@ -280,7 +246,7 @@ static void stat_object(void *service, struct rpc_call *call) {
     struct error error = {0};
     struct wanted wanted = {
         .bucket = request->bucket, .key = request->key, .version = request->version, .read_limit = 1};
-    if (!check_wanted(&wanted, &error) || !open_wanted(api, &wanted, rpc_call_arena(call), &error)) {
+    if (!open_wanted(api, &wanted, rpc_call_arena(call), &error)) {
         rpc_call_fail(call, &error);
         return;
     }

@@ -1,31 +1,15 @@
-/* The storage policy at work: objects old enough go to the cold store.
- *
- * Order of a move (promise 7): cold write durable ▸ verified by reading it back ▸ reported
- * and committed ▸ only then the hot copy goes. Each step may be repeated after a crash.
+/* The storage policy at work: objects old enough go to the cold store, and copies that a bucket's
+ * policy does not want in hot (any more) are given up. tier_moves.h has the order of a move.
  *
  * The core reads no clock and does no network I/O but through what it is handed. One thread. */
 #ifndef WAYBILL_TIER_TIER_CORE_H
 #define WAYBILL_TIER_TIER_CORE_H
 
-#include "common/base/clock.h"
-#include "object-svc/cold/cold_store.h"
-#include "object-svc/hot/hot_store.h"
-#include "object-svc/upstream/metadata_client.h"
-#include "object-svc/upstream/object_report.h"
-
-struct tier_ports {
-    struct hot_store *hot;
-    struct cold_store *cold;
-    struct report_sink sink;
-    const struct clock *clock;
-    /* Told of an object that could not be moved since a copy of it is damaged; may be NULL. */
-    void (*on_corrupt)(void *self, const struct hot_object *object);
-    void *self;
-};
+#include "object-svc/tier/tier_moves.h"
 
 /* What a round did. */
 struct tier_round {
-    uint64_t moved_objects;
+    uint64_t moved_objects; /* written to the cold store, or given up in hot since they are there */
     uint64_t moved_bytes;
     uint64_t failed_objects;
 };
@@ -33,8 +17,19 @@ struct tier_round {
 /* Objects that one round moves at most, per bucket, so that policies are looked at anew. */
 enum { TIER_ROUND_OBJECTS = 256 };
 
-/* Moves what this bucket's policy asks for, up to TIER_ROUND_OBJECTS. Returns true when there
- * may be more to do at once. */
-bool tier_core_run(const struct tier_ports *ports, const struct bucket_policy *policy, struct tier_round *round);
+struct tier_rules {
+    /* How long a copy that was promoted, or that another policy left, stays in hot at least where
+     * the bucket's objects belong in the cold store alone. */
+    int64_t recall_stay_us;
+    struct tier_move move; /* of each object; never waits */
+};
+
+/* Moves what this bucket's policy asks for, up to TIER_ROUND_OBJECTS of each kind. Returns true
+ * when there may be more to do at once. */
+bool tier_core_run(const struct tier_ports *ports, const struct tier_rules *rules, const struct bucket_policy *policy,
+                   struct tier_round *round);
+/* Looks after what moves left that did not come to their end, by a crash or since metadata-svc
+ * was away. False: something is left still, which is tried again. */
+bool tier_core_finish_noted(const struct tier_ports *ports);
 
 #endif

@@ -34,11 +34,22 @@ static void refresh_policies(struct tier_mover *mover) {
     mover->policies_us = now_us;
 }
 
+static bool step(void *self, uint64_t bytes, struct error *error) {
+    struct tier_mover *mover = self;
+    (void)bytes;
+    return !stop_signal_raised(&mover->stop) ||
+           error_set(error, ERROR_CANCELLED, "DRAINING", "the service is shutting down");
+}
+
 static bool run_round(struct tier_mover *mover) {
+    struct tier_rules rules = {
+        .recall_stay_us = mover->options.recall_stay_ms * 1000,
+        .move = {.step = step, .self = mover},
+    };
     struct tier_round round = {0};
     bool more = false;
     for (size_t i = 0; i < mover->policy_count; i++) {
-        more |= tier_core_run(&mover->options.ports, &mover->policies[i], &round);
+        more |= tier_core_run(&mover->options.ports, &rules, &mover->policies[i], &round);
         if (stop_signal_raised(&mover->stop)) {
             break;
         }
@@ -54,7 +65,7 @@ static void *tier_mover_loop(void *argument) {
     bool more = false;
     while (!stop_signal_pause(&mover->stop, more ? 0 : mover->options.interval_ms)) {
         refresh_policies(mover);
-        more = run_round(mover);
+        more = tier_core_finish_noted(&mover->options.ports) && run_round(mover);
     }
     return NULL;
 }

@@ -9,6 +9,7 @@ struct tier_mover;
 
 struct tier_mover_options {
     struct tier_ports ports;
+    int64_t recall_stay_ms; /* see struct tier_rules */
     struct metadata_client *metadata;
     int64_t interval_ms;       /* between rounds */
     int64_t policy_refresh_ms; /* how old the policies may be */
@@ -18,7 +19,7 @@ struct tier_mover_options {
 };
 
 struct tier_mover *tier_mover_start(const struct tier_mover_options *options);
-/* Lets the object in hand finish. */
+/* Ends the move in hand at its next step. */
 void tier_mover_stop(struct tier_mover *mover);
 
 #endif

@@ -12,6 +12,7 @@
 #include "common/checksum/crc32c.h"
 #include "object-svc/cold/cold_store.h"
 #include "object-svc/hot/volume_store.h"
+#include "object-svc/tier/moved_object.h"
 #include "object-svc/upstream/object_report.h"
 #include "object-svc/upstream/payload_source.h"
 
@@ -200,6 +201,33 @@ static inline struct provenance rig_provenance(const struct rig_payload *payload
         .crc32c = crc32c(payload->data),
         .commit_unix_us = 1700000000000000,
     };
+}
+
+/* Spools bytes and stores them in the hot store, as an ingester does. */
+static inline struct rig_payload *rig_store_hot(struct rig *rig, const char *key, struct bytes data) {
+    struct error error = {0};
+    struct rig_payload *payload = rig_spool(rig, data);
+    struct provenance provenance = rig_provenance(payload, key);
+    struct hot_appender *appender = hot_store_open_appender(rig->hot, &error);
+    cr_assert_not_null(appender, "%s", error.message);
+    cr_assert(hot_appender_begin(appender, &provenance, &error) &&
+                  hot_appender_append(appender, payload->data, &error) && hot_appender_finish(appender, &error) &&
+                  hot_appender_commit(appender, &error),
+              "%s", error.message);
+    hot_appender_close(appender);
+    return payload;
+}
+
+static inline struct moved_object rig_moved(const struct rig_payload *payload, const char *key) {
+    struct moved_object object = {
+        .bucket = "photos",
+        .version = 1,
+        .payload_id = payload->id,
+        .size_bytes = payload->data.size,
+        .crc32c = payload->crc32c,
+    };
+    snprintf(object.key, sizeof object.key, "%s", key);
+    return object;
 }
 
 static inline bool rig_has_hot(struct rig *rig, const struct uuid *id) {

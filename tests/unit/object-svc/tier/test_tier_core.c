@@ -4,6 +4,7 @@
 
 static struct rig rig;
 static struct tier_ports ports;
+static const struct tier_rules rules = {.recall_stay_us = 30000000};
 static struct bucket_policy cold_policy = {
     .bucket = "photos", .goes_cold = true, .leaves_hot = true, .cold_after_us = 10000000};
 
@@ -19,28 +20,18 @@ static void tear_down(void) {
 TestSuite(tier_core, .init = set_up, .fini = tear_down);
 
 static struct rig_payload *store_hot(const char *key, const char *text) {
-    struct error error = {0};
-    struct rig_payload *payload = rig_spool(&rig, bytes_of_string(text));
-    struct provenance provenance = rig_provenance(payload, key);
-    struct hot_appender *appender = hot_store_open_appender(rig.hot, &error);
-    cr_assert_not_null(appender, "%s", error.message);
-    cr_assert(hot_appender_begin(appender, &provenance, &error) &&
-                  hot_appender_append(appender, payload->data, &error) && hot_appender_finish(appender, &error) &&
-                  hot_appender_commit(appender, &error),
-              "%s", error.message);
-    hot_appender_close(appender);
-    return payload;
+    return rig_store_hot(&rig, key, bytes_of_string(text));
 }
 
 Test(tier_core, an_object_goes_cold_at_its_age_and_not_before) {
     struct rig_payload *payload = store_hot("a", "text");
     struct tier_round round = {0};
     rig.now_us += cold_policy.cold_after_us - 1;
-    tier_core_run(&ports, &cold_policy, &round);
+    tier_core_run(&ports, &rules, &cold_policy, &round);
     cr_assert_eq(round.moved_objects, 0);
     cr_assert(rig_has_hot(&rig, &payload->id));
     rig.now_us += 1;
-    tier_core_run(&ports, &cold_policy, &round);
+    tier_core_run(&ports, &rules, &cold_policy, &round);
     cr_assert_eq(round.moved_objects, 1);
     cr_assert(rig_has_cold(&rig, "a"));
     cr_assert_not(rig_has_hot(&rig, &payload->id));
@@ -59,12 +50,12 @@ Test(tier_core, the_hot_copy_stays_until_the_cold_one_is_committed) {
     struct tier_round round = {0};
     rig.now_us += cold_policy.cold_after_us;
     rig.sink_fails = true;
-    tier_core_run(&ports, &cold_policy, &round);
+    tier_core_run(&ports, &rules, &cold_policy, &round);
     cr_assert_eq(round.moved_objects, 0);
     cr_assert(rig_has_hot(&rig, &payload->id));
     rig.sink_fails = false;
     rig.on_report = look_at_both;
-    tier_core_run(&ports, &cold_policy, &round);
+    tier_core_run(&ports, &rules, &cold_policy, &round);
     cr_assert(both_were_there, "when the move is reported, both copies exist");
     cr_assert_not(rig_has_hot(&rig, &payload->id));
 }
@@ -75,8 +66,8 @@ Test(tier_core, hot_and_cold_keeps_both_and_copies_once) {
     struct rig_payload *payload = store_hot("a", "text");
     struct tier_round round = {0};
     rig.now_us += policy.cold_after_us;
-    tier_core_run(&ports, &policy, &round);
-    tier_core_run(&ports, &policy, &round);
+    tier_core_run(&ports, &rules, &policy, &round);
+    tier_core_run(&ports, &rules, &policy, &round);
     cr_assert_eq(round.moved_objects, 1);
     cr_assert(rig_has_hot(&rig, &payload->id) && rig_has_cold(&rig, "a"));
     cr_assert_eq(rig.last_report.drop_tier, OBJECT_TIER_NONE);
@@ -88,7 +79,7 @@ Test(tier_core, a_bucket_that_stays_hot_is_left_alone) {
     store_hot("a", "text");
     struct tier_round round = {0};
     rig.now_us += policy.cold_after_us;
-    tier_core_run(&ports, &policy, &round);
+    tier_core_run(&ports, &rules, &policy, &round);
     cr_assert_eq(round.moved_objects, 0);
     cr_assert_not(rig_has_cold(&rig, "a"));
 }
@@ -98,7 +89,7 @@ Test(tier_core, a_move_that_is_not_accepted_keeps_the_hot_copy) {
     struct tier_round round = {0};
     rig.now_us += cold_policy.cold_after_us;
     rig.verdict = REPORT_REJECTED;
-    tier_core_run(&ports, &cold_policy, &round);
+    tier_core_run(&ports, &rules, &cold_policy, &round);
     cr_assert_eq(round.failed_objects, 1);
     cr_assert(rig_has_hot(&rig, &payload->id));
 }
@@ -108,6 +99,39 @@ Test(tier_core, an_object_that_nobody_wants_leaves_hot) {
     struct tier_round round = {0};
     rig.now_us += cold_policy.cold_after_us;
     rig.verdict = REPORT_OBSOLETE;
-    tier_core_run(&ports, &cold_policy, &round);
+    tier_core_run(&ports, &rules, &cold_policy, &round);
     cr_assert_not(rig_has_hot(&rig, &payload->id));
+}
+
+Test(tier_core, a_promoted_copy_stays_for_a_while_and_then_goes_without_another_cold_write) {
+    struct rig_payload *payload = store_hot("a", "text");
+    struct tier_round round = {0};
+    struct error error = {0};
+    rig.now_us += cold_policy.cold_after_us;
+    tier_core_run(&ports, &rules, &cold_policy, &round);
+    struct moved_object object = rig_moved(payload, "a");
+    cr_assert(tier_promote(&ports, &object, &rules.move, &error), "%s", error.message);
+    rig.now_us += rules.recall_stay_us - 1;
+    tier_core_run(&ports, &rules, &cold_policy, &round);
+    cr_assert(rig_has_hot(&rig, &payload->id));
+    cr_assert_eq(round.moved_objects, 1);
+    rig.now_us += 1;
+    tier_core_run(&ports, &rules, &cold_policy, &round);
+    cr_assert_not(rig_has_hot(&rig, &payload->id));
+    cr_assert(rig_has_cold(&rig, "a"));
+    cr_assert_eq(round.moved_objects, 2);
+    cr_assert_eq(round.moved_bytes, 4, "the cold copy was there");
+}
+
+Test(tier_core, a_policy_that_turns_to_cold_gives_up_hot_copies_that_are_cold_already) {
+    struct bucket_policy both = cold_policy;
+    both.leaves_hot = false;
+    struct rig_payload *payload = store_hot("a", "text");
+    struct tier_round round = {0};
+    rig.now_us += rules.recall_stay_us;
+    tier_core_run(&ports, &rules, &both, &round);
+    cr_assert(rig_has_hot(&rig, &payload->id) && rig_has_cold(&rig, "a"));
+    tier_core_run(&ports, &rules, &cold_policy, &round);
+    cr_assert_not(rig_has_hot(&rig, &payload->id));
+    cr_assert_eq(rig.last_report.drop_tier, OBJECT_TIER_HOT);
 }

@@ -1,0 +1,443 @@
+#include "object-svc/tier/tier_moves.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/log.h"
+
+enum { MOVE_STEP_BYTES = 1024 * 1024 };
+
+struct moved_object moved_object_of(const struct hot_object *object) {
+    struct moved_object moved = {
+        .version = object->version,
+        .payload_id = object->payload_id,
+        .size_bytes = object->size_bytes,
+        .crc32c = object->crc32c,
+        .cold_copy_known = object->cold_copy_known,
+    };
+    memcpy(moved.bucket, object->bucket, sizeof moved.bucket);
+    memcpy(moved.key, object->key, sizeof moved.key);
+    return moved;
+}
+
+static struct cold_name cold_name_of(const struct moved_object *object) {
+    return (struct cold_name){object->bucket, object->key, object->version};
+}
+
+/* ---- guard and notes ---- */
+
+static bool enter(const struct tier_ports *ports, const struct moved_object *object, const struct tier_move *move,
+                  struct error *error) {
+    return ports->guard == NULL || move_guard_enter(ports->guard, &object->payload_id, move->wait_ms, error);
+}
+
+static void leave(const struct tier_ports *ports, const struct moved_object *object) {
+    if (ports->guard != NULL) {
+        move_guard_leave(ports->guard, &object->payload_id);
+    }
+}
+
+static bool add_note(const struct tier_ports *ports, enum object_tier tier, const struct moved_object *object,
+                     int *slot, struct error *error) {
+    struct move_note note = {tier, *object};
+    *slot = ports->notes != NULL ? move_notes_add(ports->notes, &note, error) : -1;
+    return ports->notes == NULL || *slot >= 0;
+}
+
+/* `settled`: it is known what became of the copy. */
+static void end_note(const struct tier_ports *ports, int slot, bool settled) {
+    struct error error = {0};
+    if (ports->notes == NULL) {
+        return;
+    }
+    if (!settled) {
+        move_notes_leave(ports->notes, slot);
+    } else if (!move_notes_clear(ports->notes, slot, &error)) {
+        log_warn("move_note_not_cleared", LOG_ERROR(&error), LOG_STR("hint", "the next start looks at the object"));
+    }
+}
+
+static bool step_on(const struct tier_move *move, uint64_t bytes, struct error *error) {
+    return move->step == NULL || move->step(move->self, bytes, error);
+}
+
+static void tell_damage(const struct tier_ports *ports, enum object_tier tier, const struct moved_object *object) {
+    if (ports->on_corrupt != NULL) {
+        ports->on_corrupt(ports->self, tier, object);
+    }
+}
+
+/* ---- copying ---- */
+
+static bool short_copy(struct error *error) {
+    return error_set(error, ERROR_DATA_LOSS, "OBJECT_CORRUPT", "the copy is shorter than its record says");
+}
+
+static bool is_the_object(const struct moved_object *object, const struct provenance *found, struct error *error) {
+    return (uuid_equal(&found->payload_id, &object->payload_id) && found->size_bytes == object->size_bytes &&
+            found->crc32c == object->crc32c) ||
+           error_set(error, ERROR_DATA_LOSS, "OBJECT_CORRUPT", "the copy is not the object that the record describes");
+}
+
+/* Streams verified hot bytes into a writer. */
+static bool pass_to_cold(struct hot_reader *reader, struct cold_writer *writer, const struct tier_move *move,
+                         struct error *error) {
+    uint64_t size = hot_reader_provenance(reader)->size_bytes;
+    uint8_t *step = malloc(MOVE_STEP_BYTES);
+    if (step == NULL) {
+        abort();
+    }
+    bool good = true;
+    for (uint64_t offset = 0; good && offset < size;) {
+        int64_t read = hot_reader_read(reader, offset, step, MOVE_STEP_BYTES, error);
+        good = (read > 0 || (read == 0 && short_copy(error))) &&
+               cold_writer_append(writer, bytes_of(step, (size_t)read), error) && step_on(move, (uint64_t)read, error);
+        offset += good ? (uint64_t)read : 0;
+    }
+    free(step);
+    return good;
+}
+
+/* `settled` is false where it is not known whether the cold store has a copy now. */
+static bool copy_to_cold(const struct tier_ports *ports, struct hot_reader *reader, const struct tier_move *move,
+                         bool *settled, struct error *error) {
+    const struct provenance *provenance = hot_reader_provenance(reader);
+    struct cold_writer *writer = cold_store_begin(ports->cold, provenance, error);
+    *settled = true;
+    if (writer == NULL) {
+        return false;
+    }
+    if (!pass_to_cold(reader, writer, move, error)) {
+        cold_writer_abort(writer);
+        return false;
+    }
+    *settled = false;
+    return cold_writer_finish(writer, error) && cold_store_verify(ports->cold, provenance, error);
+}
+
+static bool pass_to_hot(struct cold_reader *reader, struct hot_appender *appender, const struct tier_move *move,
+                        struct error *error) {
+    uint64_t size = cold_reader_provenance(reader)->size_bytes;
+    uint8_t *step = malloc(MOVE_STEP_BYTES);
+    if (step == NULL) {
+        abort();
+    }
+    bool open = true; /* the appender aborts by itself what it cannot append or finish */
+    bool good = true;
+    for (uint64_t offset = 0; good && offset < size;) {
+        int64_t read = cold_reader_read(reader, offset, step, MOVE_STEP_BYTES, error);
+        good = read > 0 || (read == 0 && short_copy(error));
+        if (good) {
+            good = open = hot_appender_append(appender, bytes_of(step, (size_t)read), error);
+        }
+        good = good && step_on(move, (uint64_t)read, error);
+        offset += good ? (uint64_t)read : 0;
+    }
+    free(step);
+    if (!good && open) {
+        hot_appender_abort(appender);
+    }
+    return good && hot_appender_finish(appender, error);
+}
+
+/* Its age in hot begins anew. */
+static bool copy_to_hot(const struct tier_ports *ports, struct cold_reader *reader, const struct tier_move *move,
+                        struct error *error) {
+    struct provenance provenance = *cold_reader_provenance(reader);
+    struct hot_appender *appender = hot_store_open_appender(ports->hot, error);
+    if (appender == NULL) {
+        return false;
+    }
+    provenance.store_unix_us = 0;
+    bool good = hot_appender_begin(appender, &provenance, error) && pass_to_hot(reader, appender, move, error) &&
+                hot_appender_commit(appender, error);
+    hot_appender_close(appender);
+    return good;
+}
+
+/* ---- reports ---- */
+
+static bool send_report(const struct tier_ports *ports, const struct moved_object *object, enum object_tier tier,
+                        enum object_tier drop_tier, enum report_verdict *verdict, struct error *error) {
+    struct object_report report = {
+        .bucket = object->bucket,
+        .key = object->key,
+        .version = object->version,
+        .payload_id = object->payload_id,
+        .outcome = OBJECT_TIERED,
+        .tier = tier,
+        .drop_tier = drop_tier,
+        .size_bytes = object->size_bytes,
+        .crc32c = object->crc32c,
+    };
+    bool good = ports->sink.report(ports->sink.self, &report, 1, error);
+    *verdict = report.verdict;
+    return good;
+}
+
+static bool rejected(struct error *error) {
+    return error_set(error, ERROR_FAILED_PRECONDITION, "REPORT_REJECTED", "metadata-svc did not accept the move");
+}
+
+static bool not_needed(struct error *error) {
+    return error_set(error, ERROR_NOT_FOUND, "OBJECT_NOT_FOUND", "no version needs the object any more");
+}
+
+static bool give_up_hot_copy(const struct tier_ports *ports, const struct moved_object *object, struct error *error) {
+    return hot_store_remove(ports->hot, &object->payload_id, 1, error);
+}
+
+/* What the records say of the copy in that tier; `known` is false where nobody can be asked. */
+static bool ask_standing(const struct tier_ports *ports, enum object_tier tier, const struct moved_object *object,
+                         enum object_standing *standing, bool *known, struct error *error) {
+    struct object_name name = {object->bucket, object->key, object->version, object->payload_id};
+    struct object_check check;
+    struct arena arena;
+    *known = ports->catalog.check != NULL;
+    if (!*known) {
+        return true;
+    }
+    arena_init(&arena);
+    bool good = ports->catalog.check(ports->catalog.self, tier, &name, 1, &arena, &check, error);
+    *standing = good ? check.standing : OBJECT_UNLISTED;
+    arena_free(&arena);
+    return good;
+}
+
+/* The payload of a version that is gone is never wanted again, and a cold object's name is never
+ * used again. */
+static bool clear_obsolete_cold(const struct tier_ports *ports, const struct moved_object *object,
+                                struct error *error) {
+    enum object_standing standing;
+    bool known;
+    if (!ask_standing(ports, OBJECT_TIER_COLD, object, &standing, &known, error)) {
+        return false;
+    }
+    struct cold_name name = cold_name_of(object);
+    return !known || standing != OBJECT_OBSOLETE || cold_store_remove(ports->cold, &name, error);
+}
+
+/* ---- hot ▸ cold ---- */
+
+/* Whether the copy that the records tell of is still there, whole as far as its name, length and
+ * checksum say; false with an error where that cannot be told. */
+static bool has_cold_copy(const struct tier_ports *ports, const struct moved_object *object, bool *has,
+                          struct error *error) {
+    struct cold_name name = cold_name_of(object);
+    struct error cause = {0};
+    *has = false;
+    if (!object->cold_copy_known) {
+        return true;
+    }
+    struct cold_reader *reader = cold_store_open_object(ports->cold, &name, &cause);
+    if (reader != NULL) {
+        *has = is_the_object(object, cold_reader_provenance(reader), &cause);
+        cold_reader_close(reader);
+    }
+    if (*has || cause.code == ERROR_NOT_FOUND || cause.code == ERROR_DATA_LOSS) {
+        return true;
+    }
+    *error = cause;
+    return false;
+}
+
+static bool report_demotion(const struct tier_ports *ports, const struct moved_object *object, bool leaves_hot,
+                            bool *settled, struct error *error) {
+    enum report_verdict verdict;
+    *settled = false;
+    if (!send_report(ports, object, OBJECT_TIER_COLD, leaves_hot ? OBJECT_TIER_HOT : OBJECT_TIER_NONE, &verdict,
+                     error)) {
+        return false;
+    }
+    if (verdict == REPORT_OBSOLETE) {
+        *settled = clear_obsolete_cold(ports, object, error);
+        return *settled && give_up_hot_copy(ports, object, error) && not_needed(error);
+    }
+    if (verdict != REPORT_ACCEPTED) {
+        return rejected(error);
+    }
+    *settled = leaves_hot ? give_up_hot_copy(ports, object, error)
+                          : hot_store_note_cold_copy(ports->hot, &object->payload_id, true, error);
+    return *settled;
+}
+
+static bool write_cold(const struct tier_ports *ports, const struct moved_object *object, const struct tier_move *move,
+                       bool *settled, struct error *error) {
+    struct hot_reader *reader = hot_store_open_object(ports->hot, &object->payload_id, error);
+    if (reader == NULL) {
+        return false;
+    }
+    bool good = copy_to_cold(ports, reader, move, settled, error);
+    hot_reader_close(reader);
+    return good;
+}
+
+static bool demote(const struct tier_ports *ports, const struct moved_object *object, bool leaves_hot,
+                   const struct tier_move *move, struct error *error) {
+    int slot;
+    bool has;
+    bool settled = true;
+    struct hot_object there;
+    if (!hot_store_find(ports->hot, &object->payload_id, &there, error) || !has_cold_copy(ports, object, &has, error) ||
+        !add_note(ports, OBJECT_TIER_COLD, object, &slot, error)) {
+        return false;
+    }
+    bool good = (has || write_cold(ports, object, move, &settled, error)) &&
+                report_demotion(ports, object, leaves_hot, &settled, error);
+    end_note(ports, slot, settled);
+    return good;
+}
+
+bool tier_demote(const struct tier_ports *ports, const struct moved_object *object, bool leaves_hot,
+                 const struct tier_move *move, struct error *error) {
+    if (!enter(ports, object, move, error)) {
+        return false;
+    }
+    bool good = demote(ports, object, leaves_hot, move, error);
+    if (!good && error->code == ERROR_DATA_LOSS) {
+        tell_damage(ports, OBJECT_TIER_HOT, object);
+    }
+    leave(ports, object);
+    return good;
+}
+
+/* ---- cold ▸ hot ---- */
+
+static bool report_promotion(const struct tier_ports *ports, const struct moved_object *object, bool *settled,
+                             struct error *error) {
+    enum report_verdict verdict;
+    *settled = false;
+    if (!send_report(ports, object, OBJECT_TIER_HOT, OBJECT_TIER_NONE, &verdict, error)) {
+        return false;
+    }
+    *settled = true;
+    if (verdict == REPORT_ACCEPTED) {
+        return true;
+    }
+    *settled = give_up_hot_copy(ports, object, error);
+    return *settled && (verdict == REPORT_OBSOLETE ? not_needed(error) : rejected(error));
+}
+
+static bool promote_anew(const struct tier_ports *ports, const struct moved_object *object, struct cold_reader *reader,
+                         const struct tier_move *move, struct error *error) {
+    int slot;
+    bool settled = true;
+    if (!is_the_object(object, cold_reader_provenance(reader), error) ||
+        !hot_store_check_room(ports->hot, object->size_bytes, error) ||
+        !add_note(ports, OBJECT_TIER_HOT, object, &slot, error)) {
+        return false;
+    }
+    bool good = copy_to_hot(ports, reader, move, error) &&
+                hot_store_note_cold_copy(ports->hot, &object->payload_id, true, error) &&
+                report_promotion(ports, object, &settled, error);
+    end_note(ports, slot, settled);
+    return good;
+}
+
+static bool promote(const struct tier_ports *ports, const struct moved_object *object, const struct tier_move *move,
+                    struct error *error) {
+    struct hot_object there;
+    struct error missing = {0};
+    bool settled;
+    if (hot_store_find(ports->hot, &object->payload_id, &there, &missing)) {
+        return report_promotion(ports, object, &settled, error);
+    }
+    if (missing.code != ERROR_NOT_FOUND) {
+        *error = missing;
+        return false;
+    }
+    struct cold_name name = cold_name_of(object);
+    struct cold_reader *reader = cold_store_open_object(ports->cold, &name, error);
+    if (reader == NULL) {
+        return false;
+    }
+    bool good = promote_anew(ports, object, reader, move, error);
+    cold_reader_close(reader);
+    return good;
+}
+
+bool tier_promote(const struct tier_ports *ports, const struct moved_object *object, const struct tier_move *move,
+                  struct error *error) {
+    if (!enter(ports, object, move, error)) {
+        return false;
+    }
+    bool good = promote(ports, object, move, error);
+    if (!good && error->code == ERROR_DATA_LOSS) {
+        tell_damage(ports, OBJECT_TIER_COLD, object);
+    }
+    leave(ports, object);
+    return good;
+}
+
+/* ---- after a crash ---- */
+
+static bool tell_hot(const struct tier_ports *ports, const struct moved_object *object, struct error *error) {
+    struct hot_object there;
+    struct error missing = {0};
+    bool settled;
+    if (!hot_store_find(ports->hot, &object->payload_id, &there, &missing)) {
+        *error = missing;
+        return missing.code == ERROR_NOT_FOUND;
+    }
+    return hot_store_note_cold_copy(ports->hot, &object->payload_id, true, error) &&
+           report_promotion(ports, object, &settled, error);
+}
+
+/* The cold copy was not told of; the hot one is left as it is. */
+static bool tell_cold(const struct tier_ports *ports, const struct moved_object *object, struct error *error) {
+    struct cold_name name = cold_name_of(object);
+    struct error cause = {0};
+    bool settled;
+    struct cold_reader *reader = cold_store_open_object(ports->cold, &name, &cause);
+    bool good = reader != NULL;
+    if (good) {
+        struct provenance provenance = *cold_reader_provenance(reader);
+        good = is_the_object(object, &provenance, &cause) && cold_store_verify(ports->cold, &provenance, &cause);
+        cold_reader_close(reader);
+    }
+    if (!good) {
+        /* One that is damaged nobody was told of: the next move writes it anew. */
+        *error = cause;
+        return cause.code == ERROR_NOT_FOUND || cause.code == ERROR_DATA_LOSS;
+    }
+    return report_demotion(ports, object, false, &settled, error) || error->code == ERROR_NOT_FOUND;
+}
+
+/* The records tell of the cold copy: one in hot that they do not tell of was given up. */
+static bool give_up_untold_hot_copy(const struct tier_ports *ports, const struct moved_object *object,
+                                    struct error *error) {
+    enum object_standing standing;
+    bool known;
+    return ask_standing(ports, OBJECT_TIER_HOT, object, &standing, &known, error) &&
+           (standing == OBJECT_EXPECTED || give_up_hot_copy(ports, object, error));
+}
+
+static bool finish_noted(const struct tier_ports *ports, enum object_tier tier, const struct moved_object *object,
+                         struct error *error) {
+    enum object_standing standing;
+    bool known;
+    if (!ask_standing(ports, tier, object, &standing, &known, error)) {
+        return false;
+    }
+    if (!known || standing == OBJECT_EXPECTED) {
+        return !known || tier == OBJECT_TIER_HOT || give_up_untold_hot_copy(ports, object, error);
+    }
+    if (standing == OBJECT_OBSOLETE) {
+        struct cold_name name = cold_name_of(object);
+        return tier == OBJECT_TIER_HOT ? give_up_hot_copy(ports, object, error)
+                                       : cold_store_remove(ports->cold, &name, error);
+    }
+    return tier == OBJECT_TIER_HOT ? tell_hot(ports, object, error) || error->code == ERROR_NOT_FOUND
+                                   : tell_cold(ports, object, error);
+}
+
+bool tier_finish_noted(const struct tier_ports *ports, enum object_tier tier, const struct moved_object *object,
+                       struct error *error) {
+    static const struct tier_move now = {0};
+    if (!enter(ports, object, &now, error)) {
+        return false;
+    }
+    bool good = finish_noted(ports, tier, object, error);
+    leave(ports, object);
+    return good;
+}

@@ -1,0 +1,226 @@
+"""Objects on their way between the tiers: on demand, by policy, by watermark, and out of both."""
+
+import json
+import os
+import subprocess
+import threading
+
+import grpc
+import pytest
+
+from client import COLD, HOT, HOT_AND_COLD, TIMEOUT, Client, failure_of, objects, tiers_of
+from cluster import BUILD, wait_for
+from conftest_shared import run_cluster
+from damage import cold_file, flip_cold
+
+SIZE = (3 << 20) + 4099
+WAYBILL = os.path.join(BUILD, "cli", "waybill")
+
+
+class Tiers(Client):
+    """What a client does with tiers."""
+
+    def promote(self, bucket, key, replica=0, **fields):
+        request = objects.PromoteObjectRequest(bucket=bucket, key=key, **fields)
+        return self.replicas[replica].PromoteObject(request, timeout=TIMEOUT, wait_for_ready=True)
+
+    def demote(self, bucket, key, replica=0, **fields):
+        request = objects.DemoteObjectRequest(bucket=bucket, key=key, **fields)
+        return self.replicas[replica].DemoteObject(request, timeout=TIMEOUT, wait_for_ready=True)
+
+    def verify(self, bucket, key, replica=0, **fields):
+        """{tier or (tier, replica): code}"""
+        request = objects.VerifyObjectRequest(bucket=bucket, key=key, **fields)
+        answer = self.replicas[replica].VerifyObject(request, timeout=TIMEOUT)
+        return {(copy.location.tier, copy.location.replica): copy.code for copy in answer.copies}
+
+    def store(self, bucket, key, tiers, size=SIZE):
+        content = os.urandom(size)
+        self.upload(bucket, key, content)
+        self.wait_tiers(bucket, key, tiers)
+        return content
+
+    def waybill(self, *arguments):
+        """(exit status, standard output)"""
+        done = subprocess.run([WAYBILL, *arguments], env=self.cluster.environment(), capture_output=True, text=True,
+                              timeout=TIMEOUT * 4)
+        assert "Sanitizer" not in done.stderr, done.stderr
+        return done.returncode, done.stdout
+
+
+@pytest.fixture(scope="module")
+def tiers(cluster):
+    client = Tiers(cluster)
+    client.create_bucket("hot", HOT)
+    client.create_bucket("both", HOT_AND_COLD, cold_after=0)
+    client.create_bucket("cold", COLD, cold_after=0)
+    return client
+
+
+# ---- on demand ----
+
+def test_an_object_goes_cold_and_comes_back_on_demand(tiers):
+    content = tiers.store("hot", "a", {"HOT"})
+    answer = tiers.demote("hot", "a")
+    assert answer.done and tiers_of(answer.record) == {"COLD"}
+    assert tiers.read("hot", "a")[:2] == (content, objects.READ_SOURCE_COLD)
+    answer = tiers.promote("hot", "a")
+    assert answer.done and tiers_of(answer.record) == {"HOT", "COLD"}
+    assert tiers.read("hot", "a")[:2] == (content, objects.READ_SOURCE_HOT)
+    events = [event for event in tiers.watch(tiers.revision(), bucket="hot") if event.record.key == "a"]
+    assert [tiers_of(event.record) for event in events[-3:]] == [{"HOT"}, {"COLD"}, {"HOT", "COLD"}]
+
+
+def test_what_is_where_it_is_to_be_is_done_at_once(tiers):
+    tiers.store("both", "there", {"HOT", "COLD"})
+    before = tiers.revision()
+    assert tiers.promote("both", "there").done
+    tiers.store("cold", "there", {"COLD"})
+    before = tiers.revision()
+    assert tiers.demote("cold", "there").done
+    assert tiers.promote("both", "there", no_wait=True).done
+    assert tiers.revision() == before
+
+
+def test_whoever_does_not_wait_asks_until_it_is_done(tiers):
+    content = tiers.store("cold", "asked", {"COLD"}, 20 << 20)
+    answer = tiers.promote("cold", "asked", no_wait=True)
+    assert not answer.done
+    moved = []
+
+    def done():
+        answer = tiers.promote("cold", "asked", no_wait=True)
+        moved.append(answer.moved_bytes)
+        return answer.done
+
+    wait_for(done, "the object to be promoted")
+    assert all(0 <= count <= len(content) for count in moved)
+    assert tiers.read("cold", "asked")[:2] == (content, objects.READ_SOURCE_HOT)
+
+
+def test_a_version_that_shares_its_payload_is_moved_as_one(tiers):
+    content = tiers.store("hot", "shared", {"HOT"})
+    assert tiers.waybill("update", "hot/shared", "--set", "a=b")[0] == 0
+    assert tiers.demote("hot", "shared", version=1).done
+    assert [tiers_of(tiers.get("hot", "shared", version)) for version in (1, 2)] == [{"COLD"}, {"COLD"}]
+    assert tiers.promote("hot", "shared").record.version == 2
+    assert [tiers_of(tiers.get("hot", "shared", version)) for version in (1, 2)] == [{"HOT", "COLD"}] * 2
+    assert tiers.read("hot", "shared", version=1)[0] == content
+
+
+@pytest.mark.parametrize("call", ["promote", "demote", "verify"])
+def test_bad_requests_are_refused(tiers, call):
+    def refused(*arguments, **fields):
+        failure = failure_of(getattr(tiers, call), *arguments, **fields)
+        return failure.code, failure.reason, failure.field
+
+    code = grpc.StatusCode
+    assert refused("B", "key") == (code.INVALID_ARGUMENT, "BAD_BUCKET_NAME", "bucket")
+    assert refused("hot", "a//b") == (code.INVALID_ARGUMENT, "BAD_KEY", "key")
+    assert refused("hot", "a", version=-1) == (code.INVALID_ARGUMENT, "BAD_VERSION", "version")
+    assert refused("hot", "none") == (code.NOT_FOUND, "RECORD_NOT_FOUND", None)
+    tiers.put("hot", "no-bytes")
+    tiers.announce("hot", "announced", size=5)
+    if call != "verify":
+        assert refused("hot", "no-bytes") == (code.FAILED_PRECONDITION, "NO_PAYLOAD", None)
+        assert refused("hot", "announced", version=1) == (code.FAILED_PRECONDITION, "PAYLOAD_NOT_STORED", None)
+
+
+def test_the_command_line_moves_objects(tiers):
+    tiers.store("hot", "by-hand", {"HOT"})
+    status, out = tiers.waybill("demote", "hot/by-hand")
+    assert (status, out) == (0, "demoted hot/by-hand  version 1  in COLD\n")
+    status, out = tiers.waybill("promote", "--json", "hot/by-hand")
+    assert status == 0 and {place["tier"] for place in json.loads(out)["locations"]} == {"TIER_HOT", "TIER_COLD"}
+    assert tiers.waybill("promote", "hot/none")[0] == 3
+    assert tiers.waybill("demote", "--detach", "hot/by-hand")[0] == 0
+    tiers.wait_tiers("hot", "by-hand", {"COLD"})
+
+
+# ---- verification ----
+
+def test_each_copy_is_read_and_told_of(own_cluster):
+    client = Tiers(own_cluster)
+    client.create_bucket("both", HOT_AND_COLD, cold_after=0)
+    content = client.store("both", "seen", {"HOT", "COLD"})
+    hot, cold = (1, "replica-1"), (2, "")
+    assert client.verify("both", "seen") == {hot: 0, cold: 0}
+    flip_cold(own_cluster, content[1 << 19:][:64])
+    data_loss = grpc.StatusCode.DATA_LOSS.value[0]
+    assert client.verify("both", "seen") == {hot: 0, cold: data_loss}
+    wait_for(lambda: client.verify("both", "seen") == {hot: 0, cold: 0}, "the cold copy to be mended")
+    path, _ = cold_file(own_cluster, content[:64])
+    os.remove(path)
+    assert client.verify("both", "seen") == {hot: 0, cold: grpc.StatusCode.NOT_FOUND.value[0]}
+
+
+# ---- reads meanwhile ----
+
+def test_reads_go_on_while_objects_move_back_and_forth(tiers):
+    contents = {key: tiers.store("hot", key, {"HOT"}, size) for key, size in
+                (("moving-small", 1000), ("moving", SIZE), ("moving-large", 9 << 20))}
+    stop = threading.Event()
+    failures, reads = [], []
+
+    def read(key):
+        client = Tiers(tiers.cluster)
+        try:
+            while not stop.is_set():
+                data, source, _ = client.read("hot", key)
+                assert data == contents[key]
+                reads.append(source)
+        except BaseException as failure:
+            failures.append(failure)
+
+    readers = [threading.Thread(target=read, args=(key,)) for key in contents]
+    for reader in readers:
+        reader.start()
+    try:
+        for _ in range(10):
+            for key in contents:
+                assert tiers_of(tiers.demote("hot", key).record) == {"COLD"}
+            for key in contents:
+                assert tiers_of(tiers.promote("hot", key).record) == {"HOT", "COLD"}
+    finally:
+        stop.set()
+        for reader in readers:
+            reader.join()
+    assert not failures, failures[0]
+    assert {objects.READ_SOURCE_HOT, objects.READ_SOURCE_COLD} <= set(reads)
+
+
+# ---- replicas ----
+
+def test_a_demotion_takes_the_hot_copies_of_all_replicas():
+    for cluster in run_cluster(replicas=2):
+        client = Tiers(cluster)
+        cluster.wait_peers()
+        client.create_bucket("cold", COLD, cold_after=0)
+        content = client.store("cold", "a", {"COLD"})
+        assert client.promote("cold", "a").done
+        holder = client.get("cold", "a").locations
+        assert {place.replica for place in holder} == {"replica-1", ""}
+        assert client.promote("cold", "a", replica=1).done, "hot somewhere is hot"
+        assert client.read("cold", "a", replica=1)[:2] == (content, objects.READ_SOURCE_PEER)
+        assert set(client.verify("cold", "a", replica=1).values()) == {0}
+        answer = client.demote("cold", "a", replica=1)
+        assert answer.done and tiers_of(answer.record) == {"COLD"}
+        assert client.promote("cold", "a").done
+        cluster.objects[0].kill()
+        failure = failure_of(client.demote, "cold", "a", replica=1)
+        assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "OBJECT_ON_OTHER_REPLICA") or \
+            failure.code == grpc.StatusCode.UNAVAILABLE
+        assert client.read("cold", "a", replica=1)[0] == content
+        cluster.objects[0].start()
+
+
+# ---- policies ----
+
+def test_a_promoted_copy_stays_for_a_while_in_a_bucket_of_cold_objects():
+    for cluster in run_cluster(object_flags=["--recall-stay", "2s"]):
+        client = Tiers(cluster)
+        client.create_bucket("cold", COLD, cold_after=0)
+        content = client.store("cold", "a", {"COLD"})
+        assert tiers_of(client.promote("cold", "a").record) == {"HOT", "COLD"}
+        client.wait_tiers("cold", "a", {"COLD"})
+        assert client.read("cold", "a")[:2] == (content, objects.READ_SOURCE_COLD)
