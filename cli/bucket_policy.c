@@ -12,6 +12,7 @@ static unsigned if_given(const char *text, enum waybill_bucket_field field) {
 bool bucket_policy_take(struct cli *cli, const struct bucket_policy_options *given, struct waybill_bucket *bucket,
                         unsigned *fields) {
     int storage_class = (int)bucket->storage_class;
+    int on_failure = (int)bucket->on_failure;
     int64_t max_versions = bucket->max_versions;
     int64_t promote = bucket->promote_after_reads;
     bool good = value_enum(cli, "storage-class", &waybill__v1__storage_class__descriptor, given->storage_class,
@@ -22,9 +23,11 @@ bool bucket_policy_take(struct cli *cli, const struct bucket_policy_options *giv
                 value_duration(cli, "version-retention", given->version_retention, &bucket->version_retention_ms) &&
                 value_duration(cli, "delete-retention", given->delete_retention, &bucket->delete_retention_ms) &&
                 value_duration(cli, "payload-deadline", given->payload_deadline, &bucket->payload_deadline_ms) &&
+                value_enum(cli, "on-failure", &waybill__v1__on_failure__descriptor, given->on_failure, &on_failure) &&
                 value_size(cli, "inline-max", given->inline_max, &bucket->inline_max_bytes) &&
                 value_integer(cli, "promote-after-reads", given->promote_after_reads, 0, INT32_MAX, &promote);
     bucket->storage_class = (Waybill__V1__StorageClass)storage_class;
+    bucket->on_failure = (Waybill__V1__OnFailure)on_failure;
     bucket->max_versions = (int32_t)max_versions;
     bucket->promote_after_reads = (int32_t)promote;
     *fields = if_given(given->storage_class, WAYBILL_BUCKET_STORAGE_CLASS) |
@@ -34,6 +37,7 @@ bool bucket_policy_take(struct cli *cli, const struct bucket_policy_options *giv
               if_given(given->version_retention, WAYBILL_BUCKET_VERSION_RETENTION) |
               if_given(given->delete_retention, WAYBILL_BUCKET_DELETE_RETENTION) |
               if_given(given->payload_deadline, WAYBILL_BUCKET_PAYLOAD_DEADLINE) |
+              if_given(given->on_failure, WAYBILL_BUCKET_ON_FAILURE) |
               if_given(given->inline_max, WAYBILL_BUCKET_INLINE_MAX_BYTES) |
               if_given(given->promote_after_reads, WAYBILL_BUCKET_PROMOTE_AFTER_READS);
     return good;
@@ -76,6 +80,8 @@ void bucket_policy_print(FILE *out, const Waybill__V1__Bucket *bucket) {
     }
     print_duration(out, "delete retention", bucket->delete_retention, "");
     print_duration(out, "payload deadline", bucket->payload_deadline, "");
+    fprintf(out, "%-19s%s\n", "on failure",
+            output_enum(&waybill__v1__on_failure__descriptor, (int)bucket->on_failure, text));
     if (bucket->has_inline_max_bytes_case != 0) {
         fprintf(out, "%-19s%s\n", "inline up to", output_bytes(bucket->inline_max_bytes, text));
     }

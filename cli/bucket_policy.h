@@ -6,7 +6,7 @@
 
 struct bucket_policy_options {
     char *storage_class, *cold_after, *expire_after, *max_versions, *version_retention, *delete_retention;
-    char *payload_deadline, *inline_max, *promote_after_reads;
+    char *payload_deadline, *on_failure, *inline_max, *promote_after_reads;
 };
 /* `default_` makes of each default what help says of it. */
 #define BUCKET_POLICY_OPTIONS(given_, default_)                                                                        \
@@ -23,6 +23,8 @@ struct bucket_policy_options {
                     "how long tombstones, and what was before them, are kept" default_("168h")),                       \
         OPTION_TEXT("payload-deadline", &(given_)->payload_deadline, "DURATION",                                       \
                     "time a payload has to become STORED" default_("24h")),                                            \
+        OPTION_TEXT("on-failure", &(given_)->on_failure, "POLICY",                                                     \
+                    "what becomes of a key whose payload failed: keep-failed or revert" default_("keep-failed")),      \
         OPTION_TEXT("inline-max", &(given_)->inline_max, "SIZE",                                                       \
                     "largest payload inside PutRecord" default_("64KiB")),                                             \
         OPTION_TEXT("promote-after-reads", &(given_)->promote_after_reads, "N",                                        \

@@ -40,6 +40,12 @@ const struct cli_command cli_commands[] = {
      "the last revision seen.",
      cmd_watch},
     {"status", "", "show how the services are doing", "", cmd_status},
+    {"failed list", "[BUCKET]", "list payloads that were given up",
+     "Payload id, time, reason, attempts, size, whether it can be tried again, version, record.", cmd_failed_list},
+    {"failed show", "PAYLOAD-ID", "show a payload that was given up", "", cmd_failed_show},
+    {"failed retry", "[PAYLOAD-ID...]", "try payloads again that were given up", "", cmd_failed_retry},
+    {"failed cancel", "PAYLOAD-ID...", "give payloads up, or forget them",
+     "One that is in flight fails; one that has failed is forgotten, and its bytes are released.", cmd_failed_cancel},
     {"verify", "[BUCKET]", "hold all objects to their records, both ways",
      "Asks one object-svc: its hot volumes, and the cold store. Nothing is changed without --repair or\n"
      "--quarantine. Status 6 where copies are damaged or missing, 1 where others are not as they ought.",
@@ -165,7 +171,13 @@ static void print_overview(struct cli *cli) {
 
 /* The one word that other words make a command of. */
 static bool is_group(const char *word) {
-    return strcmp(word, "bucket") == 0;
+    size_t size = strlen(word);
+    for (const struct cli_command *command = cli_commands; command->name != NULL; command++) {
+        if (strncmp(command->name, word, size) == 0 && command->name[size] == ' ') {
+            return true;
+        }
+    }
+    return false;
 }
 
 static int print_group(struct cli *cli, const char *word) {
@@ -178,7 +190,8 @@ static int print_group(struct cli *cli, const char *word) {
 static int unknown_command(struct cli *cli, const struct arguments *words) {
     cli->command = NULL;
     if (is_group(words->items[0])) {
-        return cli_usage(cli, "bucket is followed by create, list, get, update or delete");
+        return cli_usage(cli, "%s is followed by one of the words that \"waybill help %s\" lists", words->items[0],
+                         words->items[0]);
     }
     return cli_usage(cli, "there is no command \"%s\"", words->items[0]);
 }

@@ -23,6 +23,7 @@ static Waybill__V1__Bucket *make_message(const struct waybill_bucket *bucket, st
     waybill__v1__bucket__init(message);
     message->name = client_text(bucket->name);
     message->storage = storage;
+    message->on_failure = bucket->on_failure;
     if (bucket->inline_max_bytes >= 0) {
         message->has_inline_max_bytes_case = WAYBILL__V1__BUCKET__HAS_INLINE_MAX_BYTES_INLINE_MAX_BYTES;
         message->inline_max_bytes = bucket->inline_max_bytes;
@@ -50,6 +51,7 @@ static void fill_mask(unsigned fields, struct arena *arena, Google__Protobuf__Fi
         {WAYBILL_BUCKET_VERSION_RETENTION, "storage.version_retention"},
         {WAYBILL_BUCKET_MAX_VERSIONS, "storage.max_versions"},
         {WAYBILL_BUCKET_PROMOTE_AFTER_READS, "storage.promote_after_reads"},
+        {WAYBILL_BUCKET_ON_FAILURE, "on_failure"},
     };
     mask->paths = arena_alloc(arena, sizeof paths / sizeof paths[0] * sizeof *mask->paths);
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {

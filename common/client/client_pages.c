@@ -145,3 +145,19 @@ bool waybill_list_versions(struct waybill_client *client, const char *bucket, co
     }
     return pages_end(&pages);
 }
+
+bool waybill_list_failed(struct waybill_client *client, const char *bucket, const struct waybill_paging *paging,
+                         waybill_failed_page *visit, void *context, struct error *error) {
+    Waybill__V1__ListFailedPayloadsRequest request = WAYBILL__V1__LIST_FAILED_PAYLOADS_REQUEST__INIT;
+    request.bucket = client_text(bucket);
+    struct pages pages = {.client = client,
+                          .path = "/waybill.v1.AdminService/ListFailedPayloads",
+                          .request = &request.base,
+                          .response_type = &waybill__v1__list_failed_payloads_response__descriptor};
+    ProtobufCMessage *page;
+    pages_begin(&pages, paging);
+    while ((page = pages_next(&pages, error)) != NULL &&
+           visit(context, (const Waybill__V1__ListFailedPayloadsResponse *)page)) {
+    }
+    return pages_end(&pages);
+}

@@ -96,6 +96,7 @@ struct waybill_bucket {
     int64_t version_retention_ms;            /* 0: for ever */
     int32_t max_versions;                    /* 0: all */
     int32_t promote_after_reads;             /* 0: never */
+    Waybill__V1__OnFailure on_failure;       /* 0: the server's default */
     const char *request_id;                  /* NULL: one is made */
     const char *reason;                      /* NULL: none */
 };
@@ -117,6 +118,7 @@ enum waybill_bucket_field {
     WAYBILL_BUCKET_VERSION_RETENTION = 1 << 6,
     WAYBILL_BUCKET_MAX_VERSIONS = 1 << 7,
     WAYBILL_BUCKET_PROMOTE_AFTER_READS = 1 << 8,
+    WAYBILL_BUCKET_ON_FAILURE = 1 << 9,
 };
 
 struct waybill_bucket_update {
@@ -336,6 +338,23 @@ typedef bool waybill_version_page(void *context, const Waybill__V1__ListRecordVe
 bool waybill_list_versions(struct waybill_client *client, const char *bucket, const char *key,
                            const struct waybill_paging *paging, waybill_version_page *visit, void *context,
                            struct error *error);
+
+/* ---- payloads that were given up ---- */
+
+/* Called per page; false ends the listing, with success. */
+typedef bool waybill_failed_page(void *context, const Waybill__V1__ListFailedPayloadsResponse *page);
+/* `bucket` NULL: of all; `paging` NULL: all of them. */
+bool waybill_list_failed(struct waybill_client *client, const char *bucket, const struct waybill_paging *paging,
+                         waybill_failed_page *visit, void *context, struct error *error);
+/* One of them; NOT_FOUND (PAYLOAD_NOT_FOUND) when it is not among them. */
+bool waybill_get_failed(struct waybill_client *client, const char *payload_id, struct arena *arena,
+                        Waybill__V1__FailedPayload **payload, struct error *error);
+/* Stages it again; `record` is then the version's. `reason` may be NULL. */
+bool waybill_retry_payload(struct waybill_client *client, const char *payload_id, const char *reason,
+                           struct arena *arena, Waybill__V1__Record **record, struct error *error);
+/* Gives up one that is in flight, or forgets one that has failed. */
+bool waybill_cancel_payload(struct waybill_client *client, const char *payload_id, const char *reason,
+                            struct arena *arena, Waybill__V1__Record **record, struct error *error);
 
 /* ---- reading ---- */
 

@@ -16,6 +16,7 @@ void metadata_api_add_to(struct metadata_api *api, struct rpc_server *server) {
     objects_api_add_to(api, server);
     replica_api_add_to(api, server);
     status_api_add_to(api, server);
+    failed_api_add_to(api, server);
     rpc_server_add_service(server, &waybill__v1__metadata_service__descriptor);
     rpc_server_add_service(server, &waybill__v1__schema_service__descriptor);
     rpc_server_add_service(server, &waybill__v1__report_service__descriptor);

@@ -65,6 +65,7 @@ void watch_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void report_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void objects_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void replica_api_add_to(struct metadata_api *api, struct rpc_server *server);
+void failed_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void status_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void upload_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void fetch_api_add_to(struct metadata_api *api, struct rpc_server *server);

@@ -230,6 +230,17 @@ bool record_store_find_object(struct kv_lookup lookup, const char *bucket, const
     return !*found || record_store_get_version(lookup, bucket, key, share.newest_version, arena, record, found, error);
 }
 
+bool record_store_find_newest(struct kv_lookup lookup, const char *bucket, const char *key, int64_t version,
+                              const struct uuid *payload_id, struct arena *arena, struct record *record, bool *found,
+                              struct error *error) {
+    struct payload_share share;
+    if (!record_store_get_share(lookup, payload_id, arena, &share, found, error)) {
+        return false;
+    }
+    return record_store_find_object(lookup, bucket, key, *found ? share.newest_version : version, payload_id, arena,
+                                    record, found, error);
+}
+
 /* Payload: place (1), version (8), size (8), CRC32C (4), due (8), redrives (1), bucket NUL, key
  * NUL, inline bytes. Format 1 had neither due nor redrives. */
 enum { PAYLOAD_FORMAT = 2, PAYLOAD_FIXED_BYTES = 30, PAYLOAD_FIXED_BYTES_1 = 21 };

@@ -105,6 +105,11 @@ bool record_store_find_object(struct kv_lookup lookup, const char *bucket, const
                               const struct uuid *payload_id, struct arena *arena, struct record *record, bool *found,
                               struct error *error);
 
+/* The same, but where the payload is shared the newest version that has it. */
+bool record_store_find_newest(struct kv_lookup lookup, const char *bucket, const char *key, int64_t version,
+                              const struct uuid *payload_id, struct arena *arena, struct record *record, bool *found,
+                              struct error *error);
+
 /* A request that took effect. Its answer is what the change log has at its revision; the two
  * are forgotten together. */
 struct request_entry {

@@ -12,8 +12,11 @@ POLICY = {
     "--max-versions": "7",
     "--version-retention": "1500ms",
     "--delete-retention": "24h",
+    "--payload-deadline": "90s",
+    "--on-failure": "revert",
     "--inline-max": "4KiB",
 }
+POLICY_FIELDS = ("inlineMaxBytes", "deleteRetention", "payloadDeadline", "onFailure")
 STORAGE = {"storageClass": "STORAGE_CLASS_COLD", "coldAfter": "5400s", "expireAfter": "172800s", "maxVersions": 7,
            "versionRetention": "1.500s"}
 
@@ -28,19 +31,23 @@ def words(options):
 
 
 def without_output_fields(bucket):
-    return {name: bucket[name] for name in ("storage", "inlineMaxBytes", "deleteRetention")}
+    return {name: bucket[name] for name in ("storage", *POLICY_FIELDS)}
 
 
 def test_a_bucket_is_created_with_its_whole_policy(waybill):
     made = waybill.json("bucket", "create", "whole", *words(POLICY))
-    assert without_output_fields(made) == {"storage": STORAGE, "inlineMaxBytes": "4096", "deleteRetention": "86400s"}
+    assert without_output_fields(made) == {
+        "storage": STORAGE, "inlineMaxBytes": "4096", "deleteRetention": "86400s", "payloadDeadline": "90s",
+        "onFailure": "ON_FAILURE_REVERT"}
     assert waybill.json("bucket", "get", "whole") == made
     shown = dict(line.rsplit("  ", 1) for line in waybill.good("bucket", "get", "whole").splitlines())
     shown = {name.strip(): value for name, value in shown.items()}
     shown = {name: shown[name] for name in ("storage class", "cold after", "expire after", "max versions",
-                                            "version retention", "delete retention", "inline up to")}
+                                            "version retention", "delete retention", "payload deadline",
+                                            "on failure", "inline up to")}
     assert shown == {"storage class": "COLD", "cold after": "90m", "expire after": "48h", "max versions": "7",
-                     "version retention": "1500ms", "delete retention": "24h", "inline up to": "4.0 KiB"}
+                     "version retention": "1500ms", "delete retention": "24h", "payload deadline": "90s",
+                     "on failure": "REVERT", "inline up to": "4.0 KiB"}
 
 
 @pytest.mark.parametrize("option", POLICY)
@@ -52,7 +59,7 @@ def test_an_update_changes_one_field_and_leaves_the_others(waybill, option):
     assert after["version"] == "2"
     changed = {key for key in set(before["storage"]) | set(after["storage"])
                if before["storage"].get(key) != after["storage"].get(key)}
-    changed |= {key for key in ("inlineMaxBytes", "deleteRetention") if before[key] != after[key]}
+    changed |= {key for key in POLICY_FIELDS if before[key] != after[key]}
     assert len(changed) == 1, changed
     key = changed.pop()
     assert after["storage"].get(key, after.get(key)) == whole["storage"].get(key, whole.get(key))

@@ -215,7 +215,7 @@ Test(client_changes, a_bucket_update_names_just_what_it_changes) {
     cr_assert_str_eq(last_request(service),
                      "{\"bucket\":{\"name\":\"photos\",\"storage\":{}},\"updateMask\":\"storage.storageClass,"
                      "storage.coldAfter,storage.expireAfter,deleteRetention,payloadDeadline,inlineMaxBytes,"
-                     "storage.versionRetention,storage.maxVersions,storage.promoteAfterReads\","
+                     "storage.versionRetention,storage.maxVersions,storage.promoteAfterReads,onFailure\","
                      "\"ifVersionMatch\":\"4\",\"requestId\":\"" REQUEST_ID "\"}");
     stop(service);
 }
