@@ -62,6 +62,11 @@ static const struct config_entry entries[] = {
     SIZE(s3_part_bytes, .initial = "16MiB", .min = MIB(5), .max = GIB(1),
          .help =
              "Size of a part of an S3 multipart upload, which is held in memory; smaller objects go in one request"),
+    INT(s3_parallel_parts, .initial = "4", .min = 1, .max = 32, .unit = "parts",
+        .help = "Most parts of S3 multipart uploads that are sent at once"),
+    SIZE(s3_upload_bytes, .initial = "64MiB", .min = MIB(5), .max = GIB(64),
+         .help =
+             "Most bytes of parts that are on their way to S3 or wait for it, in memory, besides one part per upload"),
     INT(s3_connections, .initial = "16", .min = 1, .max = 64, .unit = "connections",
         .help = "Most S3 requests at once; more wait"),
     DURATION(s3_connect_timeout, .initial = "5s", .min = 10, .max = MINUTES(5),

@@ -30,6 +30,8 @@ struct object_config {
     char *s3_session_token_file;
     char *s3_ca_file;
     int64_t s3_part_bytes;
+    int64_t s3_parallel_parts;
+    int64_t s3_upload_bytes;
     int64_t s3_connections;
     int64_t s3_connect_timeout_ms;
     int64_t s3_stall_timeout_ms;

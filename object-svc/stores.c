@@ -44,6 +44,8 @@ static void fill_cold_options(struct stores *stores, const struct object_config 
                    .connections = config->s3_connections},
         .prefix = config->s3_prefix,
         .part_bytes = config->s3_part_bytes,
+        .parallel_parts = config->s3_parallel_parts,
+        .upload_bytes = config->s3_upload_bytes,
         .uploads_directory = stores->uploads,
     };
     stores->cold_options = (struct cold_store_options){

@@ -159,6 +159,7 @@ static void cold_s3_close(struct cold_store *store) {
     if (self->uploads >= 0) {
         close(self->uploads);
     }
+    s3_sender_free(self->sender);
     s3_client_free(self->client);
     buffer_free(&self->leftovers);
     pthread_mutex_destroy(&self->lock);
@@ -231,6 +232,7 @@ struct cold_store *cold_s3_open(const struct cold_store_options *options, struct
     if (set_prefix(self, s3->prefix, error) && (self->client = s3_client_new(&s3->client, error)) != NULL &&
         open_uploads(self, s3->uploads_directory, error) && cold_s3_find_notes(self, error) &&
         check_server(self, error)) {
+        self->sender = s3_sender_new(self->client, s3->parallel_parts, (uint64_t)s3->upload_bytes);
         return &self->base;
     }
     cold_s3_close(&self->base);

@@ -3,8 +3,8 @@
  * and beside it `@<version>.json`, the same sidecar as in the directory, whose block checksums
  * let any range be verified. docs/formats/cold-store.md describes both.
  *
- * Objects larger than a part are uploaded in parts, one after the other; a writer holds one
- * part in memory. The server verifies each part (SHA-256 and MD5).
+ * Objects larger than a part are uploaded in parts, several at once (cold_s3_sender.h); besides
+ * those a writer holds one in memory. The server verifies each part (SHA-256 and CRC32C).
  *
  * Before a multipart upload begins its object's name goes to a file in `uploads_directory`,
  * and away when the upload has ended; what is found there at the start is aborted, and what could
@@ -23,6 +23,8 @@ struct cold_s3_options {
     struct s3_options client;
     const char *prefix;            /* "" for none; without '/' at its ends */
     int64_t part_bytes;            /* at least 5 MiB */
+    int64_t parallel_parts;        /* of all uploads, at once */
+    int64_t upload_bytes;          /* most bytes of parts on their way at once */
     const char *uploads_directory; /* made where missing; its parent must be there */
 };
 

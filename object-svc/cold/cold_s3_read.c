@@ -7,7 +7,10 @@
 #include "common/checksum/crc32c.h"
 #include "object-svc/cold/cold_s3_parts.h"
 
-enum { VERIFY_BYTES = 16 * 1024 * 1024 };
+enum {
+    VERIFY_BYTES = 4 * 1024 * 1024,
+    READ_ATTEMPTS = 2, /* of what does not match its checksum: it may have been damaged on its way only */
+};
 
 struct s3_reader {
     struct cold_reader base;
@@ -50,20 +53,34 @@ static bool decode(const struct s3_answer *answer, const struct cold_name *name,
     return found->size_bytes == length || cold_object_corrupt(error, name, "an object of the wrong length");
 }
 
-bool cold_s3_load_sidecar(struct cold_s3 *self, const struct cold_name *name, struct arena *arena,
-                          struct cold_sidecar *sidecar, struct error *error) {
-    char key[COLD_S3_KEY_BYTES];
-    char sidecar_key[COLD_S3_KEY_BYTES];
+static bool load_once(struct cold_s3 *self, const struct cold_name *name, const char *key, const char *sidecar_key,
+                      struct arena *arena, struct cold_sidecar *sidecar, struct error *error) {
     struct s3_answer answer;
     uint64_t length;
-    if (!cold_s3_keys(self, name, key, sidecar_key, error)) {
-        return false;
-    }
     struct s3_request request = {.method = "GET", .key = sidecar_key, .query = ""};
     bool ok = s3_client_do(self->client, &request, &answer, error) && read_length(self, key, name, &length, error) &&
               decode(&answer, name, length, arena, sidecar, error);
     s3_answer_free(&answer);
     return ok;
+}
+
+bool cold_s3_load_sidecar(struct cold_s3 *self, const struct cold_name *name, struct arena *arena,
+                          struct cold_sidecar *sidecar, struct error *error) {
+    char key[COLD_S3_KEY_BYTES];
+    char sidecar_key[COLD_S3_KEY_BYTES];
+    if (!cold_s3_keys(self, name, key, sidecar_key, error)) {
+        return false;
+    }
+    for (int attempt = 1;; attempt++) {
+        struct error found = {0};
+        if (load_once(self, name, key, sidecar_key, arena, sidecar, &found)) {
+            return true;
+        }
+        if (found.code != ERROR_DATA_LOSS || attempt == READ_ATTEMPTS) {
+            *error = found;
+            return false;
+        }
+    }
 }
 
 static bool object_damaged(void *context, uint64_t offset, struct error *error) {
@@ -74,26 +91,47 @@ static bool object_damaged(void *context, uint64_t offset, struct error *error) 
     return cold_object_corrupt(error, &name, how);
 }
 
-static bool read_bytes(void *context, uint64_t offset, void *out, size_t size, struct error *error) {
-    struct s3_reader *self = context;
-    struct cold_name name = cold_object_name(&self->sidecar.provenance);
-    if (size == 0) {
-        return true;
-    }
-    struct s3_request request = {
-        .method = "GET", .key = self->key, .query = "", .into = out, .offset = offset, .size = size};
-    struct s3_answer answer;
-    bool ok = s3_client_do(self->store->client, &request, &answer, error) &&
-              (answer.status != 404 || cold_object_not_found(error, &name));
-    s3_answer_free(&answer);
-    return ok;
-}
-
 static bool read_sums(void *context, uint64_t first, void *out, size_t count, struct error *error) {
     (void)error;
     struct s3_reader *self = context;
     memcpy(out, self->sidecar.block_sums.data + first * sizeof(uint32_t), count * sizeof(uint32_t));
     return true;
+}
+
+/* Whether whole blocks from `offset` on have their checksums. The block reader will say so itself;
+ * here it is asked so that they can be read once more. */
+static bool blocks_match(const struct s3_reader *self, uint64_t offset, const uint8_t *data, size_t size) {
+    const struct cold_sidecar *sidecar = &self->sidecar;
+    if (sidecar->block_sums.size == 0) {
+        return size != sidecar->provenance.size_bytes || crc32c(bytes_of(data, size)) == sidecar->provenance.crc32c;
+    }
+    const uint8_t *sum = sidecar->block_sums.data + offset / sidecar->block_bytes * sizeof(uint32_t);
+    for (size_t done = 0; done < size; sum += sizeof(uint32_t)) {
+        size_t now = size - done < sidecar->block_bytes ? size - done : sidecar->block_bytes;
+        if (crc32c(bytes_of(data + done, now)) != get_le32(sum)) {
+            return false;
+        }
+        done += now;
+    }
+    return true;
+}
+
+static bool read_bytes(void *context, uint64_t offset, void *out, size_t size, struct error *error) {
+    struct s3_reader *self = context;
+    struct cold_name name = cold_object_name(&self->sidecar.provenance);
+    bool ok = true;
+    for (int attempt = 1; ok && size > 0 && attempt <= READ_ATTEMPTS; attempt++) {
+        struct s3_request request = {
+            .method = "GET", .key = self->key, .query = "", .into = out, .offset = offset, .size = size};
+        struct s3_answer answer;
+        ok = s3_client_do(self->store->client, &request, &answer, error) &&
+             (answer.status != 404 || cold_object_not_found(error, &name));
+        s3_answer_free(&answer);
+        if (ok && blocks_match(self, offset, out, size)) {
+            break;
+        }
+    }
+    return ok;
 }
 
 struct cold_reader *cold_s3_open_object(struct cold_store *base, const struct cold_name *name, struct error *error) {

@@ -1,5 +1,6 @@
-/* Writing an object: small ones in one PUT, others in parts. The sidecar goes first, since only
- * bytes make an object. */
+/* Writing an object: small ones in one PUT, others in parts, several at once. The sidecar goes
+ * first, since only bytes make an object. The server is told the CRC32C of each part and of the
+ * whole, so that one that knows it (x-amz-checksum-crc32c) makes no object of other bytes. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +10,7 @@
 #include "object-svc/cold/s3/s3_answer.h"
 #include "object-svc/cold/s3/s3_url.h"
 
-enum { PARTS_MAX = 10000, META_BYTES = 2048, HEADERS = 12 };
+enum { META_BYTES = 2048, HEADERS = 12 };
 
 struct s3_writer {
     struct cold_writer base;
@@ -20,13 +21,12 @@ struct s3_writer {
     char sidecar_key[COLD_S3_KEY_BYTES];
     struct block_sums sums;
     size_t part_bytes;
-    struct buffer part; /* what was not sent yet */
+    struct buffer part; /* what was not handed over yet */
 
     char note[COLD_S3_NOTE_BYTES]; /* "": no multipart upload was begun */
     bool uncertain;                /* there may be another upload than the one we know */
     struct buffer upload_id;       /* escaped, with its end */
-    int parts;
-    struct buffer list; /* of the parts, as XML */
+    struct s3_upload *upload;      /* NULL: none */
 };
 
 static struct s3_writer *self_of(struct cold_writer *writer) {
@@ -67,7 +67,7 @@ struct cold_writer *cold_s3_begin(struct cold_store *base, const struct provenan
     arena_init(&self->arena);
     self->provenance = cold_object_copy(provenance, store->clock, &self->arena);
     block_sums_start(&self->sums, provenance->size_bytes, cold_sidecar_block_bytes(provenance->size_bytes));
-    uint64_t least = provenance->size_bytes / PARTS_MAX + 1;
+    uint64_t least = provenance->size_bytes / S3_UPLOAD_PARTS_MAX + 1;
     self->part_bytes = (size_t)(least > store->part_bytes ? least : store->part_bytes);
     return &self->base;
 }
@@ -75,7 +75,6 @@ struct cold_writer *cold_s3_begin(struct cold_store *base, const struct provenan
 static void free_writer(struct s3_writer *self) {
     buffer_free(&self->part);
     buffer_free(&self->upload_id);
-    buffer_free(&self->list);
     block_sums_free(&self->sums);
     arena_free(&self->arena);
     free(self);
@@ -104,8 +103,8 @@ static const char *meta_number(struct s3_writer *self, const char *name, int64_t
     return arena_strdup(&self->arena, line);
 }
 
-/* What an S3 tool shows of the object; the key is escaped as in a URL. */
-static void make_headers(struct s3_writer *self, const char *headers[HEADERS]) {
+/* What an S3 tool shows of the object. Returns how many there are. */
+static size_t make_headers(struct s3_writer *self, const char *headers[HEADERS]) {
     const struct provenance *provenance = &self->provenance;
     size_t count = 0;
     char id[UUID_TEXT_BYTES];
@@ -123,6 +122,7 @@ static void make_headers(struct s3_writer *self, const char *headers[HEADERS]) {
     headers[count++] = meta_number(self, "commit-unix-us", provenance->commit_unix_us);
     headers[count++] = meta_number(self, "store-unix-us", provenance->store_unix_us);
     headers[count] = NULL;
+    return count;
 }
 
 /* ---- parts ---- */
@@ -132,54 +132,51 @@ static bool missing(const struct s3_answer *answer, struct error *error) {
                                                "the server does not know the upload any more: %s", answer->code);
 }
 
+static bool take_upload_id(struct s3_writer *self, const struct s3_answer *answer, struct error *error) {
+    char *id = s3_answer_text(buffer_bytes(&answer->body), "InitiateMultipartUploadResult", "UploadId");
+    if (id == NULL || *id == '\0') {
+        free(id);
+        return error_set(error, ERROR_UNAVAILABLE, "COLD_STORE_UNAVAILABLE", "the server gave no upload id");
+    }
+    s3_url_escape(&self->upload_id, id, false);
+    buffer_append_u8(&self->upload_id, '\0');
+    free(id);
+    return true;
+}
+
 static bool begin_upload(struct s3_writer *self, struct error *error) {
     const char *headers[HEADERS];
-    make_headers(self, headers);
+    size_t count = make_headers(self, headers);
+    headers[count++] = "x-amz-checksum-algorithm: CRC32C";
+    headers[count++] = "x-amz-checksum-type: FULL_OBJECT";
+    headers[count] = NULL;
     if (!cold_s3_note_upload(self->store, self->key, self->note, error)) {
         self->note[0] = '\0';
         return false;
     }
     struct s3_request request = {.method = "POST", .key = self->key, .query = "uploads=", .headers = headers};
     struct s3_answer answer;
-    bool ok = s3_client_do(self->store->client, &request, &answer, error) && !missing(&answer, error);
+    bool ok = s3_client_do(self->store->client, &request, &answer, error) && !missing(&answer, error) &&
+              take_upload_id(self, &answer, error);
     /* An attempt whose answer was lost may have begun one as well. */
     self->uncertain = !ok || answer.attempts > 1;
-    char *id = !ok ? NULL : s3_answer_text(buffer_bytes(&answer.body), "InitiateMultipartUploadResult", "UploadId");
     s3_answer_free(&answer);
-    if (ok && id == NULL) {
-        self->uncertain = true;
-        ok = error_set(error, ERROR_UNAVAILABLE, "COLD_STORE_UNAVAILABLE", "the server gave no upload id");
+    if (ok) {
+        self->upload = s3_upload_new(self->store->sender, self->key, (const char *)self->upload_id.data);
     }
-    if (id != NULL) {
-        s3_url_escape(&self->upload_id, id, false);
-        buffer_append_u8(&self->upload_id, '\0');
-    }
-    free(id);
     return ok;
 }
 
 static bool send_part(struct s3_writer *self, struct error *error) {
-    if (self->note[0] == '\0' && !begin_upload(self, error)) {
-        return false;
+    return (self->upload != NULL || begin_upload(self, error)) && s3_upload_send(self->upload, &self->part, error);
+}
+
+/* The room that the part at hand may need, at once: it is not to be moved while it grows. */
+static void reserve_part(struct s3_writer *self) {
+    uint64_t left = self->provenance.size_bytes - (self->sums.size - self->part.size);
+    if (self->part.data == NULL) {
+        buffer_reserve(&self->part, left < self->part_bytes ? (size_t)left : self->part_bytes);
     }
-    char *query;
-    if (asprintf(&query, "partNumber=%d&uploadId=%s", self->parts + 1, (const char *)self->upload_id.data) < 0) {
-        abort();
-    }
-    struct s3_request request = {.method = "PUT", .key = self->key, .query = query, .body = buffer_bytes(&self->part)};
-    struct s3_answer answer;
-    bool ok = s3_client_do(self->store->client, &request, &answer, error) && !missing(&answer, error);
-    if (ok) {
-        char line[256];
-        self->parts++;
-        int size = snprintf(line, sizeof line, "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>", self->parts,
-                            answer.etag);
-        buffer_append(&self->list, line, (size_t)size);
-        buffer_clear(&self->part);
-    }
-    s3_answer_free(&answer);
-    free(query);
-    return ok;
 }
 
 bool cold_s3_append(struct cold_writer *writer, struct bytes data, struct error *error) {
@@ -187,15 +184,16 @@ bool cold_s3_append(struct cold_writer *writer, struct bytes data, struct error 
     if (!cold_object_check_room(&self->provenance, &self->sums, data.size, error)) {
         return false;
     }
-    block_sums_add(&self->sums, data);
     while (data.size > 0) {
         /* A full part waits until there is more: the last one is sent by finish. */
         if (self->part.size == self->part_bytes && !send_part(self, error)) {
             return false;
         }
+        reserve_part(self);
         size_t room = self->part_bytes - self->part.size;
         size_t now = data.size < room ? data.size : room;
         buffer_append(&self->part, data.data, now);
+        block_sums_add(&self->sums, bytes_of(data.data, now));
         data = bytes_of(data.data + now, data.size - now);
     }
     return true;
@@ -224,8 +222,12 @@ static bool put_sidecar(struct s3_writer *self, struct error *error) {
 static bool put_whole(struct s3_writer *self, struct error *error) {
     const char *headers[HEADERS];
     make_headers(self, headers);
-    struct s3_request request = {
-        .method = "PUT", .key = self->key, .query = "", .headers = headers, .body = buffer_bytes(&self->part)};
+    struct s3_request request = {.method = "PUT",
+                                 .key = self->key,
+                                 .query = "",
+                                 .headers = headers,
+                                 .body = buffer_bytes(&self->part),
+                                 .check = S3_CHECK_CRC32C};
     struct s3_answer answer;
     bool ok = s3_client_do(self->store->client, &request, &answer, error) && !missing(&answer, error);
     s3_answer_free(&answer);
@@ -245,18 +247,25 @@ static bool is_there(struct s3_writer *self) {
     return there;
 }
 
-static bool complete_upload(struct s3_writer *self, struct error *error) {
+static bool make_list(struct s3_writer *self, struct buffer *list, struct error *error) {
     static const char begin[] = "<CompleteMultipartUpload>";
     static const char end[] = "</CompleteMultipartUpload>";
-    struct buffer body = {0};
-    buffer_append(&body, begin, sizeof begin - 1);
-    buffer_append_bytes(&body, buffer_bytes(&self->list));
-    buffer_append(&body, end, sizeof end - 1);
+    buffer_append(list, begin, sizeof begin - 1);
+    bool ok = s3_upload_finish(self->upload, list, error);
+    buffer_append(list, end, sizeof end - 1);
+    return ok;
+}
+
+static bool request_completion(struct s3_writer *self, struct bytes list, struct error *error) {
+    char crc[S3_CRC32C_TEXT_BYTES];
+    s3_crc32c(self->provenance.crc32c, crc);
+    const char *headers[] = {"x-amz-checksum-type: FULL_OBJECT", meta(self, "x-amz-checksum-crc32c: %s", crc), NULL};
     char *query;
     if (asprintf(&query, "uploadId=%s", (const char *)self->upload_id.data) < 0) {
         abort();
     }
-    struct s3_request request = {.method = "POST", .key = self->key, .query = query, .body = buffer_bytes(&body)};
+    struct s3_request request = {
+        .method = "POST", .key = self->key, .query = query, .headers = headers, .body = list, .patient = true};
     struct s3_answer answer;
     bool ok = s3_client_do(self->store->client, &request, &answer, error);
     if (ok && answer.status == 404) {
@@ -264,12 +273,20 @@ static bool complete_upload(struct s3_writer *self, struct error *error) {
     }
     s3_answer_free(&answer);
     free(query);
-    buffer_free(&body);
+    return ok;
+}
+
+static bool complete_upload(struct s3_writer *self, struct error *error) {
+    struct buffer list = {0};
+    bool ok = make_list(self, &list, error) && put_sidecar(self, error) &&
+              request_completion(self, buffer_bytes(&list), error);
+    buffer_free(&list);
     return ok;
 }
 
 /* What is known to have ended needs no note; all else is aborted by its note. */
 static void end_upload(struct s3_writer *self, bool completed) {
+    s3_upload_free(self->upload);
     if (self->note[0] == '\0') {
         return;
     }
@@ -285,8 +302,8 @@ static void end_upload(struct s3_writer *self, bool completed) {
 bool cold_s3_finish(struct cold_writer *writer, struct error *error) {
     struct s3_writer *self = self_of(writer);
     bool ok = cold_object_check_payload(&self->provenance, &self->sums, error) &&
-              (self->note[0] == '\0' || send_part(self, error)) && put_sidecar(self, error) &&
-              (self->note[0] == '\0' ? put_whole(self, error) : complete_upload(self, error));
+              (self->upload == NULL ? put_sidecar(self, error) && put_whole(self, error)
+                                    : send_part(self, error) && complete_upload(self, error));
     end_upload(self, ok);
     free_writer(self);
     return ok;

@@ -51,8 +51,9 @@ static bool demote_due(const struct tier_ports *ports, const struct tier_rules *
             log_warn("tier_move_failed", LOG_ERROR(&error), LOG_STR("bucket", object->bucket),
                      LOG_STR("key", object->key), LOG_INT("version", object->version));
         }
-        if (error.code == ERROR_CANCELLED || (error.code == ERROR_UNAVAILABLE && !is_harmless(&error))) {
-            break; /* whoever is away is away for the others too */
+        if (error.code == ERROR_CANCELLED || error.code == ERROR_RESOURCE_EXHAUSTED ||
+            (error.code == ERROR_UNAVAILABLE && !is_harmless(&error))) {
+            break; /* whoever is away, or has no room, is so for the others too */
         }
     }
     return more;

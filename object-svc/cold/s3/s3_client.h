@@ -1,22 +1,19 @@
-/* One bucket of an S3 server: single requests, signed (SigV4), tried again where that can
- * help. Knows nothing of what is stored.
+/* One bucket of an S3 server: single requests, signed, tried again where that can help. Knows
+ * nothing of what is stored.
  *
- * A request that gets no answer, 5xx, 429 or a code that asks for patience is tried
- * S3_ATTEMPTS times, with waits that double and are spread at random. At most
- * `connections` requests are under way at once; more wait. Credentials are read for each
- * request, so that they may be exchanged while the service runs; they are never logged.
+ * What may pass (s3_verdict.h) is tried S3_ATTEMPTS times, with waits that double, are spread at
+ * random and no shorter than the server asks for; none begins more than S3_TRY_AGAIN_MS after the first. At most
+ * `connections` requests are under way at once; more wait. Credentials are read for each request.
  *
- * Any thread. Errors: UNAVAILABLE, COLD_STORE_UNAVAILABLE (no answer, or none but 5xx);
- * FAILED_PRECONDITION, COLD_STORE_CREDENTIALS, COLD_STORE_TLS or COLD_STORE_BUCKET_MISSING;
- * PERMISSION_DENIED, COLD_STORE_ACCESS_DENIED; FAILED_PRECONDITION, COLD_STORE_REFUSED for any
- * other refusal. Those of the configuration name its key as their field. */
+ * Any thread. Errors: those of s3_verdict.h and s3_credentials.h. */
 #ifndef WAYBILL_S3_S3_CLIENT_H
 #define WAYBILL_S3_S3_CLIENT_H
 
 #include "common/base/bytes.h"
 #include "common/base/error.h"
+#include "object-svc/cold/s3/s3_request.h"
 
-enum { S3_ATTEMPTS = 4, S3_CONNECTIONS_MAX = 64, S3_HEADERS_MAX = 16 };
+enum { S3_ATTEMPTS = 5, S3_TRY_AGAIN_MS = 20000, S3_CONNECTIONS_MAX = 64 };
 
 struct s3_client;
 
@@ -34,27 +31,6 @@ struct s3_options {
     int64_t connect_timeout_ms;
     int64_t stall_timeout_ms; /* without a byte */
     int64_t connections;
-};
-
-struct s3_request {
-    const char *method;         /* "GET", "HEAD", "PUT", "POST", "DELETE" */
-    const char *key;            /* not escaped; "" for the bucket */
-    const char *query;          /* escaped and sorted by name; "" for none */
-    const char *const *headers; /* "name: value", NULL at the end; or NULL */
-    struct bytes body;          /* of PUT and POST */
-    uint8_t *into;              /* a ranged GET: where its bytes go; or NULL */
-    uint64_t offset;            /* of the range, and */
-    size_t size;                /* its length, at least 1 */
-};
-
-struct s3_answer {
-    long status;
-    struct buffer body;
-    uint64_t content_length;
-    char etag[128];
-    char payload_id[64]; /* x-amz-meta-waybill-payload-id */
-    char code[64];       /* of a refusal */
-    int attempts;
 };
 
 struct s3_client *s3_client_new(const struct s3_options *options, struct error *error);

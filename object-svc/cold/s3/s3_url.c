@@ -62,3 +62,8 @@ bool s3_md5(struct bytes data, char text[S3_MD5_TEXT_BYTES]) {
     }
     return EVP_EncodeBlock((uint8_t *)text, digest, sizeof digest) == S3_MD5_TEXT_BYTES - 1;
 }
+
+void s3_crc32c(uint32_t crc, char text[S3_CRC32C_TEXT_BYTES]) {
+    const uint8_t raw[4] = {(uint8_t)(crc >> 24), (uint8_t)(crc >> 16), (uint8_t)(crc >> 8), (uint8_t)crc};
+    EVP_EncodeBlock((uint8_t *)text, raw, sizeof raw);
+}

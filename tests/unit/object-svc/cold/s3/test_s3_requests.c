@@ -32,6 +32,9 @@ Test(s3_url, checksums_are_those_of_the_standards) {
     cr_assert_str_eq(sha256, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     cr_assert(s3_md5(text("abc"), md5));
     cr_assert_str_eq(md5, "kAFQmDzST7DWlj99KOF/cg==");
+    char crc[S3_CRC32C_TEXT_BYTES];
+    s3_crc32c(0xe3069283, crc); /* of "123456789" */
+    cr_assert_str_eq(crc, "4waSgw==");
 }
 
 Test(s3_url, an_endpoint_is_a_scheme_and_a_host) {

@@ -1,0 +1,25 @@
+/* One try of one request: headers, signature (SigV4), the bytes there and back, by libcurl.
+ *
+ * Any thread; a handle belongs to one at a time. */
+#ifndef WAYBILL_S3_S3_TRANSFER_H
+#define WAYBILL_S3_S3_TRANSFER_H
+
+#include <curl/curl.h>
+
+#include "object-svc/cold/s3/s3_credentials.h"
+#include "object-svc/cold/s3/s3_request.h"
+
+/* Borrowed. */
+struct s3_server {
+    const char *base;    /* scheme, host, and the bucket where it is in the path; no '/' at its end */
+    const char *signing; /* CURLOPT_AWS_SIGV4 */
+    const char *ca_file; /* "": the system's */
+    int64_t connect_timeout_ms;
+    int64_t stall_timeout_ms;
+};
+
+/* Fills the answer, all but its code and message. CURLE_PARTIAL_FILE where a range came short. */
+CURLcode s3_transfer_run(CURL *curl, const struct s3_server *server, const struct s3_request *request,
+                         const struct s3_credentials *credentials, struct s3_answer *answer);
+
+#endif
