@@ -34,8 +34,9 @@ class S3Server:
         with open(os.path.join(self.directory, name), "w") as out:
             out.write(text + "\n")
 
-    def object_flags(self):
-        return ["--cold-store", "s3", "--s3-endpoint", f"http://127.0.0.1:{self.port}", "--s3-bucket", BUCKET,
+    def object_flags(self, port=None):
+        """`port`: of a proxy."""
+        return ["--cold-store", "s3", "--s3-endpoint", f"http://127.0.0.1:{port or self.port}", "--s3-bucket", BUCKET,
                 "--s3-prefix", "waybill/test", "--s3-part-bytes", "5MiB",
                 "--s3-access-key-file", os.path.join(self.directory, "access"),
                 "--s3-secret-key-file", os.path.join(self.directory, "secret")]

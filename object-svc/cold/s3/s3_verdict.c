@@ -41,6 +41,7 @@ static bool may_pass(const struct s3_answer *answer) {
                                         "XAmzContentChecksumMismatch",
                                         "OperationAborted",
                                         "ConditionalRequestConflict",
+                                        "InvalidPart", /* an answer to a part was damaged */
                                         NULL};
     return answer->status >= 500 || answer->status == 408 || one_of(answer->code, codes);
 }

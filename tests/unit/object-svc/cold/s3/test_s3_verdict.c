@@ -51,6 +51,7 @@ Test(s3_verdict, what_may_pass_is_worth_another_try) {
                    {400, "BadDigest"},
                    {400, "IncompleteBody"},
                    {400, "XAmzContentSHA256Mismatch"},
+                   {400, "InvalidPart"},
                    {409, "OperationAborted"}};
     for (size_t i = 0; i < sizeof passing / sizeof passing[0]; i++) {
         cr_assert_eq(verdict_of(passing[i].status, passing[i].code), S3_TRANSIENT, "%ld %s", passing[i].status,
