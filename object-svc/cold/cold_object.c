@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 bool cold_object_not_found(struct error *error, const struct cold_name *name) {
     return error_set(error, ERROR_NOT_FOUND, "OBJECT_NOT_FOUND",
@@ -25,8 +26,15 @@ void cold_sidecar_path(const char *object_path, char path[COLD_SIDECAR_PATH_BYTE
     snprintf(path, COLD_SIDECAR_PATH_BYTES, "%s.json", object_path);
 }
 
+static bool same_bytes(const struct provenance *there, const struct provenance *given) {
+    return there->size_bytes == given->size_bytes && there->crc32c == given->crc32c &&
+           !(there->has_sha256 && given->has_sha256 && memcmp(there->sha256, given->sha256, sizeof there->sha256) != 0);
+}
+
+/* One record at most has the version, so another payload is one that no record tells of any more: its
+ * record was lost with the metadata. Where the bytes are the same nothing is lost with it. */
 bool cold_object_check_conflict(const struct provenance *there, const struct provenance *given, struct error *error) {
-    if (uuid_equal(&there->payload_id, &given->payload_id)) {
+    if (uuid_equal(&there->payload_id, &given->payload_id) || same_bytes(there, given)) {
         return true;
     }
     char id[UUID_TEXT_BYTES];

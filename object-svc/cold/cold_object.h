@@ -17,7 +17,8 @@ bool cold_object_corrupt(struct error *error, const struct cold_name *name, cons
 bool cold_object_path(const struct cold_name *name, char path[COLD_PATH_MAX_BYTES], struct error *error);
 void cold_sidecar_path(const char *object_path, char path[COLD_SIDECAR_PATH_BYTES]);
 
-/* ALREADY_EXISTS, COLD_OBJECT_CONFLICT where the object that is there has another payload. */
+/* ALREADY_EXISTS, COLD_OBJECT_CONFLICT where the object that is there has another payload and other
+ * bytes, as far as size, CRC32C and, where both have it, SHA-256 tell. */
 bool cold_object_check_conflict(const struct provenance *there, const struct provenance *given, struct error *error);
 /* A copy in the arena, with the time of storing where it has none. */
 struct provenance cold_object_copy(const struct provenance *provenance, const struct clock *clock, struct arena *arena);

@@ -88,9 +88,9 @@ struct cold_store_options {
 struct cold_store *cold_store_open(const struct cold_store_options *options, struct error *error);
 
 /* Starts an object; size_bytes and crc32c are those announced, and finish holds the bytes to
- * them. The provenance is borrowed during the call. Writing once more what is there under the
- * same payload id is fine and replaces it; ALREADY_EXISTS, COLD_OBJECT_CONFLICT where it has
- * another payload id. */
+ * them. The provenance is borrowed during the call. Writing once more what is there, under the same
+ * payload id or with the same bytes, is fine and replaces it; ALREADY_EXISTS, COLD_OBJECT_CONFLICT where
+ * it has another payload id and other bytes. */
 static inline struct cold_writer *cold_store_begin(struct cold_store *store, const struct provenance *provenance,
                                                    struct error *error) {
     return store->ops->begin(store, provenance, error);
