@@ -11,6 +11,8 @@
 #define MINUTES(n) (SECONDS(n) * 60)
 #define HOURS(n) (MINUTES(n) * 60)
 
+/* As enum rebuild_events. */
+static const char *const rebuild_events[] = {"required", "ignored", NULL};
 /* As enum log_level. */
 static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
 
@@ -95,8 +97,20 @@ static const struct config_entry entries[] = {
          .help = "LevelDB's cache of blocks that were read"),
     SIZE(leveldb_write_buffer_bytes, .initial = "64MiB", .min = KIB(64), .max = GIB(1),
          .help = "LevelDB's memory table before it is written out as a file"),
+    STRING(rebuild_from, .initial = "", .format = &config_format_optional_targets,
+           .help = "gRPC ports of all replicas of object-svc, for --rebuild; the first one lists the cold store, too"),
+    ENUM(rebuild_events, .initial = "required", .choices = rebuild_events,
+         .help = "Whether --rebuild needs the event stream's server; ignored: it goes by the objects alone"),
     DURATION(drain_grace, .initial = "10s", .min = 0, .max = MINUTES(60),
              .help = "How long calls may take to finish after SIGTERM"),
+};
+
+static const struct config_task tasks[] = {
+    {"repair", "Mend the record store of a stopped service as far as it can be, tell what was lost, and exit",
+     offsetof(struct metadata_config, repair)},
+    {"rebuild",
+     "Make a new record store of the event stream and of what the objects of rebuild_from say of themselves, and exit",
+     offsetof(struct metadata_config, rebuild)},
 };
 
 static void fill_spool_dir(struct metadata_config *config) {
@@ -124,6 +138,6 @@ const struct config_table metadata_config_table = {
     .entries = entries,
     .count = sizeof entries / sizeof entries[0],
     .complete = complete,
-    .repair_member = offsetof(struct metadata_config, repair) + 1,
-    .repair_help = "Mend the record store of a stopped service as far as it can be, tell what was lost, and exit",
+    .tasks = tasks,
+    .task_count = sizeof tasks / sizeof tasks[0],
 };

@@ -8,8 +8,11 @@
 #include "common/base/config.h"
 #include "common/base/log.h"
 
+enum rebuild_events { REBUILD_EVENTS_REQUIRED, REBUILD_EVENTS_IGNORED };
+
 struct metadata_config {
-    bool repair; /* --repair */
+    bool repair;  /* --repair */
+    bool rebuild; /* --rebuild */
     char *shard;
     char *listen;
     char *bulk_listen;
@@ -49,6 +52,8 @@ struct metadata_config {
     int64_t key_filter_bytes;
     int64_t leveldb_cache_bytes;
     int64_t leveldb_write_buffer_bytes;
+    char *rebuild_from; /* "" = no replica */
+    enum rebuild_events rebuild_events;
     int64_t drain_grace_ms;
 };
 

@@ -17,6 +17,7 @@
 #include "metadata-svc/config.h"
 #include "metadata-svc/lifecycle/housekeeper.h"
 #include "metadata-svc/publish/change_reader.h"
+#include "metadata-svc/rebuild.h"
 #include "metadata-svc/repair.h"
 #include "metadata-svc/service_metrics.h"
 #include "metadata-svc/snapshot/restore_place.h"
@@ -141,7 +142,7 @@ static bool open_records(struct service *service, struct error *error) {
 static const char *hint_of(const struct error *error) {
     bool damaged = error->code == ERROR_DATA_LOSS || strcmp(error->reason, "RECORD_STORE_FAILED") == 0;
     return damaged ? "check the disk; then restore a snapshot (waybill restore), or run with --repair, which keeps "
-                     "what can be read and tells what is lost"
+                     "what can be read and tells what is lost, or on an empty data_dir with --rebuild"
                    : "mend the cause and start the service again";
 }
 
@@ -370,8 +371,8 @@ int main(int argc, char **argv) {
         return status;
     }
     log_setup("metadata-svc", service.config.log_level);
-    if (service.config.repair) {
-        status = repair_run(&service.config);
+    if (service.config.repair || service.config.rebuild) {
+        status = service.config.repair ? repair_run(&service.config) : rebuild_run(&service.config);
         config_free(&metadata_config_table, &service.config);
         return status;
     }

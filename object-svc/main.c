@@ -14,6 +14,7 @@
 #include "object-svc/api/migration_api.h"
 #include "object-svc/api/scrub_api.h"
 #include "object-svc/api/status_api.h"
+#include "object-svc/api/stored_objects_api.h"
 #include "object-svc/api/tier_api.h"
 #include "object-svc/api/verify_api.h"
 #include "object-svc/hot/hot_compactor.h"
@@ -61,6 +62,7 @@ struct service {
     struct verify_api verify;
     struct scrub_api scrub;
     struct migration_api migration;
+    struct stored_objects_api stored;
     struct status_api status;
 
     struct health *health;
@@ -229,6 +231,8 @@ static bool start_work(struct service *service, struct error *error) {
     };
     service->scrubber = scrubber_start(&scrubber_options);
     service->migration = (struct migration_api){.replica = config->replica, .migrator = service->stores.migrator};
+    service->stored = (struct stored_objects_api){
+        .replica = config->replica, .hot = service->stores.hot, .cold = service->stores.cold};
     service->scrub = (struct scrub_api){.replica = config->replica, .scrubber = service->scrubber};
     reader_ports.on_corrupt = on_corrupt_copy;
     reader_ports.self = service;
@@ -285,6 +289,7 @@ static bool start_server(struct service *service, struct error *error) {
     status_api_add_to(&service->status, service->server);
     scrub_api_add_to(&service->scrub, service->server);
     migration_api_add_to(&service->migration, service->server);
+    stored_objects_api_add_to(&service->stored, service->server);
     if (!rpc_server_start(service->server, error)) {
         return false;
     }

@@ -198,8 +198,8 @@ bool config_load(const struct config_table *table, int argc, const char *const *
         if (*action == CONFIG_RUN || *action == CONFIG_CHECK) {
             warn_of_unknown_variables(table, environment);
             ok = load_sources(&loader, &options, environment, error);
-            if (options.repair) {
-                *(bool *)((char *)values + table->repair_member - 1) = true;
+            for (size_t i = 0; i < table->task_count; i++) {
+                *(bool *)((char *)values + table->tasks[i].member) |= options.tasks[i];
             }
         }
         config_options_free(&options);

@@ -48,8 +48,9 @@ extern const struct config_format config_format_optional_host_name;
 extern const struct config_format config_format_path;          /* 1-1024 bytes */
 extern const struct config_format config_format_optional_path; /* the same, or empty */
 extern const struct config_format config_format_optional_target;
-extern const struct config_format config_format_target;    /* what gRPC can dial: host:port, dns:///..., unix:... */
-extern const struct config_format config_format_nats_urls; /* nats:// or tls:// URLs, comma between */
+extern const struct config_format config_format_target; /* what gRPC can dial: host:port, dns:///..., unix:... */
+extern const struct config_format config_format_optional_targets; /* with commas between */
+extern const struct config_format config_format_nats_urls;        /* nats:// or tls:// URLs, comma between */
 
 struct config_entry {
     const char *name; /* lower_snake */
@@ -86,14 +87,22 @@ struct config_entry {
         __VA_ARGS__                                                                                                    \
     }
 
+enum { CONFIG_TASKS_MAX = 8 };
+
+struct config_task {
+    const char *flag; /* "repair" */
+    const char *help;
+    size_t member; /* offset of the bool in the values */
+};
+
 struct config_table {
     const char *program; /* "waybill-metadata-svc" */
     const char *summary; /* one line for --help */
     const struct config_entry *entries;
     size_t count;
-    /* Offset + 1, in the values, of a bool that --repair sets; 0: the program has no --repair. */
-    size_t repair_member;
-    const char *repair_help;
+    /* Flags that are no keys: each sets a bool, for a task that is done instead of serving. */
+    const struct config_task *tasks;
+    size_t task_count;
     /* Fills derived defaults and checks what one key alone cannot show; may be NULL. */
     bool (*complete)(void *values, struct error *error);
 };

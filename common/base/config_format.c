@@ -103,6 +103,28 @@ static bool is_nats_urls(const char *text) {
     }
 }
 
+static bool is_optional_targets(const char *text) {
+    char one[513];
+    if (*text == '\0') {
+        return true;
+    }
+    for (;;) {
+        size_t length = strcspn(text, ",");
+        if (length >= sizeof one) {
+            return false;
+        }
+        memcpy(one, text, length);
+        one[length] = '\0';
+        if (!is_target(one)) {
+            return false;
+        }
+        if (text[length] == '\0') {
+            return true;
+        }
+        text += length + 1;
+    }
+}
+
 const struct config_format config_format_address = {"host:port, port 0 to 65535", is_address};
 const struct config_format config_format_optional_address = {"host:port, port 0 to 65535, or empty",
                                                              is_optional_address};
@@ -115,5 +137,8 @@ const struct config_format config_format_optional_path = {"a path of at most 102
 const struct config_format config_format_target = {"host:port, or a gRPC target such as dns:///host:port", is_target};
 const struct config_format config_format_optional_target = {
     "host:port, or a gRPC target such as dns:///host:port, or empty", is_optional_target};
+const struct config_format config_format_optional_targets = {
+    "host:port, or a gRPC target such as dns:///host:port, several with a comma between, or empty",
+    is_optional_targets};
 const struct config_format config_format_nats_urls = {
     "nats://host:port or tls://host:port, several with a comma between", is_nats_urls};

@@ -17,7 +17,7 @@ struct flag_table {
     struct flag_text *texts;
 };
 
-enum { FIXED_OPTIONS = 6, FIRST_ENTRY = 1, OPTION_REPAIR = 9999, OPTION_CONFIG = 10000 };
+enum { FIXED_OPTIONS = 5, FIRST_ENTRY = 1, OPTION_TASK = 9900, OPTION_CONFIG = 10000 };
 
 static void *allocate(size_t count, size_t size) {
     void *memory = calloc(count, size);
@@ -43,7 +43,7 @@ static void describe(const struct config_entry *entry, struct flag_text *text) {
 
 static struct flag_table make_flags(const struct config_table *table) {
     struct flag_table flags = {
-        .options = allocate(table->count + FIXED_OPTIONS + 1, sizeof *flags.options),
+        .options = allocate(table->count + table->task_count + FIXED_OPTIONS + 1, sizeof *flags.options),
         .texts = allocate(table->count, sizeof *flags.texts),
     };
     struct poptOption *next = flags.options;
@@ -62,8 +62,9 @@ static struct flag_table make_flags(const struct config_table *table) {
         {"version", 'V', POPT_ARG_NONE, NULL, OPTION_CONFIG + CONFIG_VERSION, "Print the version, and exit", NULL},
         {"help", 'h', POPT_ARG_NONE, NULL, OPTION_CONFIG + CONFIG_HELP, "Print this, and exit", NULL},
     };
-    if (table->repair_member != 0) {
-        *next++ = (struct poptOption){"repair", '\0', POPT_ARG_NONE, NULL, OPTION_REPAIR, table->repair_help, NULL};
+    for (size_t i = 0; i < table->task_count; i++) {
+        const struct config_task *task = &table->tasks[i];
+        *next++ = (struct poptOption){task->flag, '\0', POPT_ARG_NONE, NULL, OPTION_TASK + (int)i, task->help, NULL};
     }
     memcpy(next, actions, sizeof actions);
     return flags;
@@ -144,8 +145,8 @@ static void take_option(const struct config_table *table, int option, char *text
     if (option == OPTION_CONFIG) {
         free(options->file);
         options->file = text;
-    } else if (option == OPTION_REPAIR) {
-        options->repair = true;
+    } else if (option >= OPTION_TASK && option < OPTION_CONFIG) {
+        options->tasks[option - OPTION_TASK] = true;
     } else if (option > OPTION_CONFIG) {
         /* --help beside other things means help. */
         if (options->action != CONFIG_HELP) {
@@ -211,9 +212,10 @@ void config_print_help(const struct config_table *table, FILE *out) {
     poptPrintHelp(context, out, 0);
     poptFreeContext(context);
     free_flags(&flags);
-    fprintf(out,
-            "\n%s\n\nEvery flag but those that print and exit is also a key of the YAML file (--data-dir: data_dir)\n"
-            "and an environment variable (WAYBILL_DATA_DIR). Flags win over the environment, which wins over\n"
-            "the file. Exit codes: 0 done, 1 failed while running, 2 bad configuration.\n",
-            table->summary);
+    fprintf(
+        out,
+        "\n%s\n\nEvery flag that takes a value, but --config, is also a key of the YAML file (--data-dir: data_dir)\n"
+        "and an environment variable (WAYBILL_DATA_DIR). Flags win over the environment, which wins over\n"
+        "the file. Exit codes: 0 done, 1 failed while running, 2 bad configuration.\n",
+        table->summary);
 }

@@ -12,8 +12,8 @@ struct config_option {
 
 struct config_options {
     enum config_action action;
-    bool repair; /* --repair */
-    char *file;  /* --config, or NULL */
+    bool tasks[CONFIG_TASKS_MAX]; /* those of the table that are asked for */
+    char *file;                   /* --config, or NULL */
     struct config_option *given;
     size_t count; /* in the order given; one key may come several times, the last counts */
 };

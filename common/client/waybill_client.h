@@ -492,6 +492,18 @@ bool waybill_move_object(struct waybill_client *client, const struct waybill_mov
                          const struct waybill_move_watcher *watcher, struct arena *arena, bool *done,
                          Waybill__V1__Record **record, struct error *error);
 
+/* ---- rebuilding lost metadata ---- */
+
+/* Called for each message of the listing; false ends it with the error that was filled. */
+struct waybill_stored_visitor {
+    bool (*take)(void *self, const Waybill__V1__ListStoredObjectsResponse *message, struct error *error);
+    void *self;
+};
+/* What the objects in a tier of the object-svc say of themselves. One that breaks after its begin is not tried
+ * again. */
+bool waybill_list_stored_objects(struct waybill_client *client, Waybill__V1__Tier tier,
+                                 const struct waybill_stored_visitor *visitor, struct error *error);
+
 /* ---- status ---- */
 
 enum waybill_service { WAYBILL_SERVICE_METADATA, WAYBILL_SERVICE_OBJECT };

@@ -114,6 +114,42 @@ static bool check_empty(const char *directory, const char *allowed, struct error
     return each_name(directory, check_name, &inspection, error);
 }
 
+/* ---- taking away ---- */
+
+struct walk {
+    const char *from;
+    const char *to;
+    struct error *error;
+};
+
+static bool remove_one(void *context, const char *name) {
+    const struct walk *walk = context;
+    char path[PATH_MAX];
+    struct error ignored;
+    if (join(path, walk->from, name, &ignored)) {
+        unlink(path);
+    }
+    return true;
+}
+
+/* With the files in it. */
+static void remove_directory(const char *path) {
+    struct walk walk = {.from = path};
+    struct error ignored;
+    each_name(path, remove_one, &walk, &ignored);
+    rmdir(path);
+}
+
+static void remove_staging(const struct restore_place *place) {
+    if (place->scratch[0] != '\0') {
+        remove_directory(place->scratch);
+    }
+    rmdir(place->staging);
+    if (place->spool_dir[0] != '\0') {
+        rmdir(place->staged_spool);
+    }
+}
+
 /* ---- begin ---- */
 
 /* Where the directory really is, made where it was missing. */
@@ -145,7 +181,7 @@ static bool make_new(const char *path, struct error *error) {
 }
 
 static void remove_made(const struct restore_place *place) {
-    if (place->made_spool_dir) {
+    if (place->made_spool_dir && place->spool_dir[0] != '\0') {
         rmdir(place->spool_dir);
     }
     if (place->made_data_dir) {
@@ -170,13 +206,34 @@ bool restore_place_begin(struct restore_place *place, const char *data_dir, cons
     return true;
 }
 
-/* ---- commit ---- */
+/* Where the spool really is; "" where there is none yet. */
+static void find_spool(char out[PATH_MAX], const char *spool_dir) {
+    if (realpath(spool_dir, out) == NULL) {
+        out[0] = '\0';
+    }
+}
 
-struct walk {
-    const char *from;
-    const char *to;
-    struct error *error;
-};
+bool restore_place_begin_records(struct restore_place *place, const char *data_dir, const char *spool_dir,
+                                 struct error *error) {
+    char spool[PATH_MAX];
+    *place = (struct restore_place){0};
+    find_spool(spool, spool_dir);
+    if (!have_directory(place->data_dir, data_dir, &place->made_data_dir, error) ||
+        !join(place->staging, place->data_dir, STAGING, error) ||
+        !join(place->staged_records, place->staging, "records", error) ||
+        !join(place->scratch, place->staging, "scratch", error) || !check_empty(place->data_dir, spool, error) ||
+        !make_new(place->staging, error)) {
+        remove_made(place);
+        return false;
+    }
+    if (!make_new(place->staged_records, error) || !make_new(place->scratch, error)) {
+        restore_place_abandon(place);
+        return false;
+    }
+    return true;
+}
+
+/* ---- commit ---- */
 
 static bool sync_one(void *context, const char *name) {
     const struct walk *walk = context;
@@ -204,20 +261,20 @@ static bool move_one(void *context, const char *name) {
 static bool give_names(const struct restore_place *place, struct error *error) {
     struct walk segments = {place->staged_spool, place->spool_dir, error};
     char records[PATH_MAX];
-    if (!each_name(place->staged_spool, move_one, &segments, error) || !sync_path(place->spool_dir, error) ||
-        !join(records, place->data_dir, "records", error)) {
+    bool with_spool = place->spool_dir[0] != '\0';
+    if (with_spool &&
+        (!each_name(place->staged_spool, move_one, &segments, error) || !sync_path(place->spool_dir, error))) {
+        return false;
+    }
+    if (!join(records, place->data_dir, "records", error)) {
         return false;
     }
     return rename(place->staged_records, records) == 0 || error_set_errno(error, errno, "naming %s", records);
 }
 
-static void remove_staging(const struct restore_place *place) {
-    rmdir(place->staging);
-    rmdir(place->staged_spool);
-}
-
 bool restore_place_commit(struct restore_place *place, struct error *error) {
-    if (!sync_files(place->staged_records, error) || !sync_files(place->staged_spool, error) ||
+    bool with_spool = place->spool_dir[0] != '\0';
+    if (!sync_files(place->staged_records, error) || (with_spool && !sync_files(place->staged_spool, error)) ||
         !give_names(place, error)) {
         restore_place_abandon(place);
         return false;
@@ -229,30 +286,20 @@ bool restore_place_commit(struct restore_place *place, struct error *error) {
 
 /* ---- abandon ---- */
 
-static bool remove_one(void *context, const char *name) {
-    const struct walk *walk = context;
-    char path[PATH_MAX];
-    struct error ignored;
-    if (join(path, walk->from, name, &ignored)) {
-        unlink(path);
-    }
-    return true;
-}
-
 static bool remove_segment(void *context, const char *name) {
     return strncmp(name, "segment-", strlen("segment-")) != 0 || remove_one(context, name);
 }
 
 void restore_place_abandon(struct restore_place *place) {
     struct error ignored;
-    struct walk records = {.from = place->staged_records};
     struct walk staged = {.from = place->staged_spool};
     struct walk named = {.from = place->spool_dir};
-    each_name(place->staged_records, remove_one, &records, &ignored);
-    rmdir(place->staged_records);
-    each_name(place->staged_spool, remove_one, &staged, &ignored);
-    /* Those that got their names already: there were none when this began. */
-    each_name(place->spool_dir, remove_segment, &named, &ignored);
+    remove_directory(place->staged_records);
+    if (place->spool_dir[0] != '\0') {
+        each_name(place->staged_spool, remove_one, &staged, &ignored);
+        /* Those that got their names already: there were none when this began. */
+        each_name(place->spool_dir, remove_segment, &named, &ignored);
+    }
     remove_staging(place);
     remove_made(place);
 }

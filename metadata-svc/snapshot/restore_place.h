@@ -20,6 +20,7 @@ struct restore_place {
     char staging[PATH_MAX];        /* in data_dir */
     char staged_records[PATH_MAX]; /* where to make the record store */
     char staged_spool[PATH_MAX];   /* where to make the segments */
+    char scratch[PATH_MAX];        /* of records alone: a directory that is thrown away in the end */
     bool made_data_dir;
     bool made_spool_dir;
 };
@@ -27,6 +28,10 @@ struct restore_place {
 /* `spool_dir` NULL: <data_dir>/spool, as metadata-svc has it. FAILED_PRECONDITION
  * (DIRECTORY_NOT_EMPTY, RESTORE_UNFINISHED), or the file system's errors; then nothing is left. */
 bool restore_place_begin(struct restore_place *place, const char *data_dir, const char *spool_dir, struct error *error);
+/* For records alone: a spool that is there stays as it is, and the place has none (spool_dir ""). `spool_dir`
+ * may be in data_dir, which has to be empty otherwise. Errors as above. */
+bool restore_place_begin_records(struct restore_place *place, const char *data_dir, const char *spool_dir,
+                                 struct error *error);
 /* Makes all durable and gives it its names. On failure nothing is left. */
 bool restore_place_commit(struct restore_place *place, struct error *error);
 /* False with RESTORE_UNFINISHED where a restore into the directory has not come to its end: a

@@ -5,6 +5,7 @@
 
 #include "common/base/names.h"
 #include "common/client/proto_json.h"
+#include "common/client/proto_json_parse.h"
 
 static int64_t to_us(const Google__Protobuf__Timestamp *timestamp) {
     return timestamp != NULL ? timestamp->seconds * 1000000 + timestamp->nanos / 1000 : 0;
@@ -14,6 +15,7 @@ static int64_t to_us(const Google__Protobuf__Timestamp *timestamp) {
 static struct bytes make_descriptor(const Waybill__V1__Record *record, struct arena *arena) {
     Waybill__V1__Record rest = WAYBILL__V1__RECORD__INIT;
     rest.uid = record->uid;
+    rest.revision = record->revision; /* revisions of a rebuilt store begin above all that were given */
     rest.n_attributes = record->n_attributes;
     rest.attributes = record->attributes;
     rest.schema_id = record->schema_id;
@@ -53,4 +55,52 @@ bool record_provenance(const Waybill__V1__Record *record, struct arena *arena, s
         memcpy(provenance->sha256, record->sha256.data, PROVENANCE_SHA256_BYTES);
     }
     return true;
+}
+
+static Google__Protobuf__Timestamp *to_timestamp(int64_t unix_us, struct arena *arena) {
+    if (unix_us == 0) {
+        return NULL;
+    }
+    Google__Protobuf__Timestamp *timestamp = arena_alloc(arena, sizeof *timestamp);
+    google__protobuf__timestamp__init(timestamp);
+    timestamp->seconds = unix_us / 1000000;
+    timestamp->nanos = (int32_t)(unix_us % 1000000) * 1000;
+    return timestamp;
+}
+
+static char *borrowed(const char *text) {
+    return (char *)(uintptr_t)(text != NULL ? text : "");
+}
+
+Waybill__V1__Record *provenance_record(const struct provenance *provenance, struct arena *arena, struct error *error) {
+    struct bytes descriptor = provenance->descriptor.size > 0 ? provenance->descriptor : bytes_of_string("{}");
+    Waybill__V1__Record *record =
+        (Waybill__V1__Record *)proto_json_parse(&waybill__v1__record__descriptor, descriptor, arena);
+    if (record == NULL) {
+        error_set(error, ERROR_DATA_LOSS, "DESCRIPTOR_UNREADABLE",
+                  "what the object of \"%s\" in bucket \"%s\" says of its record cannot be read", provenance->key,
+                  provenance->bucket);
+        return NULL;
+    }
+    char *payload_id = arena_alloc(arena, UUID_TEXT_BYTES);
+    uuid_print(&provenance->payload_id, payload_id);
+    record->bucket = borrowed(provenance->bucket);
+    record->key = borrowed(provenance->key);
+    record->version = provenance->version;
+    record->payload_version = provenance->version;
+    record->state = WAYBILL__V1__RECORD_STATE__RECORD_STATE_STORED;
+    record->content_type = borrowed(provenance->content_type);
+    record->payload_id = payload_id;
+    record->has_size_case = WAYBILL__V1__RECORD__HAS_SIZE_SIZE;
+    record->size = (int64_t)provenance->size_bytes;
+    record->has_crc32c_case = WAYBILL__V1__RECORD__HAS_CRC32C_CRC32C;
+    record->crc32c = provenance->crc32c;
+    if (provenance->has_sha256) {
+        record->sha256.data = (uint8_t *)(uintptr_t)provenance->sha256;
+        record->sha256.len = PROVENANCE_SHA256_BYTES;
+    }
+    record->update_time = to_timestamp(provenance->commit_unix_us, arena);
+    record->store_time = to_timestamp(provenance->store_unix_us, arena);
+    record->durability = WAYBILL__V1__DURABILITY__DURABILITY_FLUSHED;
+    return record;
 }
