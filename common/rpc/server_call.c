@@ -12,7 +12,9 @@
 #include "common/rpc/wire_message.h"
 
 struct rpc_call {
-    struct queue_event event; /* arrived, then gone */
+    struct queue_event event; /* arrived, returned to the queue, then gone */
+    void (*returned)(void *context);
+    void *context;
     struct worker_job job;
     struct server_unary_method *method;
     rpc_unary_handler *blocking; /* what a worker runs */
@@ -155,6 +157,24 @@ static void call_arrived(struct queue_event *event, bool ok) {
         return;
     }
     dispatch(call);
+}
+
+bool rpc_call_leave_queue(struct rpc_call *call) {
+    return event_queue_give_over(&call->method->server->queue);
+}
+
+static void call_returned(struct queue_event *event, bool ok) {
+    (void)ok;
+    struct rpc_call *call = event_owner(event, struct rpc_call, event);
+    call->returned(call->context);
+}
+
+/* A batch of no operations is over at once, on the queue. */
+void rpc_call_return_to_queue(struct rpc_call *call, void (*run)(void *context), void *context) {
+    call->returned = run;
+    call->context = context;
+    call->event.complete = call_returned;
+    event_start_batch(call->core, NULL, 0, &call->event);
 }
 
 /* ---- the answer ---- */

@@ -15,6 +15,20 @@ static void finish(struct commit_request *commit) {
     }
 }
 
+static void finish_here(void *context) {
+    struct commit_request *next;
+    for (struct commit_request *commit = context; commit != NULL; commit = next) {
+        next = commit->next;
+        commit->done(commit);
+    }
+}
+
+/* Answers start on the queue thread: two threads that write to one connection cost more than they gain. */
+static void finish_on_queue(struct commit_request *list) {
+    struct change_call *first = list->context;
+    rpc_call_return_to_queue(first->call, finish_here, list);
+}
+
 void change_init(struct commit_request *commit, enum commit_kind kind, struct arena *arena) {
     *commit = (struct commit_request){.kind = kind, .arena = arena, .actor = "", .reason = "", .replica = ""};
 }
@@ -29,6 +43,7 @@ struct change_call *change_call_begin(struct metadata_api *api, struct rpc_call 
     change->start_us = clock_monotonic_us(api->clock);
     change_init(&change->commit, kind, arena);
     change->commit.done = finish;
+    change->commit.finish = finish_on_queue;
     change->commit.context = change;
     return change;
 }
@@ -61,11 +76,17 @@ bool change_call_check_outbox(struct metadata_api *api, struct error *error) {
     return false;
 }
 
+static bool leave_queue(void *self) {
+    const struct change_call *change = self;
+    return rpc_call_leave_queue(change->call);
+}
+
 void change_call_submit(struct change_call *change) {
     struct error error = {0};
     /* Reports let payloads go, so they are taken also when the outbox is full. */
     bool good = change->commit.kind == COMMIT_REPORTS || change_call_check_outbox(change->api, &error);
-    if (!good || !committer_submit(change->api->committer, &change->commit, &error)) {
+    struct commit_leader leader = {leave_queue, change};
+    if (!good || !committer_submit_or_lead(change->api->committer, &change->commit, leader, &error)) {
         rpc_call_fail(change->call, &error);
     }
 }

@@ -115,8 +115,12 @@ struct commit_request {
     size_t redrives_max;        /* staged payloads that may be announced again */
     int64_t published_revision; /* what is newer is still to be announced for the first time */
 
-    /* Called once, from the committer's thread, when the change is durable or refused. */
+    /* Called once, when the change is durable or refused. */
     void (*done)(struct commit_request *request);
+    /* Takes a list of requests of one batch, linked by `next`, off the committer's hands, which has
+     * the next batch to look after, and calls `done` of each from another thread, soon. NULL: the
+     * committer calls it. */
+    void (*finish)(struct commit_request *list);
     void *context;
 
     /* Result: committed, or the error. `record` and `bucket` then hold the after-image. */

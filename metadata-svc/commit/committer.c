@@ -12,8 +12,9 @@ struct committer {
     struct committer_options options;
     struct committer_observer observer;
     pthread_t thread;
-    struct commit_request **batch; /* the thread's; max_batch places */
-    bool failed;                   /* the thread's */
+    /* Of whoever runs a batch: the thread, or a submitter that leads. */
+    struct commit_request **batch; /* max_batch places */
+    bool failed;
 
     pthread_mutex_t lock; /* the queue below */
     pthread_cond_t changed;
@@ -22,14 +23,17 @@ struct committer {
     unsigned waiting;
     unsigned wake_at; /* how many must wait for the thread to be woken; 0: it is awake */
     bool stopping;
+    bool led; /* a submitter runs a batch */
 
-    /* The thread's: what the batch before tells of the next one. */
+    /* Of whoever runs a batch: what the batch before tells of the next one. */
     unsigned expected;
-    int64_t linger_us;
+    unsigned last_count;
 };
 
-/* Longest time that a batch gathers. */
-enum { LINGER_MAX_US = 300 };
+enum {
+    GATHER_GAP_US = 250, /* without company for so long, a batch gathers no more */
+    GATHER_MAX_US = 2000,
+};
 
 /* Takes what waits, up to the limits of a batch; called with the lock held. */
 static size_t take_batch(struct committer *committer) {
@@ -51,6 +55,29 @@ static size_t take_batch(struct committer *committer) {
     return count;
 }
 
+/* The requests of a large batch that have the same finisher go to it together. */
+static void finish_batch(struct committer *committer, size_t count) {
+    struct commit_request *list = NULL;
+    void (*finish)(struct commit_request * list) = NULL;
+    for (size_t i = count; i-- > 0;) {
+        struct commit_request *request = committer->batch[i];
+        if (count > 1 && request->finish != NULL && (finish == NULL || request->finish == finish)) {
+            finish = request->finish;
+            request->next = list;
+            list = request;
+            committer->batch[i] = NULL;
+        }
+    }
+    if (list != NULL) {
+        finish(list);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (committer->batch[i] != NULL) {
+            committer->batch[i]->done(committer->batch[i]);
+        }
+    }
+}
+
 static void run_batch(struct committer *committer, size_t count) {
     struct error error = {0};
     int64_t before = commit_engine_revision(committer->engine);
@@ -67,37 +94,52 @@ static void run_batch(struct committer *committer, size_t count) {
         committer->observer.batch(committer->observer.self, (size_t)(revision - before),
                                   commit_engine_last_flush_us(committer->engine));
     }
-    for (size_t i = 0; i < count; i++) {
-        committer->batch[i]->done(committer->batch[i]);
-    }
+    finish_batch(committer, count);
     if (revision > before) {
         committer->observer.answered(committer->observer.self);
     }
 }
 
 /* With many callers the first one back must not have a flush for itself while the others are
- * still on their way: where the batch before was large, this one gathers until most of as many
- * are there, but for no longer than a flush takes. A single caller never waits. */
+ * still on their way: a flush costs as much processor time as several commits. Those of the last
+ * two batches are the callers that there are: while half of them wait for a flush the other half is
+ * on its way, and the next batch gathers until as many are back, for as long as they keep coming. A single caller never
+ * waits. */
 static void learn(struct committer *committer, size_t count) {
-    int64_t flush_us = commit_engine_last_flush_us(committer->engine);
-    committer->expected = (unsigned)(count - count / 4);
-    committer->linger_us = flush_us < LINGER_MAX_US ? flush_us : LINGER_MAX_US;
+    unsigned callers = (unsigned)count + committer->last_count;
+    committer->last_count = (unsigned)count;
+    committer->expected = callers / 2;
+}
+
+static struct timespec after_us(struct timespec time, long us) {
+    time.tv_nsec += us * 1000;
+    if (time.tv_nsec >= 1000000000) {
+        time.tv_sec++;
+        time.tv_nsec -= 1000000000;
+    }
+    return time;
+}
+
+static bool is_before(const struct timespec *a, const struct timespec *b) {
+    return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
 }
 
 /* Called with the lock held. */
 static void gather(struct committer *committer) {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += committer->linger_us * 1000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    struct timespec end = after_us(until, GATHER_MAX_US);
     committer->wake_at = committer->expected;
-    int timed_out = 0;
-    while (committer->waiting < committer->expected && !committer->stopping && timed_out == 0) {
-        timed_out = pthread_cond_timedwait(&committer->changed, &committer->lock, &until);
-    }
+    unsigned seen;
+    do {
+        seen = committer->waiting;
+        until = after_us(until, GATHER_GAP_US);
+        int timed_out = 0;
+        while (committer->waiting < committer->expected && !committer->stopping && timed_out == 0) {
+            timed_out = pthread_cond_timedwait(&committer->changed, &committer->lock, &until);
+        }
+    } while (committer->waiting < committer->expected && committer->waiting > seen && !committer->stopping &&
+             is_before(&until, &end));
 }
 
 static void *committer_loop(void *argument) {
@@ -106,13 +148,13 @@ static void *committer_loop(void *argument) {
     for (;;) {
         pthread_mutex_lock(&committer->lock);
         committer->wake_at = 1;
-        while (committer->first == NULL && !committer->stopping) {
+        while (committer->led || (committer->first == NULL && !committer->stopping)) {
             pthread_cond_wait(&committer->changed, &committer->lock);
         }
         if (committer->waiting < committer->expected) {
             gather(committer);
         }
-        committer->wake_at = 0;
+        committer->wake_at = 0; /* it is awake */
         size_t count = take_batch(committer);
         pthread_mutex_unlock(&committer->lock);
         if (count == 0) {
@@ -147,29 +189,75 @@ struct committer *committer_start(struct commit_engine *engine, const struct com
     return committer;
 }
 
-bool committer_submit(struct committer *committer, struct commit_request *request, struct error *error) {
-    bool good = true;
-    request->next = NULL;
-    pthread_mutex_lock(&committer->lock);
+/* Called with the lock held. */
+static bool may_enter(const struct committer *committer, struct error *error) {
     if (committer->stopping) {
-        good = error_set(error, ERROR_UNAVAILABLE, "DRAINING", "the service is shutting down");
-    } else if (committer->waiting >= committer->options.max_waiting) {
-        good = error_set(error, ERROR_RESOURCE_EXHAUSTED, "COMMIT_QUEUE_FULL", "%u changes wait already",
-                         committer->waiting);
+        return error_set(error, ERROR_UNAVAILABLE, "DRAINING", "the service is shutting down");
+    }
+    if (committer->waiting >= committer->options.max_waiting) {
+        error_set(error, ERROR_RESOURCE_EXHAUSTED, "COMMIT_QUEUE_FULL", "%u changes wait already", committer->waiting);
         error->retry_after_ms = 100;
+        return false;
+    }
+    return true;
+}
+
+/* Called with the lock held. */
+static void enter(struct committer *committer, struct commit_request *request) {
+    request->next = NULL;
+    if (committer->last != NULL) {
+        committer->last->next = request;
     } else {
-        if (committer->last != NULL) {
-            committer->last->next = request;
-        } else {
-            committer->first = request;
-        }
-        committer->last = request;
-        if (++committer->waiting == committer->wake_at) {
-            pthread_cond_signal(&committer->changed);
-        }
+        committer->first = request;
+    }
+    committer->last = request;
+    if (++committer->waiting == committer->wake_at) {
+        pthread_cond_signal(&committer->changed);
+    }
+}
+
+bool committer_submit(struct committer *committer, struct commit_request *request, struct error *error) {
+    pthread_mutex_lock(&committer->lock);
+    bool good = may_enter(committer, error);
+    if (good) {
+        enter(committer, request);
     }
     pthread_mutex_unlock(&committer->lock);
     return good;
+}
+
+/* Takes the lead, for a change that is alone and has come alone lately. */
+static bool take_lead(struct committer *committer) {
+    pthread_mutex_lock(&committer->lock);
+    bool taken = !committer->led && committer->wake_at == 1 && committer->first == NULL && committer->expected <= 1 &&
+                 !committer->stopping;
+    committer->led |= taken;
+    pthread_mutex_unlock(&committer->lock);
+    return taken;
+}
+
+static void give_lead_up(struct committer *committer) {
+    pthread_mutex_lock(&committer->lock);
+    committer->led = false;
+    if (committer->first != NULL || committer->stopping) {
+        pthread_cond_broadcast(&committer->changed);
+    }
+    pthread_mutex_unlock(&committer->lock);
+}
+
+bool committer_submit_or_lead(struct committer *committer, struct commit_request *request, struct commit_leader leader,
+                              struct error *error) {
+    if (!take_lead(committer)) {
+        return committer_submit(committer, request, error);
+    }
+    bool leads = leader.begin(leader.self);
+    if (leads) {
+        committer->batch[0] = request;
+        run_batch(committer, 1);
+        learn(committer, 1);
+    }
+    give_lead_up(committer);
+    return leads || committer_submit(committer, request, error);
 }
 
 /* A submitter that waits. */

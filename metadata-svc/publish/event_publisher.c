@@ -7,6 +7,7 @@
 
 #include "common/base/log.h"
 #include "common/base/stop_signal.h"
+#include "common/base/thread_turn.h"
 #include "common/stream/stream_publisher.h"
 #include "metadata-svc/publish/cloud_event.h"
 #include "metadata-svc/publish/publisher_core.h"
@@ -17,7 +18,8 @@ enum {
     BUSY_PAUSE_MS = 100,    /* an acknowledgement cuts it short */
     IDLE_PAUSE_MS = 1000,   /* a notification cuts it short */
     TROUBLE_PAUSE_MS = 100, /* the core decides when to try again */
-    STOP_PATIENCE_MS = 500  /* for acknowledgements when stopping */
+    STOP_PATIENCE_MS = 500, /* for acknowledgements when stopping */
+    STAND_BACK_STEPS = 5    /* events behind commits, where there are too few processors for both */
 };
 
 struct event_publisher {
@@ -182,6 +184,7 @@ static int64_t pause_ms(const struct event_publisher *publisher, bool busy) {
 static void *event_publisher_loop(void *argument) {
     struct event_publisher *publisher = argument;
     bool busy = false;
+    thread_turn_stand_back(STAND_BACK_STEPS);
     do {
         busy = step(publisher);
         nats_Sleep(LINGER_MS);
