@@ -77,6 +77,9 @@ static const struct config_entry entries[] = {
         .help = "Most events that are published once more in a second"),
     DURATION(failed_payload_retention, .initial = "168h", .min = 100, .max = HOURS(8760),
              .help = "How long failed payloads are listed, and their bytes kept for another try"),
+    DURATION(object_drop_delay, .initial = "24h", .min = 0, .max = HOURS(87600),
+             .help = "How long objects are kept that no version needs any more: a snapshot no older than that finds "
+                     "all its objects again"),
 
     DURATION(change_log_retention, .initial = "24h", .min = SECONDS(1), .max = HOURS(8760),
              .help = "How long published changes stay in the change log, for watchers"),

@@ -152,6 +152,7 @@ static bool open_stores(struct service *service, struct error *error) {
         .shard = config->shard,
         .redrive_after_us = config->redrive_after_ms * 1000,
         .failed_retention_us = config->failed_payload_retention_ms * 1000,
+        .drop_delay_us = config->object_drop_delay_ms * 1000,
     };
     struct payload_spool_options spool_options = {
         .segment_bytes = (uint64_t)config->spool_segment_bytes,

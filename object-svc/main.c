@@ -42,6 +42,7 @@ struct service {
     struct rpc_metrics *rpc_metrics;
     struct counter *tiered;
     struct counter *promoted;
+    struct counter *dropped[OBJECT_TIER_COLD + 1]; /* by enum object_tier */
     struct counter *tier_failures;
     struct counter *cold_bytes;
 
@@ -78,11 +79,14 @@ static void on_events_state(void *self, bool connected) {
     health_set(service->health, "object.ingest", connected);
 }
 
-static void on_tier_round(void *self, const struct tier_round *round) {
+static void on_tier_round(void *self, const struct tier_round *round, const struct drop_round *drops) {
     struct service *service = self;
     counter_add(service->tiered, round->moved_objects);
     counter_add(service->cold_bytes, round->moved_bytes);
     counter_add(service->tier_failures, round->failed_objects);
+    for (int tier = OBJECT_TIER_HOT; tier <= OBJECT_TIER_COLD; tier++) {
+        counter_add(service->dropped[tier], drops->dropped[tier]);
+    }
 }
 
 static void on_moved(void *self, enum move_direction direction, const struct moved_object *object, bool good) {
@@ -124,6 +128,10 @@ static void register_metrics(struct service *service) {
                                       METRIC_LABELS({"direction", "hot_to_cold"}));
     service->promoted = metrics_counter(metrics, "waybill_tier_moves_total", "Objects moved or copied between tiers.",
                                         METRIC_LABELS({"direction", "cold_to_hot"}));
+    static const char dropped[] = "waybill_objects_dropped_total";
+    static const char help[] = "Objects dropped from a tier since no version needs them any more.";
+    service->dropped[OBJECT_TIER_HOT] = metrics_counter(metrics, dropped, help, METRIC_LABELS({"tier", "hot"}));
+    service->dropped[OBJECT_TIER_COLD] = metrics_counter(metrics, dropped, help, METRIC_LABELS({"tier", "cold"}));
     service->cold_bytes = metrics_counter(metrics, "waybill_object_bytes_total", "Object bytes by tier and direction.",
                                           METRIC_LABELS({"tier", "cold"}, {"direction", "write"}));
     service->tier_failures =
@@ -164,6 +172,7 @@ static void start_moves(struct service *service, struct report_sink sink) {
     };
     struct tier_mover_options mover_options = {
         .ports = ports,
+        .drops = metadata_client_drop_source(service->metadata),
         .recall_stay_ms = config->recall_stay_ms,
         .metadata = service->metadata,
         .interval_ms = config->tier_interval_ms,

@@ -14,6 +14,7 @@ void metadata_api_add_to(struct metadata_api *api, struct rpc_server *server) {
     watch_api_add_to(api, server);
     report_api_add_to(api, server);
     objects_api_add_to(api, server);
+    drops_api_add_to(api, server);
     replica_api_add_to(api, server);
     status_api_add_to(api, server);
     failed_api_add_to(api, server);

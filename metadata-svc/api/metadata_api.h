@@ -63,6 +63,7 @@ void list_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void batch_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void watch_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void report_api_add_to(struct metadata_api *api, struct rpc_server *server);
+void drops_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void objects_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void replica_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void failed_api_add_to(struct metadata_api *api, struct rpc_server *server);

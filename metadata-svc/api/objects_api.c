@@ -6,6 +6,7 @@
 #include "common/base/names.h"
 #include "metadata-svc/api/metadata_api.h"
 #include "metadata-svc/api/page_token.h"
+#include "metadata-svc/api/place.h"
 #include "metadata-svc/api/request_checks.h"
 #include "metadata-svc/store/layout.h"
 #include "metadata-svc/store/record_codec.h"
@@ -20,22 +21,6 @@ enum {
 };
 
 /* ---- the place ---- */
-
-struct place {
-    enum tier tier;
-    const char *replica; /* "" for the cold tier */
-};
-
-static bool take_place(Waybill__V1__Tier tier, const char *replica, struct place *place, struct error *error) {
-    *place = (struct place){(enum tier)tier, replica};
-    if (tier != WAYBILL__V1__TIER__TIER_HOT && tier != WAYBILL__V1__TIER__TIER_COLD) {
-        return error_set_field(error, "tier", "BAD_TIER", "there is no tier %d", (int)tier);
-    }
-    if ((place->tier == TIER_HOT) != (replica[0] != '\0')) {
-        return error_set_field(error, "replica", "BAD_REPLICA", "the hot tier is a replica's, the cold tier is not");
-    }
-    return true;
-}
 
 static bool is_in(const struct record *record, const struct place *place) {
     return record->state == RECORD_STORED && record_find_location(record, place->tier, place->replica) >= 0;

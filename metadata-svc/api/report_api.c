@@ -3,6 +3,7 @@
 
 #include "common/base/names.h"
 #include "metadata-svc/api/change_call.h"
+#include "metadata-svc/store/record_codec.h"
 #include "waybill/v1/report_service.pb-c.h"
 
 enum { REPORTS_MAX = 1000 };
@@ -34,6 +35,10 @@ static bool take_report(const Waybill__V1__ObjectReport *message, struct object_
     if (drop_tier != 0 && (!is_tier(drop_tier) || drop_tier == tier)) {
         return error_set_field(error, "reports.drop_tier", "BAD_TIER", "drop_tier is another tier than tier");
     }
+    if (message->drop_due_time != NULL &&
+        (outcome != OBJECT_DROPPED || timestamp_from_proto(message->drop_due_time) <= 0)) {
+        return error_set_field(error, "reports.drop_due_time", "BAD_OUTCOME", "only what was dropped has a due time");
+    }
     if (message->attempts < 0) {
         return error_set_field(error, "reports.attempts", "BAD_ATTEMPTS", "attempts are 0 or more");
     }
@@ -48,6 +53,7 @@ static bool take_report(const Waybill__V1__ObjectReport *message, struct object_
     report->error_reason = message->error_reason;
     report->error_message = message->error_message;
     report->attempts = message->attempts;
+    report->drop_due_us = timestamp_from_proto(message->drop_due_time);
     report->message = "";
     return true;
 }

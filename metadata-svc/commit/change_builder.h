@@ -9,8 +9,9 @@
 struct change_builder {
     struct overlay overlay;
     const char *shard;
-    int64_t redrive_after_us; /* these two as in struct commit_engine_options */
+    int64_t redrive_after_us; /* these three as in struct commit_engine_options */
     int64_t failed_retention_us;
+    int64_t drop_delay_us;
     int64_t revision; /* of the last change made */
     int64_t now_us;   /* the batch's commit time */
     bool has_bucket;  /* in this batch: */

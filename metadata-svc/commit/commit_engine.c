@@ -43,6 +43,7 @@ struct commit_engine *commit_engine_new(struct kv *kv, const struct clock *clock
     engine->builder.shard = options->shard;
     engine->builder.redrive_after_us = options->redrive_after_us;
     engine->builder.failed_retention_us = options->failed_retention_us;
+    engine->builder.drop_delay_us = options->drop_delay_us;
     return engine;
 }
 

@@ -23,6 +23,7 @@ struct commit_engine_options {
      * never. */
     int64_t redrive_after_us;
     int64_t failed_retention_us; /* how long the bytes of failed payloads are kept */
+    int64_t drop_delay_us;       /* how long objects are kept that no version needs any more */
 };
 
 /* Reads where the change log ends. */

@@ -69,6 +69,7 @@ struct object_report {
     int drop_tier; /* enum tier, or 0 for none */
     int64_t size;
     uint32_t crc32c;
+    int64_t drop_due_us; /* DROPPED: of what ListDrops told; 0: a copy of a version that is kept */
     const char *error_reason;
     const char *error_message;
     int32_t attempts;

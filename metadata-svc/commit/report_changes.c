@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "metadata-svc/commit/object_drops.h"
 #include "metadata-svc/commit/payload_entries.h"
 #include "metadata-svc/commit/payload_failing.h"
 #include "metadata-svc/store/layout.h"
@@ -157,6 +158,11 @@ static bool apply_report(struct change_builder *builder, struct commit_request *
                          struct error *error) {
     struct record record;
     bool found;
+    if (report->drop_due_us != 0) {
+        object_drops_done(builder, report, request->replica, request->arena);
+        decide(report, REPORT_ACCEPTED, "");
+        return true;
+    }
     if (!record_store_find_object(overlay_lookup(&builder->overlay), report->bucket, report->key, report->version,
                                   &report->payload_id, request->arena, &record, &found, error)) {
         return false;

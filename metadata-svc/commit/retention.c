@@ -1,5 +1,6 @@
 #include "metadata-svc/commit/retention.h"
 
+#include "metadata-svc/commit/object_drops.h"
 #include "metadata-svc/commit/payload_changes.h"
 #include "metadata-svc/store/layout.h"
 
@@ -37,7 +38,7 @@ static bool payload_is_kept(struct change_builder *builder, const struct record 
            record_store_get_payload(overlay_lookup(&builder->overlay), &record->payload_id, arena, &entry, kept, error);
 }
 
-/* One version fewer has the payload. */
+/* One version fewer has the payload; the object of the last one goes. */
 static bool unshare(struct change_builder *builder, const struct record *record, struct arena *arena,
                     struct error *error) {
     struct payload_share share;
@@ -46,11 +47,13 @@ static bool unshare(struct change_builder *builder, const struct record *record,
         return false;
     }
     if (!found) {
+        object_drops_add(builder, record, arena);
         return true;
     }
     struct bytes key = layout_share_key(arena, &record->payload_id);
     if (--share.versions <= 0) {
         overlay_delete(&builder->overlay, key);
+        object_drops_add(builder, record, arena);
     } else {
         overlay_put(&builder->overlay, key, record_store_share_value(&share, arena));
     }
@@ -83,11 +86,17 @@ static bool remove_version(struct change_builder *builder, const struct record *
     return unshare(builder, &record, arena, error);
 }
 
-/* Lets the versions at and below `from` go, a few at a time, down to the first that is gone. */
+/* Lets the versions at and below `from` go, down to the first that is gone; a few at a time, and a
+ * timer goes on with the rest, as there is when a policy begins to bound what it did not before. */
 static bool trim(struct change_builder *builder, const struct record *head, int64_t from, struct arena *arena,
                  struct error *error) {
-    for (int64_t version = from; version > 0 && from - version < TRIM_STEP; version--) {
+    for (int64_t version = from; version > 0; version--) {
         enum removal removal;
+        if (from - version == TRIM_STEP) {
+            struct record rest = {.bucket = head->bucket, .key = head->key, .version = version};
+            schedule(builder, TIMER_TRIM, &rest, builder->now_us + 1, arena);
+            break;
+        }
         if (!remove_version(builder, head, version, arena, &removal, error)) {
             return false;
         }
@@ -248,17 +257,17 @@ static bool end_version_age(struct change_builder *builder, const struct timer *
 
 static bool trim_again(struct change_builder *builder, const struct timer *timer, const struct bucket *bucket,
                        const struct record_head *head, struct arena *arena, struct error *error) {
-    enum removal removal;
     if (bucket->max_versions == 0 || timer->version > head->record.version - bucket->max_versions) {
         return true;
     }
+    enum removal removal;
     if (!remove_version(builder, &head->record, timer->version, arena, &removal, error)) {
         return false;
     }
     if (removal == IS_NEEDED) {
         schedule_again(builder, timer, builder->now_us + RETRY_AFTER_US, arena);
     }
-    return true;
+    return removal != REMOVED || trim(builder, &head->record, timer->version - 1, arena, error);
 }
 
 static bool run_timer(struct change_builder *builder, const struct timer *timer, struct commit_request *request,

@@ -156,6 +156,32 @@ struct bytes layout_request_key(struct arena *arena, const struct uuid *request_
     return uuid_key(arena, 'q', request_id);
 }
 
+struct bytes layout_drops_prefix(struct arena *arena, uint8_t tier, const char *replica) {
+    size_t size = strlen(replica) + 1;
+    uint8_t *out = begin(arena, 'd', 1 + size);
+    out[1] = tier;
+    memcpy(out + 2, replica, size);
+    return bytes_of(out, 2 + size);
+}
+
+struct bytes layout_drop_key(struct arena *arena, const struct layout_drop *drop) {
+    struct bytes prefix = layout_drops_prefix(arena, drop->tier, drop->replica);
+    uint8_t *out = arena_alloc(arena, prefix.size + NUMBER_BYTES + sizeof drop->payload_id.raw);
+    memcpy(out, prefix.data, prefix.size);
+    put_be64(out + prefix.size, (uint64_t)drop->due_us);
+    memcpy(out + prefix.size + NUMBER_BYTES, drop->payload_id.raw, sizeof drop->payload_id.raw);
+    return bytes_of(out, prefix.size + NUMBER_BYTES + sizeof drop->payload_id.raw);
+}
+
+bool layout_read_drop_key(struct bytes key, struct bytes prefix, int64_t *due_us, struct uuid *payload_id) {
+    if (key.size != prefix.size + NUMBER_BYTES + sizeof payload_id->raw || !bytes_start_with(key, prefix)) {
+        return false;
+    }
+    *due_us = (int64_t)get_be64(key.data + prefix.size);
+    memcpy(payload_id->raw, key.data + prefix.size + NUMBER_BYTES, sizeof payload_id->raw);
+    return true;
+}
+
 int64_t layout_number_of(struct bytes key) {
     return key.size >= 1 + NUMBER_BYTES ? (int64_t)get_be64(key.data + 1) : -1;
 }

@@ -8,6 +8,7 @@
  *   p <payload id>                       a payload in flight: whose it is, and its bytes if inline
  *   x <bucket> 00 <payload id>           a payload that was given up, and why
  *   s <payload id>                       a payload that several versions share, and what became of it
+ *   d <tier> <replica> 00 <time BE> <payload id>  an object that no version needs any more, to be dropped there
  *   f <bucket>                           what a deleted bucket leaves: the version its keys begin above
  *   t <time BE> <kind> <bucket> 00 <key> 00 <version BE>  what falls due, and when
  *   q <request id>                       a request that took effect, and its revision
@@ -38,6 +39,19 @@ struct bytes layout_failure_key(struct arena *arena, const char *bucket, const s
 struct bytes layout_failures_prefix(struct arena *arena, const char *bucket);
 /* False when it is no failed payload's key. */
 bool layout_read_failure_key(struct bytes key, struct uuid *payload_id);
+
+/* An object to be dropped from a tier: whose it is, when that is due, and which. */
+struct layout_drop {
+    uint8_t tier;
+    const char *replica; /* "" for the cold tier */
+    int64_t due_us;
+    struct uuid payload_id;
+};
+struct bytes layout_drop_key(struct arena *arena, const struct layout_drop *drop);
+/* What every one of a tier, or of a replica's, begins with. */
+struct bytes layout_drops_prefix(struct arena *arena, uint8_t tier, const char *replica);
+/* Reads what follows the prefix; false when the key is no drop's. */
+bool layout_read_drop_key(struct bytes key, struct bytes prefix, int64_t *due_us, struct uuid *payload_id);
 
 /* What every older version of a bucket begins with. */
 struct bytes layout_versions_prefix(struct arena *arena, const char *bucket);

@@ -35,7 +35,7 @@ Google__Protobuf__Timestamp *timestamp_to_proto(int64_t unix_us, struct arena *a
     return message;
 }
 
-static int64_t timestamp_from_proto(const Google__Protobuf__Timestamp *message) {
+int64_t timestamp_from_proto(const Google__Protobuf__Timestamp *message) {
     return message == NULL ? 0 : message->seconds * 1000000 + message->nanos / 1000;
 }
 

@@ -29,6 +29,8 @@ size_t attribute_encoded_bytes(const struct attribute *attribute, struct arena *
 char *uuid_to_text(const struct uuid *id, struct arena *arena);
 /* A timestamp message; NULL for 0. */
 Google__Protobuf__Timestamp *timestamp_to_proto(int64_t unix_us, struct arena *arena);
+/* 0 for NULL. */
+int64_t timestamp_from_proto(const Google__Protobuf__Timestamp *message);
 
 /* Wire form in the arena. */
 struct bytes record_encode(const struct record *record, struct arena *arena);

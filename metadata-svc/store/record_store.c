@@ -334,6 +334,32 @@ struct bytes record_store_failure_value(const struct payload_failure *failure, s
     return value;
 }
 
+/* Drop: version (8), bucket NUL, key. */
+bool record_store_decode_drop(struct bytes value, struct arena *arena, struct dropped_object *object,
+                              struct error *error) {
+    if (value.size < 1 + 8 || value.data[0] != LAYOUT_FORMAT) {
+        return corrupt(error, "drop");
+    }
+    const char *bucket = arena_printf(arena, "%.*s", (int)(value.size - 9), (const char *)value.data + 9);
+    size_t used = 9 + strlen(bucket) + 1;
+    if (used > value.size) {
+        return corrupt(error, "drop");
+    }
+    object->version = (int64_t)get_le64(value.data + 1);
+    object->bucket = bucket;
+    object->key = arena_printf(arena, "%.*s", (int)(value.size - used), (const char *)value.data + used);
+    return true;
+}
+
+struct bytes record_store_drop_value(const struct dropped_object *object, struct arena *arena) {
+    size_t bucket_size = strlen(object->bucket) + 1;
+    struct bytes value;
+    uint8_t *out = begin_value(arena, 8 + bucket_size, bytes_of_string(object->key), &value);
+    put_le64(out, (uint64_t)object->version);
+    memcpy(out + 8, object->bucket, bucket_size);
+    return value;
+}
+
 /* Request: fingerprint (16), revision (8). */
 enum { REQUEST_BYTES = 24 };
 

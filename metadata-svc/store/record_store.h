@@ -93,6 +93,16 @@ bool record_store_get_share(struct kv_lookup lookup, const struct uuid *payload_
                             struct payload_share *share, bool *found, struct error *error);
 struct bytes record_store_share_value(const struct payload_share *share, struct arena *arena);
 
+/* An object that no version needs any more: the name it has in its tier. */
+struct dropped_object {
+    const char *bucket;
+    const char *key;
+    int64_t version; /* the one that brought it */
+};
+bool record_store_decode_drop(struct bytes value, struct arena *arena, struct dropped_object *object,
+                              struct error *error);
+struct bytes record_store_drop_value(const struct dropped_object *object, struct arena *arena);
+
 /* The version_floor that a deleted bucket of that name left behind; 0 for none. */
 bool record_store_get_floor(struct kv_lookup lookup, const char *bucket, struct arena *arena, int64_t *floor,
                             struct error *error);

@@ -12,6 +12,7 @@ struct tier_mover {
     struct bucket_policy *policies; /* the thread's */
     size_t policy_count;
     int64_t policies_us; /* when they were read; 0: never */
+    bool drops_failed;   /* said once */
     struct stop_signal stop;
 };
 
@@ -47,6 +48,7 @@ static bool run_round(struct tier_mover *mover) {
         .move = {.step = step, .self = mover},
     };
     struct tier_round round = {0};
+    struct drop_round drops = {0};
     bool more = false;
     for (size_t i = 0; i < mover->policy_count; i++) {
         more |= tier_core_run(&mover->options.ports, &rules, &mover->policies[i], &round);
@@ -54,8 +56,15 @@ static bool run_round(struct tier_mover *mover) {
             break;
         }
     }
-    if (mover->options.round_done != NULL && (round.moved_objects > 0 || round.failed_objects > 0)) {
-        mover->options.round_done(mover->options.self, &round);
+    more |= drop_core_run(&mover->options.ports, &mover->options.drops, &rules.move, &drops);
+    if (drops.error.code != ERROR_OK && !mover->drops_failed) {
+        log_warn("objects_not_dropped", LOG_ERROR(&drops.error), LOG_STR("hint", "it is tried again"));
+    }
+    mover->drops_failed = drops.error.code != ERROR_OK;
+    bool did = round.moved_objects > 0 || round.failed_objects > 0 || drops.dropped[OBJECT_TIER_HOT] > 0 ||
+               drops.dropped[OBJECT_TIER_COLD] > 0;
+    if (mover->options.round_done != NULL && did) {
+        mover->options.round_done(mover->options.self, &round, &drops);
     }
     return more;
 }

@@ -1,20 +1,22 @@
 /* The thread that runs the storage policy: every interval it goes through the buckets, whose
- * policies it asks metadata-svc for from time to time. */
+ * policies it asks metadata-svc for from time to time, and drops what no version needs any more. */
 #ifndef WAYBILL_TIER_TIER_MOVER_H
 #define WAYBILL_TIER_TIER_MOVER_H
 
+#include "object-svc/tier/drop_core.h"
 #include "object-svc/tier/tier_core.h"
 
 struct tier_mover;
 
 struct tier_mover_options {
     struct tier_ports ports;
+    struct drop_source drops;
     int64_t recall_stay_ms; /* see struct tier_rules */
     struct metadata_client *metadata;
     int64_t interval_ms;       /* between rounds */
     int64_t policy_refresh_ms; /* how old the policies may be */
     /* After each round that did something; for metrics. May be NULL. */
-    void (*round_done)(void *self, const struct tier_round *round);
+    void (*round_done)(void *self, const struct tier_round *round, const struct drop_round *drops);
     void *self;
 };
 

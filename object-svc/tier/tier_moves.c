@@ -204,8 +204,29 @@ static bool ask_standing(const struct tier_ports *ports, enum object_tier tier, 
     return good;
 }
 
-/* The payload of a version that is gone is never wanted again, and a cold object's name is never
- * used again. */
+bool tier_remove_cold(const struct tier_ports *ports, const struct moved_object *object, struct error *error) {
+    struct cold_name name = cold_name_of(object);
+    struct error cause = {0};
+    struct cold_reader *reader = cold_store_open_object(ports->cold, &name, &cause);
+    if (reader != NULL) {
+        bool same = uuid_equal(&cold_reader_provenance(reader)->payload_id, &object->payload_id);
+        cold_reader_close(reader);
+        return !same || cold_store_remove(ports->cold, &name, error);
+    }
+    if (cause.code == ERROR_NOT_FOUND) {
+        return true;
+    }
+    if (cause.code == ERROR_DATA_LOSS) {
+        log_warn("damaged_copy_kept", LOG_ERROR(&cause), LOG_STR("bucket", object->bucket), LOG_STR("key", object->key),
+                 LOG_INT("version", object->version),
+                 LOG_STR("hint", "no version needs it, but it does not say whose it is: look at it, and remove it"));
+        return true;
+    }
+    *error = cause;
+    return false;
+}
+
+/* The payload of a version that is gone is never wanted again. */
 static bool clear_obsolete_cold(const struct tier_ports *ports, const struct moved_object *object,
                                 struct error *error) {
     enum object_standing standing;
@@ -213,8 +234,7 @@ static bool clear_obsolete_cold(const struct tier_ports *ports, const struct mov
     if (!ask_standing(ports, OBJECT_TIER_COLD, object, &standing, &known, error)) {
         return false;
     }
-    struct cold_name name = cold_name_of(object);
-    return !known || standing != OBJECT_OBSOLETE || cold_store_remove(ports->cold, &name, error);
+    return !known || standing != OBJECT_OBSOLETE || tier_remove_cold(ports, object, error);
 }
 
 /* ---- hot ▸ cold ---- */
@@ -423,9 +443,8 @@ static bool finish_noted(const struct tier_ports *ports, enum object_tier tier, 
         return !known || tier == OBJECT_TIER_HOT || give_up_untold_hot_copy(ports, object, error);
     }
     if (standing == OBJECT_OBSOLETE) {
-        struct cold_name name = cold_name_of(object);
         return tier == OBJECT_TIER_HOT ? give_up_hot_copy(ports, object, error)
-                                       : cold_store_remove(ports->cold, &name, error);
+                                       : tier_remove_cold(ports, object, error);
     }
     return tier == OBJECT_TIER_HOT ? tell_hot(ports, object, error) || error->code == ERROR_NOT_FOUND
                                    : tell_cold(ports, object, error);

@@ -57,6 +57,10 @@ bool tier_promote(const struct tier_ports *ports, const struct moved_object *obj
 bool tier_finish_noted(const struct tier_ports *ports, enum object_tier tier, const struct moved_object *object,
                        struct error *error);
 
+/* Removes the cold copy of an object that no version needs any more, unless the one of that name is
+ * another's: after a restore of older metadata a name may come a second time. */
+bool tier_remove_cold(const struct tier_ports *ports, const struct moved_object *object, struct error *error);
+
 struct moved_object moved_object_of(const struct hot_object *object);
 
 #endif

@@ -116,6 +116,12 @@ static Waybill__V1__ObjectReport *report_to_proto(const struct object_report *re
     message->outcome = (Waybill__V1__ObjectOutcome)report->outcome;
     message->tier = (Waybill__V1__Tier)report->tier;
     message->drop_tier = (Waybill__V1__Tier)report->drop_tier;
+    if (report->drop_due_us != 0) {
+        message->drop_due_time = arena_alloc(arena, sizeof *message->drop_due_time);
+        google__protobuf__timestamp__init(message->drop_due_time);
+        message->drop_due_time->seconds = report->drop_due_us / 1000000;
+        message->drop_due_time->nanos = (int32_t)(report->drop_due_us % 1000000) * 1000;
+    }
     message->size = (int64_t)report->size_bytes;
     message->crc32c = report->crc32c;
     return message;

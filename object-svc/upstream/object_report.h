@@ -18,6 +18,7 @@ struct object_report {
     enum object_outcome outcome;
     enum object_tier tier;
     enum object_tier drop_tier; /* whose copy goes once this is accepted */
+    int64_t drop_due_us;        /* DROPPED, as told by drop_source.h; 0: none */
     uint64_t size_bytes;
     uint32_t crc32c;
     /* Filled by reporting. */

@@ -8,7 +8,11 @@ import threading
 import grpc
 import pytest
 
-from client import COLD, HOT, HOT_AND_COLD, TIMEOUT, Client, failure_of, objects, tiers_of
+from google.protobuf import duration_pb2
+
+from client import (
+    COLD, HOT, HOT_AND_COLD, TIMEOUT, Client, admin, bucket_messages, failure_of, metadata, objects, record_messages, report,
+    tiers_of)
 from cluster import BUILD, wait_for
 from conftest_shared import run_cluster
 from damage import cold_file, flip_cold
@@ -19,6 +23,14 @@ WAYBILL = os.path.join(BUILD, "cli", "waybill")
 
 class Tiers(Client):
     """What a client does with tiers."""
+
+    def create_bucket(self, name, storage_class=HOT, cold_after=3600.0, expire_after=0, **fields):
+        policy = {name: fields.pop(name) for name in ("max_versions", "promote_after_reads") if name in fields}
+        bucket = bucket_messages.Bucket(name=name, **fields)
+        bucket.storage.CopyFrom(bucket_messages.StoragePolicy(
+            storage_class=storage_class, cold_after=duration_pb2.Duration(seconds=int(cold_after)),
+            expire_after=duration_pb2.Duration(seconds=expire_after), **policy))
+        return self.metadata.CreateBucket(metadata.CreateBucketRequest(bucket=bucket), timeout=TIMEOUT).bucket
 
     def promote(self, bucket, key, replica=0, **fields):
         request = objects.PromoteObjectRequest(bucket=bucket, key=key, **fields)
@@ -224,3 +236,110 @@ def test_a_promoted_copy_stays_for_a_while_in_a_bucket_of_cold_objects():
         assert tiers_of(client.promote("cold", "a").record) == {"HOT", "COLD"}
         client.wait_tiers("cold", "a", {"COLD"})
         assert client.read("cold", "a")[:2] == (content, objects.READ_SOURCE_COLD)
+
+
+# ---- objects that no version needs any more ----
+
+def object_files(cluster):
+    """(hot objects, names of cold objects)"""
+    status = Client(cluster).object_admin.GetStatus(admin.GetStatusRequest(), timeout=TIMEOUT).object
+    cold = os.path.join(cluster.directory, "object", "cold")
+    names = [os.path.relpath(os.path.join(path, name), cold) for path, _, names in os.walk(cold) for name in names
+             if name.startswith("@") and not name.endswith(".json")]
+    return status.hot_objects, sorted(names)
+
+
+@pytest.fixture(scope="module")
+def dropping():
+    for cluster in run_cluster(metadata_flags=["--object-drop-delay", "0s"]):
+        client = Tiers(cluster)
+        yield client
+
+
+def test_objects_of_versions_that_are_gone_leave_both_tiers(dropping):
+    client, cluster = dropping, dropping.cluster
+    day = duration_pb2.Duration(seconds=1)
+    client.create_bucket("bounded", HOT_AND_COLD, cold_after=0, max_versions=2)
+    client.create_bucket("deleted", HOT_AND_COLD, cold_after=0, delete_retention=day)
+    client.create_bucket("expired", HOT_AND_COLD, cold_after=0, expire_after=1, delete_retention=day)
+    last = {}
+    for number in range(5):
+        for bucket in ("bounded", "deleted"):
+            last[bucket] = client.store(bucket, "key", {"HOT", "COLD"}, 1000 + number)
+    client.store("expired", "key", {"HOT", "COLD"}, 1000)
+    client.delete("deleted", "key")
+    wait_for(lambda: object_files(cluster) == (2, ["bounded/key/@4", "bounded/key/@5"]), "the others to be dropped")
+    assert client.read("bounded", "key")[0] == last["bounded"]
+    assert len(client.read("bounded", "key", version=4)[0]) == 1003
+    assert client.waybill("verify")[0] == 0
+    assert cluster.metric(cluster.object_admin_port, "waybill_objects_dropped_total", tier="hot") == 9
+    assert cluster.metric(cluster.object_admin_port, "waybill_objects_dropped_total", tier="cold") == 9
+
+
+def test_an_object_that_a_kept_version_shares_is_not_dropped(dropping):
+    client = dropping
+    client.create_bucket("sharing", HOT_AND_COLD, cold_after=0, max_versions=1)
+    content = client.store("sharing", "key", {"HOT", "COLD"}, 2000)
+    for number in range(4):
+        assert client.waybill("update", "sharing/key", "--set", f"number={number}")[0] == 0
+    other = client.store("sharing", "other", {"HOT", "COLD"}, 500)
+    client.store("sharing", "other", {"HOT", "COLD"}, 600)
+    wait_for(lambda: "sharing/other/@1" not in object_files(client.cluster)[1], "the other's first version to go")
+    assert other != content and client.read("sharing", "key")[:2] == (content, objects.READ_SOURCE_HOT)
+    assert set(client.verify("sharing", "key").values()) == {0}
+    assert client.waybill("verify", "sharing")[0] == 0
+
+
+def test_objects_are_kept_for_the_delay(tiers):
+    """A snapshot that is younger finds them again."""
+    tiers.create_bucket("delayed", HOT, max_versions=1)
+    tiers.store("delayed", "key", {"HOT"}, 100)
+    record = tiers.get("delayed", "key")
+    tiers.store("delayed", "key", {"HOT"}, 200)
+    assert failure_of(tiers.get, "delayed", "key", 1).reason == "VERSION_NOT_FOUND"
+    request = report.ListDropsRequest(tier=record_messages.TIER_HOT, replica="replica-1")
+    assert list(tiers.reports.ListDrops(request, timeout=TIMEOUT).drops) == []
+    assert tiers.report("replica-1", record, "STORED", "HOT") == "OBSOLETE"
+
+
+@pytest.mark.parametrize("fields, reason, field", [
+    ({}, "BAD_TIER", "tier"),
+    ({"tier": 1}, "BAD_REPLICA", "replica"),
+    ({"tier": 2, "replica": "a"}, "BAD_REPLICA", "replica"),
+    ({"tier": 2, "page_size": -1}, "BAD_PAGE_SIZE", "page_size"),
+    ({"tier": 2, "page_token": "x"}, "BAD_PAGE_TOKEN", "page_token"),
+])
+def test_bad_questions_for_drops_are_refused(tiers, fields, reason, field):
+    failure = failure_of(tiers.reports.ListDrops, report.ListDropsRequest(**fields), timeout=TIMEOUT)
+    assert (failure.code, failure.reason, failure.field) == (grpc.StatusCode.INVALID_ARGUMENT, reason, field)
+
+
+def test_drops_are_told_in_pages_until_they_are_reported():
+    for cluster in run_cluster(metadata_flags=["--object-drop-delay", "0s"], object_flags=["--tier-interval", "1h"]):
+        client = Tiers(cluster)
+        client.create_bucket("paged", HOT, max_versions=1)
+        for number in range(6):
+            client.upload("paged", "key", b"x" * number)
+            client.wait_state("paged", "key", "STORED")
+
+        def page(token=""):
+            return client.reports.ListDrops(report.ListDropsRequest(
+                tier=record_messages.TIER_HOT, replica="replica-1", page_size=2, page_token=token), timeout=TIMEOUT)
+
+        seen, token = [], ""
+        while True:
+            answer = page(token)
+            seen += answer.drops
+            token = answer.next_page_token
+            if not token:
+                break
+        assert [drop.object.version for drop in seen] == [1, 2, 3, 4, 5]
+        request = report.ReportObjectsRequest(replica="replica-1")
+        for drop in seen[:3]:
+            request.reports.add(bucket="paged", key="key", version=drop.object.version,
+                                payload_id=drop.object.payload_id, outcome="OBJECT_OUTCOME_DROPPED", tier="TIER_HOT",
+                                drop_due_time=drop.due_time)
+        before = client.revision()
+        client.reports.ReportObjects(request, timeout=TIMEOUT)
+        assert [drop.object.version for drop in page().drops] == [4, 5]
+        assert client.revision() == before

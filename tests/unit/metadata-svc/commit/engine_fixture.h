@@ -18,7 +18,7 @@
 #define SECOND_US 1000000LL
 #define HOUR_US (3600 * SECOND_US)
 
-enum { REDRIVE_AFTER_S = 600, FAILED_RETENTION_H = 100 };
+enum { REDRIVE_AFTER_S = 600, FAILED_RETENTION_H = 100, DROP_DELAY_S = 30 };
 
 /* A clock that stands where it is put. */
 static int64_t now_us = 1700000000000000;
@@ -80,7 +80,8 @@ static inline void open_engine(void) {
     kv = &failing.base;
     struct commit_engine_options engine_options = {.shard = "0",
                                                    .redrive_after_us = REDRIVE_AFTER_S * SECOND_US,
-                                                   .failed_retention_us = FAILED_RETENTION_H * HOUR_US};
+                                                   .failed_retention_us = FAILED_RETENTION_H * HOUR_US,
+                                                   .drop_delay_us = DROP_DELAY_S * SECOND_US};
     engine = commit_engine_new(kv, &still_clock, &engine_options, &error);
     cr_assert_not_null(engine, "%s", error.message);
 }
