@@ -83,6 +83,19 @@ static const struct config_entry entries[] = {
 
     INT(ingest_batch, .initial = "256", .min = 1, .max = 1000, .unit = "payloads",
         .help = "Most payloads that share one append, flush and report"),
+    SIZE(ingest_batch_bytes, .initial = "256MiB", .min = MIB(1), .max = TIB(1),
+         .help = "Most payload bytes that share one flush and report; a larger payload comes alone"),
+    INT(ingest_pending_max, .initial = "65536", .min = 1000, .max = 1000000, .unit = "events",
+        .help =
+            "Most events that are in work or wait for another attempt, over all replicas; beyond, no new ones come"),
+    INT(ingest_attempts, .initial = "12", .min = 0, .max = 1000, .unit = "attempts",
+        .help = "How often a payload is tried where the fault is its own, 3 times at most where it will stay; then its "
+                "version is FAILED; waiting for what is full or away does not count; 0: for ever"),
+    DURATION(ingest_retry_longest, .initial = "30s", .min = 100, .max = MINUTES(60),
+             .help = "Longest pause before a payload is tried again; the first is 100 ms at most, and each after it "
+                     "twice as long"),
+    INT(dead_letters_max, .initial = "100000", .min = 1, .max = 10000000, .unit = "letters",
+        .help = "Most events kept that were given up and that no record tells of; the oldest go first"),
     DURATION(ack_wait, .initial = "30s", .min = SECONDS(1), .max = MINUTES(60),
              .help = "How long an event may be in work before it is delivered again"),
     SIZE(volume_bytes, .initial = "1GiB", .min = MIB(1), .max = GIB(64),
@@ -123,6 +136,8 @@ static const struct config_entry entries[] = {
     SIZE(max_message_bytes, .initial = "4MiB", .min = KIB(64), .max = MIB(64), .help = "Largest request"),
     DURATION(drain_grace, .initial = "10s", .min = 0, .max = MINUTES(60),
              .help = "How long calls may take to finish after SIGTERM"),
+    DURATION(liveness_patience, .initial = "5m", .min = SECONDS(1), .max = MINUTES(60 * 24),
+             .help = "How long the ingester may hang before /livez fails, so that the service is started again"),
 };
 
 static bool fill_replica(struct object_config *config, struct error *error) {

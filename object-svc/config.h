@@ -41,6 +41,11 @@ struct object_config {
     enum log_level log_level;
 
     int64_t ingest_batch;
+    int64_t ingest_batch_bytes;
+    int64_t ingest_pending_max;
+    int64_t ingest_attempts;
+    int64_t ingest_retry_longest_ms;
+    int64_t dead_letters_max;
     int64_t ack_wait_ms;
     int64_t volume_bytes;
     int64_t hot_reserve_bytes;
@@ -60,6 +65,7 @@ struct object_config {
     int64_t peer_timeout_ms;
     int64_t max_message_bytes;
     int64_t drain_grace_ms;
+    int64_t liveness_patience_ms;
 };
 
 extern const struct config_table object_config_table;

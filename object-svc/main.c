@@ -11,6 +11,7 @@
 #include "common/rpc/health.h"
 #include "common/rpc/reflection.h"
 #include "common/service/service_admin.h"
+#include "object-svc/api/dead_letter_api.h"
 #include "object-svc/api/migration_api.h"
 #include "object-svc/api/scrub_api.h"
 #include "object-svc/api/status_api.h"
@@ -32,6 +33,7 @@ enum {
     READ_THREADS = 4,
     CALLS_WAITING_MAX = 1024,
     CALLS_IN_FLIGHT_MAX = 4096,
+    RETRY_FIRST_MS = 100,
     PEER_STALL_MS = 30000,  /* another replica whose own client reads slowly is cut off, and asks again */
     OTHER_STREAMS_MAX = 16, /* health watches, reflection */
 };
@@ -64,6 +66,7 @@ struct service {
     struct scrub_api scrub;
     struct migration_api migration;
     struct stored_objects_api stored;
+    struct dead_letter_api dead_letters;
     struct status_api status;
 
     struct health *health;
@@ -74,9 +77,9 @@ struct service {
 
 /* ---- what the rooms tell each other ---- */
 
-static void on_events_state(void *self, bool connected) {
+static void on_ingest_state(void *self, bool serving) {
     struct service *service = self;
-    health_set(service->health, "object.ingest", connected);
+    health_set(service->health, "object.ingest", serving);
 }
 
 static void on_tier_round(void *self, const struct tier_round *round, const struct drop_round *drops) {
@@ -197,9 +200,18 @@ static bool start_work(struct service *service, struct error *error) {
         .nats_url = config->nats_url,
         .ack_wait_ms = config->ack_wait_ms,
         .batch = (size_t)config->ingest_batch,
-        .ports = {.hot = service->stores.hot, .source = source, .sink = sink, .clock = &system_clock},
+        .batch_bytes = (uint64_t)config->ingest_batch_bytes,
+        .pending_max = config->ingest_pending_max,
+        .ports = {.hot = service->stores.hot,
+                  .source = source,
+                  .sink = sink,
+                  .clock = &system_clock,
+                  .retry = {.first_ms = RETRY_FIRST_MS,
+                            .longest_ms = config->ingest_retry_longest_ms,
+                            .attempts = (uint64_t)config->ingest_attempts}},
+        .dead_letters = service->stores.dead_letters,
         .metrics = service->metrics,
-        .on_state = on_events_state,
+        .on_state = on_ingest_state,
         .self = service,
     };
     service->ingester = ingester_start(&ingester_options, error);
@@ -242,6 +254,8 @@ static bool start_work(struct service *service, struct error *error) {
     service->migration = (struct migration_api){.replica = config->replica, .migrator = service->stores.migrator};
     service->stored = (struct stored_objects_api){
         .replica = config->replica, .hot = service->stores.hot, .cold = service->stores.cold};
+    service->dead_letters =
+        (struct dead_letter_api){.replica = config->replica, .letters = service->stores.dead_letters};
     service->scrub = (struct scrub_api){.replica = config->replica, .scrubber = service->scrubber};
     reader_ports.on_corrupt = on_corrupt_copy;
     reader_ports.self = service;
@@ -299,6 +313,7 @@ static bool start_server(struct service *service, struct error *error) {
     scrub_api_add_to(&service->scrub, service->server);
     migration_api_add_to(&service->migration, service->server);
     stored_objects_api_add_to(&service->stored, service->server);
+    dead_letter_api_add_to(&service->dead_letters, service->server);
     if (!rpc_server_start(service->server, error)) {
         return false;
     }
@@ -312,15 +327,27 @@ static bool start_server(struct service *service, struct error *error) {
     return true;
 }
 
+/* A loop that waits for whoever is away gets on all the same; one that hangs does not come back. */
+static bool ingester_gets_on(void *self, struct error *error) {
+    const struct service *service = self;
+    int64_t silence_ms = ingester_silence_ms(service->ingester);
+    return silence_ms <= service->config.liveness_patience_ms ||
+           error_set(error, ERROR_UNAVAILABLE, "INGESTER_HANGS", "the ingester hangs for %lld s",
+                     (long long)silence_ms / 1000);
+}
+
 static bool start_admin(struct service *service, struct error *error) {
     /* Without the event stream objects can be read, so it is no reason to take traffic away. */
     static const char *const ready_paths[] = {"object.read", NULL};
+    const struct admin_check live = {"ingester", ingester_gets_on, service};
     struct service_admin_options options = {
         .listen = service->config.admin_listen,
         .service = "object-svc",
         .metrics = service->metrics,
         .health = service->health,
         .ready_paths = ready_paths,
+        .live = &live,
+        .live_count = 1,
     };
     service->admin = service_admin_start(&options, error);
     return service->admin != NULL;

@@ -96,10 +96,18 @@ static bool open_moves(struct stores *stores, const struct object_config *config
     return stores->move_notes != NULL;
 }
 
+static bool open_dead_letters(struct stores *stores, const struct object_config *config, struct error *error) {
+    char directory[STORES_PATH_BYTES];
+    snprintf(directory, sizeof directory, "%s/dead-letters", config->data_dir);
+    stores->dead_letters = dead_letters_open(directory, (size_t)config->dead_letters_max, error);
+    return stores->dead_letters != NULL;
+}
+
 bool stores_open(struct stores *stores, const struct object_config *config, struct metrics *metrics,
                  struct error *error) {
     return open_hot(stores, config, error) && open_cold(stores, config, metrics, error) &&
-           open_quarantine(stores, config, error) && open_moves(stores, config, error);
+           open_quarantine(stores, config, error) && open_moves(stores, config, error) &&
+           open_dead_letters(stores, config, error);
 }
 
 void stores_close(struct stores *stores) {
@@ -108,6 +116,7 @@ void stores_close(struct stores *stores) {
         stores->moves_disk->ops->free(stores->moves_disk);
     }
     migrator_stop(stores->migrator);
+    dead_letters_close(stores->dead_letters);
     if (stores->quarantine != NULL) {
         cold_store_close(stores->quarantine);
     }

@@ -1,5 +1,5 @@
 /* The stores of one object-svc, opened as its configuration has them: hot volumes, the cold store
- * with what moves it, the quarantine, and what is remembered of moves. */
+ * with what moves it, the quarantine, the dead letters, and what is remembered of moves. */
 #ifndef WAYBILL_OBJECT_STORES_H
 #define WAYBILL_OBJECT_STORES_H
 
@@ -8,6 +8,7 @@
 #include "object-svc/cold/cold_s3.h"
 #include "object-svc/config.h"
 #include "object-svc/hot/hot_store.h"
+#include "object-svc/ingest/dead_letters.h"
 #include "object-svc/migrate/migrator.h"
 #include "object-svc/tier/move_notes.h"
 
@@ -19,6 +20,7 @@ struct stores {
     struct cold_store *quarantine;
     struct migrator *migrator;
     struct move_notes *move_notes;
+    struct dead_letters *dead_letters;
 
     /* What they borrow. */
     struct disk *volumes_disk;

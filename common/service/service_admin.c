@@ -1,5 +1,6 @@
 #include "common/service/service_admin.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 enum { READY_PATHS_MAX = 8 };
@@ -35,7 +36,11 @@ struct service_admin *service_admin_start(const struct service_admin_options *op
     if (options->listen[0] == '\0') {
         return admin;
     }
-    struct admin_check live[] = {{"process", is_alive, NULL}};
+    assert(options->live_count <= SERVICE_LIVE_MAX);
+    struct admin_check live[SERVICE_LIVE_MAX + 1] = {{"process", is_alive, NULL}};
+    for (size_t i = 0; i < options->live_count; i++) {
+        live[i + 1] = options->live[i];
+    }
     struct admin_check ready[READY_PATHS_MAX];
     size_t ready_count = 0;
     for (; ready_count < READY_PATHS_MAX && options->ready_paths[ready_count] != NULL; ready_count++) {
@@ -49,7 +54,7 @@ struct service_admin *service_admin_start(const struct service_admin_options *op
         .write_metrics = admin_http_registry,
         .metrics_self = options->metrics,
         .live = live,
-        .live_count = 1,
+        .live_count = options->live_count + 1,
         .ready = ready,
         .ready_count = ready_count,
     };

@@ -9,12 +9,16 @@
 
 struct service_admin;
 
+enum { SERVICE_LIVE_MAX = 7 };
+
 struct service_admin_options {
     const char *listen;  /* "host:port"; "" for no admin port */
     const char *service; /* title of the status page */
     struct metrics *metrics;
     struct health *health;
     const char *const *ready_paths; /* names in `health` that must serve; NULL ends them */
+    const struct admin_check *live; /* besides the process's own, at most SERVICE_LIVE_MAX; copied, except names */
+    size_t live_count;
 };
 
 /* All that the options name outlives it. With no port to listen on it does nothing. */

@@ -29,6 +29,7 @@ struct stream_consumer {
     uint64_t checked_reconnects; /* of the connection, when the place was good; more: it is in doubt */
     uint64_t looked_reconnects;  /* ... when it was last looked at */
     unsigned unanswered;         /* checks in a row that took too long */
+    bool in_touch;               /* the server answered since checks went unanswered */
     bool idle;                   /* the last request brought nothing */
     _Atomic uint64_t resets;
 };
@@ -38,6 +39,7 @@ struct stream_delivery {
     natsMsg *message;
     uint64_t count;
     uint64_t sequence;
+    int64_t time_ns;
 };
 
 struct stream_consumer *stream_consumer_new(struct stream_connection *connection,
@@ -307,6 +309,7 @@ static bool check_place(struct stream_consumer *consumer, int64_t until_us, stru
         return true;
     }
     consumer->unanswered = 0;
+    consumer->in_touch = status == NATS_OK;
     if (status != NATS_OK) {
         return stream_set_error(error, status, code, "looking for the consumer's place in the stream");
     }
@@ -333,6 +336,7 @@ static struct stream_delivery *take_delivery(struct stream_consumer *consumer, n
     }
     delivery->count = meta->NumDelivered;
     delivery->sequence = meta->Sequence.Stream;
+    delivery->time_ns = meta->Timestamp;
     struct stream_landmark landmark = {.sequence = delivery->sequence, .time_ns = meta->Timestamp, .era = era};
     const char *id = stream_delivery_header(delivery, "Nats-Msg-Id");
     snprintf(landmark.message_id, sizeof landmark.message_id, "%s", id != NULL ? id : "");
@@ -355,6 +359,7 @@ static int request(struct stream_consumer *consumer, struct stream_delivery **de
             list.Msgs[i] = NULL; /* the delivery's now */
         }
         int count = list.Count;
+        consumer->in_touch = true;
         natsMsgList_Destroy(&list);
         return count;
     }
@@ -385,6 +390,10 @@ int stream_consumer_fetch(struct stream_consumer *consumer, struct stream_delive
     return 0;
 }
 
+bool stream_consumer_in_touch(const struct stream_consumer *consumer) {
+    return consumer->in_touch;
+}
+
 /* ---- deliveries ---- */
 
 struct bytes stream_delivery_body(const struct stream_delivery *delivery) {
@@ -402,6 +411,10 @@ const char *stream_delivery_header(const struct stream_delivery *delivery, const
 
 uint64_t stream_delivery_sequence(const struct stream_delivery *delivery) {
     return delivery->sequence;
+}
+
+int64_t stream_delivery_time_ns(const struct stream_delivery *delivery) {
+    return delivery->time_ns;
 }
 
 uint64_t stream_delivery_count(const struct stream_delivery *delivery) {
@@ -428,6 +441,11 @@ void stream_delivery_in_progress(struct stream_delivery *delivery) {
 
 void stream_delivery_ack(struct stream_delivery *delivery) {
     answer(delivery, "+ACK");
+    stream_delivery_drop(delivery);
+}
+
+void stream_delivery_term(struct stream_delivery *delivery) {
+    answer(delivery, "+TERM");
     stream_delivery_drop(delivery);
 }
 

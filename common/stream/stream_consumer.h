@@ -36,6 +36,9 @@ void stream_consumer_free(struct stream_consumer *consumer);
  * pause and call again. */
 int stream_consumer_fetch(struct stream_consumer *consumer, struct stream_delivery **deliveries, int max,
                           int64_t wait_ms, struct error *error);
+/* Whether the server answers: one that hangs lets fetches end with nothing, too. For the thread
+ * that fetches. */
+bool stream_consumer_in_touch(const struct stream_consumer *consumer);
 /* How often it was made anew because its stream had been rewritten. Any thread. */
 uint64_t stream_consumer_resets(const struct stream_consumer *consumer);
 
@@ -46,6 +49,8 @@ const char *stream_delivery_subject(const struct stream_delivery *delivery);
 const char *stream_delivery_header(const struct stream_delivery *delivery, const char *name);
 /* Its place in the stream. */
 uint64_t stream_delivery_sequence(const struct stream_delivery *delivery);
+/* When the stream took it, nanoseconds since 1970. */
+int64_t stream_delivery_time_ns(const struct stream_delivery *delivery);
 /* How often it was delivered, this time included. */
 uint64_t stream_delivery_count(const struct stream_delivery *delivery);
 /* Keeps it from being delivered again for another ack_wait. */
@@ -53,6 +58,8 @@ void stream_delivery_in_progress(struct stream_delivery *delivery);
 /* Each answers and frees the delivery. An answer that is lost means redelivery. */
 void stream_delivery_ack(struct stream_delivery *delivery);
 void stream_delivery_nak(struct stream_delivery *delivery, int64_t delay_ms);
+/* It is given up: never delivered again to this consumer. */
+void stream_delivery_term(struct stream_delivery *delivery);
 /* Frees it without an answer: it is delivered again after ack_wait. */
 void stream_delivery_drop(struct stream_delivery *delivery);
 

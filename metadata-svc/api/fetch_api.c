@@ -36,6 +36,7 @@ static bool send_refusal(struct fetch *fetch, const struct error *error) {
     Waybill__V1__PayloadFetchError refusal = WAYBILL__V1__PAYLOAD_FETCH_ERROR__INIT;
     refusal.code = (int32_t)error->code;
     refusal.message = (char *)(uintptr_t)error->message;
+    refusal.reason = (char *)(uintptr_t)error->reason;
     Waybill__V1__FetchPayloadsResponse response = WAYBILL__V1__FETCH_PAYLOADS_RESPONSE__INIT;
     response.message_case = WAYBILL__V1__FETCH_PAYLOADS_RESPONSE__MESSAGE_ERROR;
     response.error = &refusal;

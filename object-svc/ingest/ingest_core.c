@@ -3,10 +3,13 @@
 #include <stdlib.h>
 
 #include "common/base/log.h"
+#include "object-svc/ingest/ingest_failures.h"
+#include "object-svc/ingest/report_each.h"
 
 struct ingest_core {
     struct ingest_ports ports;
     struct hot_appender *appender;
+    struct ingest_failures *failures;
     /* The batch in hand. */
     struct ingest_item *items;
     size_t count;
@@ -15,6 +18,7 @@ struct ingest_core {
     uint64_t wanted_bytes;
     size_t held[INGEST_BATCH_MAX]; /* items that the hot store has, or will have once committed */
     size_t held_count;
+    struct object_report reports[INGEST_BATCH_MAX]; /* of the held ones */
 };
 
 struct ingest_core *ingest_core_new(const struct ingest_ports *ports, struct error *error) {
@@ -23,9 +27,10 @@ struct ingest_core *ingest_core_new(const struct ingest_ports *ports, struct err
         abort();
     }
     core->ports = *ports;
+    core->failures = ingest_failures_new(&ports->retry, &ports->sink, ports->clock);
     core->appender = hot_store_open_appender(ports->hot, error);
     if (core->appender == NULL) {
-        free(core);
+        ingest_core_free(core);
         return NULL;
     }
     return core;
@@ -33,13 +38,17 @@ struct ingest_core *ingest_core_new(const struct ingest_ports *ports, struct err
 
 void ingest_core_free(struct ingest_core *core) {
     if (core != NULL) {
-        hot_appender_close(core->appender);
+        if (core->appender != NULL) {
+            hot_appender_close(core->appender);
+        }
+        ingest_failures_free(core->failures);
         free(core);
     }
 }
 
-static void retry(struct ingest_item *item, const struct error *error) {
+static void retry(struct ingest_item *item, enum retry_place place, const struct error *error) {
     item->outcome = INGEST_RETRY;
+    item->place = place;
     item->error = *error;
 }
 
@@ -58,7 +67,7 @@ static void want(struct ingest_core *core, size_t index) {
     struct ingest_item *item = &core->items[index];
     struct error error = {0};
     if (!hot_store_check_room(core->ports.hot, core->wanted_bytes + item->provenance.size_bytes, &error)) {
-        retry(item, &error);
+        retry(item, RETRY_PLACE_HERE, &error);
         return;
     }
     core->wanted[core->wanted_count++] = index;
@@ -81,7 +90,7 @@ static void sort_out(struct ingest_core *core) {
         } else if (error.code == ERROR_NOT_FOUND) {
             want(core, i);
         } else {
-            retry(item, &error);
+            retry(item, RETRY_PLACE_HERE, &error);
         }
     }
 }
@@ -93,13 +102,14 @@ struct transfer {
     bool failed; /* its other chunks are passed over */
 };
 
-static void fail_transfer(struct ingest_core *core, struct transfer *transfer, const struct error *error) {
+static void fail_transfer(struct ingest_core *core, struct transfer *transfer, enum retry_place place,
+                          const struct error *error) {
     if (transfer->open) {
         hot_appender_abort(core->appender);
     }
     transfer->open = false;
     transfer->failed = true;
-    retry(transfer->item, error);
+    retry(transfer->item, place, error);
 }
 
 static void begin_transfer(struct ingest_core *core, struct transfer *transfer, const struct pull_event *event) {
@@ -108,9 +118,9 @@ static void begin_transfer(struct ingest_core *core, struct transfer *transfer, 
     if (event->size_bytes != provenance->size_bytes || event->crc32c != provenance->crc32c) {
         error_set(&error, ERROR_DATA_LOSS, "PAYLOAD_MISMATCH",
                   "the spool's payload is not the one that the event tells of");
-        fail_transfer(core, transfer, &error);
+        fail_transfer(core, transfer, RETRY_PLACE_UPSTREAM, &error);
     } else if (!hot_appender_begin(core->appender, provenance, &error)) {
-        fail_transfer(core, transfer, &error);
+        fail_transfer(core, transfer, RETRY_PLACE_HERE, &error);
     } else {
         transfer->open = true;
     }
@@ -118,7 +128,7 @@ static void begin_transfer(struct ingest_core *core, struct transfer *transfer, 
 
 static void refuse_transfer(struct ingest_core *core, struct transfer *transfer, const struct error *error) {
     if (error->code != ERROR_NOT_FOUND) {
-        fail_transfer(core, transfer, error);
+        fail_transfer(core, transfer, RETRY_PLACE_UPSTREAM, error);
         return;
     }
     /* Released: the object is stored elsewhere, or the version is gone. */
@@ -130,10 +140,9 @@ static void refuse_transfer(struct ingest_core *core, struct transfer *transfer,
     transfer->item->outcome = INGEST_OBSOLETE;
 }
 
-static void step_transfer(struct ingest_core *core, struct transfer *transfer, enum pull_step step,
+static void step_transfer(struct ingest_core *core, struct transfer *transfer, enum pull_step step, size_t index,
                           const struct pull_event *event) {
     struct error error = {0};
-    size_t index = core->wanted[event->index];
     if (step == PULL_BEGIN) {
         *transfer = (struct transfer){.item = &core->items[index]};
         begin_transfer(core, transfer, event);
@@ -147,48 +156,68 @@ static void step_transfer(struct ingest_core *core, struct transfer *transfer, e
     } else if (step == PULL_CHUNK) {
         if (!hot_appender_append(core->appender, event->data, &error)) {
             transfer->open = false;
-            fail_transfer(core, transfer, &error);
+            fail_transfer(core, transfer, RETRY_PLACE_HERE, &error);
         }
     } else if (!hot_appender_finish(core->appender, &error)) {
         transfer->open = false;
-        fail_transfer(core, transfer, &error);
+        fail_transfer(core, transfer, RETRY_PLACE_HERE, &error);
     } else {
         transfer->open = false;
         core->held[core->held_count++] = index;
     }
 }
 
-static void pull_wanted(struct ingest_core *core) {
-    if (core->wanted_count == 0) {
-        return;
+/* Where nobody is there any more, the others need not be asked for. */
+static size_t end_broken_pull(struct ingest_core *core, struct transfer *transfer, size_t first,
+                              const struct pull_event *event) {
+    if (transfer->open) {
+        fail_transfer(core, transfer, RETRY_PLACE_UPSTREAM, &event->error);
     }
+    bool of_payload = retry_class_counts(retry_class_of(&event->error, RETRY_PLACE_UPSTREAM));
+    size_t at = first + event->index;
+    if (!of_payload || at >= core->wanted_count) {
+        return core->wanted_count;
+    }
+    retry(&core->items[core->wanted[at]], RETRY_PLACE_UPSTREAM, &event->error);
+    return at + 1;
+}
+
+/* Pulls what is wanted from `first` on; returns the first that has to be asked for in another
+ * pull, since what came for the one before it could not be understood. */
+static size_t pull_from(struct ingest_core *core, size_t first) {
     struct payload_range ranges[INGEST_BATCH_MAX];
     struct error error = {0};
+    size_t count = core->wanted_count - first;
     error_set(&error, ERROR_UNAVAILABLE, "PULL_BROKEN", "the pull ended before this payload");
-    for (size_t i = 0; i < core->wanted_count; i++) {
-        struct ingest_item *item = &core->items[core->wanted[i]];
+    for (size_t i = 0; i < count; i++) {
+        struct ingest_item *item = &core->items[core->wanted[first + i]];
         ranges[i] = (struct payload_range){.payload_id = item->provenance.payload_id};
-        retry(item, &error); /* until it has come */
+        retry(item, RETRY_PLACE_UPSTREAM, &error); /* until it has come */
     }
     const struct payload_source *source = &core->ports.source;
-    struct payload_pull *pull = source->open(source->self, ranges, core->wanted_count, &error);
+    struct payload_pull *pull = source->open(source->self, ranges, count, &error);
     if (pull == NULL) {
-        for (size_t i = 0; i < core->wanted_count; i++) {
-            retry(&core->items[core->wanted[i]], &error);
+        for (size_t i = first; i < core->wanted_count; i++) {
+            retry(&core->items[core->wanted[i]], RETRY_PLACE_UPSTREAM, &error);
         }
-        return;
+        return core->wanted_count;
     }
     struct transfer transfer = {0};
     struct pull_event event;
     enum pull_step step;
     while ((step = source->next(pull, &event)) != PULL_DONE && step != PULL_BROKEN) {
-        step_transfer(core, &transfer, step, &event);
+        step_transfer(core, &transfer, step, core->wanted[first + event.index], &event);
         core->ports.progress(core->ports.progress_self);
     }
-    if (step == PULL_BROKEN && transfer.open) {
-        fail_transfer(core, &transfer, &event.error);
-    }
     source->close(pull);
+    return step == PULL_BROKEN ? end_broken_pull(core, &transfer, first, &event) : core->wanted_count;
+}
+
+static void pull_wanted(struct ingest_core *core) {
+    size_t next = 0;
+    while (next < core->wanted_count) {
+        next = pull_from(core, next);
+    }
 }
 
 static void judge(struct ingest_core *core, struct ingest_item *item, const struct object_report *report) {
@@ -206,39 +235,50 @@ static void judge(struct ingest_core *core, struct ingest_item *item, const stru
         return;
     }
     error_set(&error, ERROR_FAILED_PRECONDITION, "REPORT_REJECTED", "metadata-svc did not accept the stored object");
-    retry(item, &error);
+    retry(item, RETRY_PLACE_UPSTREAM, &error);
+}
+
+static void on_reported(void *self, size_t index, const struct error *error) {
+    struct ingest_core *core = self;
+    struct ingest_item *item = &core->items[core->held[index]];
+    if (error == NULL) {
+        judge(core, item, &core->reports[index]);
+    } else {
+        retry(item, RETRY_PLACE_UPSTREAM, error);
+    }
+}
+
+static struct object_report stored_report(const struct provenance *provenance) {
+    return (struct object_report){
+        .bucket = provenance->bucket,
+        .key = provenance->key,
+        .version = provenance->version,
+        .payload_id = provenance->payload_id,
+        .outcome = OBJECT_STORED,
+        .tier = OBJECT_TIER_HOT,
+        .size_bytes = provenance->size_bytes,
+        .crc32c = provenance->crc32c,
+    };
 }
 
 /* One flush and one report for all that this batch brought. */
 static void commit_and_report(struct ingest_core *core) {
     struct error error = {0};
-    struct object_report reports[INGEST_BATCH_MAX];
     if (core->held_count == 0) {
         return;
     }
-    bool good = hot_appender_commit(core->appender, &error);
-    for (size_t i = 0; good && i < core->held_count; i++) {
-        const struct provenance *provenance = &core->items[core->held[i]].provenance;
-        reports[i] = (struct object_report){
-            .bucket = provenance->bucket,
-            .key = provenance->key,
-            .version = provenance->version,
-            .payload_id = provenance->payload_id,
-            .outcome = OBJECT_STORED,
-            .tier = OBJECT_TIER_HOT,
-            .size_bytes = provenance->size_bytes,
-            .crc32c = provenance->crc32c,
-        };
-    }
-    const struct report_sink *sink = &core->ports.sink;
-    good = good && sink->report(sink->self, reports, core->held_count, &error);
+    core->ports.progress(core->ports.progress_self);
+    bool durable = hot_appender_commit(core->appender, &error);
     for (size_t i = 0; i < core->held_count; i++) {
         struct ingest_item *item = &core->items[core->held[i]];
-        if (good) {
-            judge(core, item, &reports[i]);
-        } else {
-            retry(item, &error);
+        core->reports[i] = stored_report(&item->provenance);
+        if (!durable) {
+            retry(item, RETRY_PLACE_HERE, &error);
         }
+    }
+    core->ports.progress(core->ports.progress_self);
+    if (durable) {
+        report_each(&core->ports.sink, core->reports, core->held_count, on_reported, core);
     }
 }
 
@@ -248,4 +288,6 @@ void ingest_core_run(struct ingest_core *core, struct ingest_item *items, size_t
     sort_out(core);
     pull_wanted(core);
     commit_and_report(core);
+    core->ports.progress(core->ports.progress_self);
+    ingest_failures_settle(core->failures, items, count);
 }

@@ -1,4 +1,5 @@
-/* What becomes of a batch of staged payloads: pull ▸ append ▸ flush ▸ report.
+/* What becomes of a batch of staged payloads: pull ▸ append ▸ flush ▸ report. Each payload fails
+ * for itself: what is good in a batch is stored whatever its neighbours are.
  *
  * The core does no network I/O of its own and reads no clock but the one handed to it: it
  * pulls through a payload source, stores in a hot store and reports to a report sink, so
@@ -12,6 +13,7 @@
 #include "common/base/clock.h"
 #include "common/base/error.h"
 #include "object-svc/hot/hot_store.h"
+#include "object-svc/ingest/retry_policy.h"
 #include "object-svc/upstream/object_report.h"
 #include "object-svc/upstream/payload_source.h"
 
@@ -22,14 +24,22 @@ enum { INGEST_BATCH_MAX = 1000 };
 enum ingest_outcome {
     INGEST_STORED,   /* durable here and committed as such: done */
     INGEST_OBSOLETE, /* nobody wants these bytes (any more): done */
-    INGEST_RETRY,    /* something was in the way; `error` says what: deliver again later */
+    INGEST_RETRY,    /* something was in the way; `error` says what: deliver again after `delay_ms` */
+    INGEST_FAILED,   /* given up because of `error`, which is committed as the version's failure: done */
+    INGEST_DEAD,     /* given up, and metadata-svc does not take that: keep a dead letter, then done */
 };
 
 struct ingest_item {
     /* What the change event says; borrowed until the batch is over. */
     struct provenance provenance;
+    uint64_t deliveries; /* this one included; 0 is taken for 1 */
     enum ingest_outcome outcome;
-    struct error error; /* for RETRY */
+    /* For RETRY, FAILED and DEAD. */
+    struct error error;
+    enum retry_place place;
+    enum retry_class fault;
+    uint64_t attempts;
+    int64_t delay_ms; /* for RETRY */
 };
 
 struct ingest_ports {
@@ -37,6 +47,7 @@ struct ingest_ports {
     struct payload_source source;
     struct report_sink sink;
     const struct clock *clock;
+    struct retry_policy retry;
     /* Called now and then while a batch takes long, to keep its deliveries alive. */
     void (*progress)(void *self);
     void *progress_self;

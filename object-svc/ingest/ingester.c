@@ -2,21 +2,21 @@
 
 #include <assert.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/log.h"
+#include "common/base/pulse.h"
 #include "common/base/stop_signal.h"
 #include "common/stream/stream_consumer.h"
+#include "object-svc/ingest/delivery_answers.h"
 #include "object-svc/ingest/staged_change.h"
 
 enum {
     FETCH_WAIT_MS = 500,
     RECONNECT_PAUSE_MS = 500,
-    RETRY_FIRST_MS = 100,
-    RETRY_LONGEST_MS = 30000,
-    STAGED_BATCHES_AHEAD = 4, /* deliveries that may wait for an answer, in batches */
+    STALL_FIRST_MS = 100,
+    STALL_LONGEST_MS = 2000,
 };
 
 /* One delivery of the batch in hand. */
@@ -32,85 +32,62 @@ struct ingester {
     struct stream_connection *connection;
     struct stream_consumer *consumer;
     struct ingest_core *core;
+    struct delivery_answers *answers;
     struct stop_signal stop;
     pthread_t thread;
-    atomic_bool connected; /* as the connection last told */
+    struct pulse pulse;
+    pthread_mutex_t telling; /* both that follow, and telling of them */
+    bool connected;          /* as the connection last told */
+    bool flowing;            /* as the thread last found */
 
     /* The thread's. */
     struct slot slots[INGEST_BATCH_MAX];
     size_t slot_count;
     int64_t progress_us; /* when the deliveries were last kept alive */
-    unsigned jitter_seed;
-    bool fetch_failed; /* said once */
-
-    struct counter *stored;
-    struct counter *stored_bytes;
-    struct counter *obsolete;
-    struct counter *retried;
-    struct counter *bad_events;
-    struct histogram *commit_to_stored;
+    int64_t stall_ms;    /* pause after a batch that waits as a whole; 0: the last one did not */
+    bool fetch_failed;   /* said once */
 };
 
-/* ---- answers ---- */
+/* ---- state, for health ---- */
 
-/* Doubles with every delivery up to a cap; full jitter keeps replicas from marching in step. */
-static int64_t retry_delay_ms(struct ingester *ingester, uint64_t delivery_count) {
-    int64_t longest = RETRY_FIRST_MS;
-    for (uint64_t i = 1; i < delivery_count && longest < RETRY_LONGEST_MS; i++) {
-        longest *= 2;
-    }
-    longest = longest < RETRY_LONGEST_MS ? longest : RETRY_LONGEST_MS;
-    return longest / 2 + rand_r(&ingester->jitter_seed) % (longest / 2 + 1);
+static void on_connection(void *self, bool connected) {
+    struct ingester *ingester = self;
+    pthread_mutex_lock(&ingester->telling);
+    ingester->connected = connected;
+    ingester->flowing = ingester->flowing && connected; /* until something comes */
+    ingester->options.on_state(ingester->options.self, ingester->flowing);
+    pthread_mutex_unlock(&ingester->telling);
 }
 
-static void answer(struct ingester *ingester, struct slot *slot, const struct ingest_item *item) {
-    const struct provenance *provenance = &item->provenance;
-    uint64_t count = stream_delivery_count(slot->delivery);
-    int64_t now_us = clock_unix_us(ingester->options.ports.clock);
-    switch (item->outcome) {
-    case INGEST_STORED:
-        counter_add(ingester->stored, 1);
-        counter_add(ingester->stored_bytes, provenance->size_bytes);
-        histogram_observe_us(ingester->commit_to_stored, now_us - slot->change.commit_us);
-        stream_delivery_ack(slot->delivery);
-        break;
-    case INGEST_OBSOLETE:
-        counter_add(ingester->obsolete, 1);
-        stream_delivery_ack(slot->delivery);
-        break;
-    case INGEST_RETRY:
-        counter_add(ingester->retried, 1);
-        log_warn("payload_not_stored", LOG_ERROR(&item->error), LOG_STR("bucket", provenance->bucket),
-                 LOG_STR("key", provenance->key), LOG_INT("version", provenance->version), LOG_INT("delivery", count),
-                 LOG_STR("hint", "it is tried again after a pause"));
-        stream_delivery_nak(slot->delivery, retry_delay_ms(ingester, count));
-        break;
+static void set_flowing(struct ingester *ingester, bool flowing) {
+    pthread_mutex_lock(&ingester->telling);
+    flowing = flowing && ingester->connected;
+    if (ingester->flowing != flowing) {
+        ingester->flowing = flowing;
+        ingester->options.on_state(ingester->options.self, flowing);
     }
-    slot->delivery = NULL;
+    pthread_mutex_unlock(&ingester->telling);
 }
+
+/* ---- batches ---- */
 
 /* Keeps deliveries alive while a batch takes long. */
 static void keep_alive(void *self) {
     struct ingester *ingester = self;
     int64_t now_us = clock_monotonic_us(ingester->options.ports.clock);
+    pulse_beat(&ingester->pulse);
     if (now_us - ingester->progress_us < ingester->options.ack_wait_ms * 1000 / 3) {
         return;
     }
     ingester->progress_us = now_us;
     for (size_t i = 0; i < ingester->slot_count; i++) {
-        stream_delivery_in_progress(ingester->slots[i].delivery);
+        if (ingester->slots[i].delivery != NULL) {
+            stream_delivery_in_progress(ingester->slots[i].delivery);
+        }
     }
 }
 
-static void on_connection(void *self, bool connected) {
-    struct ingester *ingester = self;
-    atomic_store(&ingester->connected, connected);
-    ingester->options.on_state(ingester->options.self, connected);
-}
-
-/* ---- batches ---- */
-
-/* Takes the deliveries that make sense into slots; the others can only be dropped. */
+/* Takes the deliveries that make sense into slots; the others are given up. */
 static void take_deliveries(struct ingester *ingester, struct stream_delivery **deliveries, int count,
                             struct arena *arena) {
     ingester->slot_count = 0;
@@ -121,11 +98,67 @@ static void take_deliveries(struct ingester *ingester, struct stream_delivery **
             slot->delivery = deliveries[i];
             ingester->slot_count++;
         } else {
-            counter_add(ingester->bad_events, 1);
-            log_error("bad_event", LOG_ERROR(&error), LOG_STR("hint", "somebody else writes to the stream"));
-            stream_delivery_ack(deliveries[i]);
+            delivery_answers_garbage(ingester->answers, deliveries[i], &error);
         }
     }
+}
+
+/* How many slots from `first` on share a run: small payloads do not wait for the flush of many
+ * large ones. */
+static size_t run_length(const struct ingester *ingester, size_t first) {
+    uint64_t bytes = 0;
+    size_t end = first;
+    do {
+        bytes += ingester->slots[end++].change.provenance.size_bytes;
+    } while (end < ingester->slot_count &&
+             bytes + ingester->slots[end].change.provenance.size_bytes <= ingester->options.batch_bytes);
+    return end - first;
+}
+
+static void run_slots(struct ingester *ingester, size_t first, size_t count, struct ingest_item *items) {
+    for (size_t i = 0; i < count; i++) {
+        struct slot *slot = &ingester->slots[first + i];
+        items[i].provenance = slot->change.provenance;
+        items[i].deliveries = stream_delivery_count(slot->delivery);
+    }
+    ingest_core_run(ingester->core, items, count);
+    for (size_t i = 0; i < count; i++) {
+        struct slot *slot = &ingester->slots[first + i];
+        delivery_answers_item(ingester->answers, slot->delivery, &items[i]);
+        slot->delivery = NULL;
+    }
+}
+
+static void tell_stall(const struct ingest_item *items, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (items[i].outcome == INGEST_RETRY) {
+            log_warn("ingest_stalled", LOG_ERROR(&items[i].error), LOG_INT("payloads", count),
+                     LOG_STR("hint", "they wait in the spool until this is over; nothing is given up for it"));
+            return;
+        }
+    }
+}
+
+/* Whether the next batch will fare no better. Hot volumes that have no room for a large payload may
+ * have some for others. */
+static bool is_stalled(const struct ingester *ingester, const struct answer_sums *sums) {
+    struct error error = {0};
+    return sums->waiting > 0 && sums->settled == 0 && sums->failing == 0 &&
+           (sums->blocked == sums->waiting || !hot_store_check_room(ingester->options.ports.hot, 1, &error));
+}
+
+/* Where all alike wait, the next batch need not be fetched at once. */
+static void note_flow(struct ingester *ingester, const struct answer_sums *sums, const struct ingest_item *items,
+                      size_t count) {
+    bool stalled = is_stalled(ingester, sums);
+    if (stalled && ingester->stall_ms == 0) {
+        tell_stall(items, count);
+    } else if (!stalled && ingester->stall_ms > 0) {
+        log_info("ingest_goes_on");
+    }
+    int64_t longer_ms = ingester->stall_ms == 0 ? STALL_FIRST_MS : ingester->stall_ms * 2;
+    ingester->stall_ms = !stalled ? 0 : longer_ms < STALL_LONGEST_MS ? longer_ms : STALL_LONGEST_MS;
+    set_flowing(ingester, !stalled);
 }
 
 static void run_batch(struct ingester *ingester, struct stream_delivery **deliveries, int count) {
@@ -134,13 +167,13 @@ static void run_batch(struct ingester *ingester, struct stream_delivery **delive
     take_deliveries(ingester, deliveries, count, &arena);
     ingester->progress_us = clock_monotonic_us(ingester->options.ports.clock);
     struct ingest_item *items = arena_zalloc(&arena, (ingester->slot_count + 1) * sizeof *items);
-    for (size_t i = 0; i < ingester->slot_count; i++) {
-        items[i].provenance = ingester->slots[i].change.provenance;
+    size_t length;
+    for (size_t first = 0; first < ingester->slot_count; first += length) {
+        length = run_length(ingester, first);
+        run_slots(ingester, first, length, items + first);
     }
-    ingest_core_run(ingester->core, items, ingester->slot_count);
-    for (size_t i = 0; i < ingester->slot_count; i++) {
-        answer(ingester, &ingester->slots[i], &items[i]);
-    }
+    struct answer_sums sums = delivery_answers_flush(ingester->answers);
+    note_flow(ingester, &sums, items, ingester->slot_count);
     arena_free(&arena);
 }
 
@@ -165,7 +198,7 @@ static bool connect_stream(struct ingester *ingester, struct error *error) {
         .durable = "waybill-object-svc",
         .filter = ingester->filter,
         .ack_wait_ms = options->ack_wait_ms,
-        .max_ack_pending = (int64_t)options->batch * STAGED_BATCHES_AHEAD,
+        .max_ack_pending = options->pending_max,
     };
     ingester->consumer = stream_consumer_new(ingester->connection, &consumer_options);
     return true;
@@ -176,7 +209,7 @@ static void disconnect_stream(struct ingester *ingester) {
     stream_connection_free(ingester->connection);
     ingester->consumer = NULL;
     ingester->connection = NULL;
-    atomic_store(&ingester->connected, false);
+    on_connection(ingester, false);
 }
 
 /* A connection that the library gave up is made anew. */
@@ -192,53 +225,50 @@ static bool mend_connection(struct ingester *ingester, struct error *error) {
     return false;
 }
 
+/* Returns how long to pause. */
+static int64_t fetch_and_run(struct ingester *ingester) {
+    struct stream_delivery *deliveries[INGEST_BATCH_MAX];
+    struct error error = {0};
+    int count =
+        mend_connection(ingester, &error)
+            ? stream_consumer_fetch(ingester->consumer, deliveries, (int)ingester->options.batch, FETCH_WAIT_MS, &error)
+            : -1;
+    if (count < 0 && !ingester->fetch_failed) {
+        log_warn("events_not_fetched", LOG_ERROR(&error), LOG_STR("hint", "it is tried again"));
+    }
+    ingester->fetch_failed = count < 0;
+    if (count < 0) {
+        set_flowing(ingester, false);
+        return RECONNECT_PAUSE_MS;
+    }
+    if (count > 0) {
+        run_batch(ingester, deliveries, count);
+    } else if (ingester->stall_ms == 0 && stream_consumer_in_touch(ingester->consumer)) {
+        set_flowing(ingester, true);
+    }
+    return ingester->stall_ms;
+}
+
 static void *ingester_loop(void *argument) {
     struct ingester *ingester = argument;
-    struct stream_delivery *deliveries[INGEST_BATCH_MAX];
     while (!stop_signal_raised(&ingester->stop)) {
-        struct error error = {0};
-        int count = mend_connection(ingester, &error)
-                        ? stream_consumer_fetch(ingester->consumer, deliveries, (int)ingester->options.batch,
-                                                FETCH_WAIT_MS, &error)
-                        : -1;
-        if (count > 0) {
-            run_batch(ingester, deliveries, count);
+        pulse_beat(&ingester->pulse);
+        int64_t pause_ms = fetch_and_run(ingester);
+        if (pause_ms > 0) {
+            stop_signal_pause(&ingester->stop, pause_ms);
         }
-        if (count < 0) {
-            if (!ingester->fetch_failed) {
-                log_warn("events_not_fetched", LOG_ERROR(&error), LOG_STR("hint", "it is tried again"));
-            }
-            stop_signal_pause(&ingester->stop, RECONNECT_PAUSE_MS);
-        }
-        ingester->fetch_failed = count < 0;
     }
     return NULL;
 }
 
 /* ---- life ---- */
 
-static void register_metrics(struct ingester *ingester, struct metrics *metrics) {
-    ingester->stored =
-        metrics_counter(metrics, "waybill_objects_stored_total", "Objects stored from staged payloads.", NULL);
-    ingester->stored_bytes =
-        metrics_counter(metrics, "waybill_object_bytes_total", "Object bytes by tier and direction.",
-                        METRIC_LABELS({"tier", "hot"}, {"direction", "write"}));
-    ingester->obsolete = metrics_counter(metrics, "waybill_object_deliveries_obsolete_total",
-                                         "Deliveries whose payload nobody wanted any more.", NULL);
-    ingester->retried = metrics_counter(metrics, "waybill_object_failures_total", "Objects that could not be handled.",
-                                        METRIC_LABELS({"reason", "ingest_retry"}));
-    ingester->bad_events =
-        metrics_counter(metrics, "waybill_object_failures_total", "Objects that could not be handled.",
-                        METRIC_LABELS({"reason", "bad_event"}));
-    ingester->commit_to_stored = metrics_histogram(metrics, "waybill_object_commit_to_stored_seconds",
-                                                   "Time from the commit of a payload to its being STORED.",
-                                                   METRIC_LABELS({"write_mode", "decoupled"}), &metric_buckets_seconds);
-}
-
 static void free_parts(struct ingester *ingester) {
     disconnect_stream(ingester);
     ingest_core_free(ingester->core);
+    delivery_answers_free(ingester->answers);
     stop_signal_destroy(&ingester->stop);
+    pthread_mutex_destroy(&ingester->telling);
     free(ingester);
 }
 
@@ -249,9 +279,10 @@ struct ingester *ingester_start(const struct ingester_options *options, struct e
         abort();
     }
     ingester->options = *options;
-    ingester->jitter_seed = (unsigned)clock_unix_us(options->ports.clock);
+    pulse_init(&ingester->pulse, options->ports.clock);
     stop_signal_init(&ingester->stop);
-    register_metrics(ingester, options->metrics);
+    pthread_mutex_init(&ingester->telling, NULL);
+    ingester->answers = delivery_answers_new(options->dead_letters, options->ports.clock, options->metrics);
     struct ingest_ports ports = options->ports;
     ports.progress = keep_alive;
     ports.progress_self = ingester;
@@ -267,12 +298,19 @@ struct ingester *ingester_start(const struct ingester_options *options, struct e
     return ingester;
 }
 
-bool ingester_connected(const struct ingester *ingester) {
-    return atomic_load(&ingester->connected);
+bool ingester_connected(struct ingester *ingester) {
+    pthread_mutex_lock(&ingester->telling);
+    bool connected = ingester->connected;
+    pthread_mutex_unlock(&ingester->telling);
+    return connected;
+}
+
+int64_t ingester_silence_ms(const struct ingester *ingester) {
+    return pulse_silence_ms(&ingester->pulse);
 }
 
 struct counter *ingester_stored(const struct ingester *ingester) {
-    return ingester->stored;
+    return delivery_answers_stored(ingester->answers);
 }
 
 void ingester_stop(struct ingester *ingester) {

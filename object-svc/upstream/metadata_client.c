@@ -124,6 +124,11 @@ static Waybill__V1__ObjectReport *report_to_proto(const struct object_report *re
     }
     message->size = (int64_t)report->size_bytes;
     message->crc32c = report->crc32c;
+    if (report->error_reason != NULL) {
+        message->error_reason = (char *)(uintptr_t)report->error_reason;
+        message->error_message = (char *)(uintptr_t)report->error_message;
+        message->attempts = (int32_t)report->attempts;
+    }
     return message;
 }
 

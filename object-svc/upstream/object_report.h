@@ -21,6 +21,10 @@ struct object_report {
     int64_t drop_due_us;        /* DROPPED, as told by drop_source.h; 0: none */
     uint64_t size_bytes;
     uint32_t crc32c;
+    /* For OBJECT_FAILED: why, and after how many attempts. */
+    const char *error_reason; /* NULL: none */
+    const char *error_message;
+    uint32_t attempts;
     /* Filled by reporting. */
     enum report_verdict verdict;
 };

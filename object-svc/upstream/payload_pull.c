@@ -7,6 +7,8 @@
 #include "object-svc/upstream/metadata_client_parts.h"
 #include "waybill/v1/payload_service.pb-c.h"
 
+enum { SILENCE_MS = 15000 }; /* a metadata-svc that sends nothing for so long is not waited for */
+
 struct payload_pull {
     struct rpc_stream *stream;
     struct arena arena; /* the message in hand */
@@ -44,6 +46,7 @@ static struct payload_pull *open_pull(void *self, const struct payload_range *ra
         abort();
     }
     pull->stream = stream;
+    rpc_stream_limit_read(stream, SILENCE_MS);
     pull->count = count;
     arena_init(&pull->arena);
     if (send_requests(pull, ranges)) {
@@ -69,10 +72,16 @@ static enum pull_step broken(struct pull_event *event, const char *what) {
     return PULL_BROKEN;
 }
 
+/* Somebody is there, but what it sends for this payload makes no sense. */
+static enum pull_step garbled(struct pull_event *event, const char *what) {
+    error_set(&event->error, ERROR_UNAVAILABLE, PULL_GARBLED, "pulling payloads: %s", what);
+    return PULL_BROKEN;
+}
+
 static enum pull_step take_chunk(const Waybill__V1__PayloadChunk *chunk, struct pull_event *event) {
     event->data = bytes_of(chunk->data.data, chunk->data.len);
     if (chunk->has_crc32c_case == 0 || crc32c(event->data) != chunk->crc32c) {
-        return broken(event, "a chunk arrived damaged");
+        return garbled(event, "a chunk arrived damaged");
     }
     return PULL_CHUNK;
 }
@@ -82,7 +91,7 @@ static enum pull_step take_message(struct payload_pull *pull, const Waybill__V1_
     struct uuid id;
     if (pull->index >= pull->count || !uuid_parse_text(message->payload_id, &id) ||
         !uuid_equal(&id, &pull->payload_ids[pull->index])) {
-        return broken(event, "an answer came out of order");
+        return garbled(event, "an answer came out of order");
     }
     event->index = pull->index;
     switch (message->message_case) {
@@ -97,11 +106,12 @@ static enum pull_step take_message(struct payload_pull *pull, const Waybill__V1_
         return PULL_END;
     case WAYBILL__V1__FETCH_PAYLOADS_RESPONSE__MESSAGE_ERROR:
         pull->index++;
-        error_set(&event->error, (enum error_code)message->error->code, "PAYLOAD_REFUSED", "%s",
+        error_set(&event->error, (enum error_code)message->error->code,
+                  message->error->reason[0] != '\0' ? message->error->reason : "PAYLOAD_REFUSED", "%s",
                   message->error->message);
         return PULL_REFUSED;
     default:
-        return broken(event, "an answer of an unknown kind");
+        return garbled(event, "an answer of an unknown kind");
     }
 }
 
@@ -115,11 +125,11 @@ static enum pull_step next_step(struct payload_pull *pull, struct pull_event *ev
     case RPC_READ_END:
         return pull->index == pull->count ? PULL_DONE : broken(event, "the stream ended early");
     case RPC_READ_ERROR:
-        return PULL_BROKEN;
+        return event->error.code == ERROR_DEADLINE_EXCEEDED ? broken(event, "metadata-svc went silent") : PULL_BROKEN;
     }
     Waybill__V1__FetchPayloadsResponse *message =
         waybill__v1__fetch_payloads_response__unpack(arena_protobuf(&pull->arena), wire.size, wire.data);
-    return message != NULL ? take_message(pull, message, event) : broken(event, "an answer cannot be decoded");
+    return message != NULL ? take_message(pull, message, event) : garbled(event, "an answer cannot be decoded");
 }
 
 struct payload_source metadata_client_payload_source(struct metadata_client *client) {

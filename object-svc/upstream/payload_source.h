@@ -11,6 +11,9 @@
 
 enum { PAYLOAD_PULL_MAX = 1000 };
 
+/* Reason of a PULL_BROKEN (UNAVAILABLE) for what came of one payload, from a source that is there. */
+#define PULL_GARBLED "PULL_GARBLED"
+
 struct payload_range {
     struct uuid payload_id;
     uint64_t offset;

@@ -13,6 +13,7 @@ from contract import metadata_service_pb2
 
 def test_health_has_a_name_per_path(cluster, client):
     wait_for(lambda: health_of(cluster, cluster.metadata_port, "events") == "SERVING", "events to flow")
+    wait_for(lambda: health_of(cluster, cluster.object_port, "object.ingest") == "SERVING", "the stream to be read")
     for port, names in ((cluster.metadata_port, ["", "metadata.write", "metadata.read", "events"]),
                         (cluster.bulk_port, ["", "metadata.write"]),
                         (cluster.object_port, ["", "object.read", "object.ingest"])):

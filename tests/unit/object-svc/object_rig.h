@@ -26,6 +26,7 @@ struct rig_payload {
     bool released;   /* refused with NOT_FOUND */
     bool corrupt;    /* refused with DATA_LOSS in the middle */
     bool cut;        /* the stream breaks in the middle */
+    bool garbled;    /* what comes in the middle makes no sense */
 };
 
 struct rig {
@@ -41,6 +42,9 @@ struct rig {
     /* metadata-svc */
     enum report_verdict verdict;
     bool sink_fails;
+    bool failures_not_taken;           /* FAILED is rejected */
+    const struct uuid *poisons_report; /* a call with a report of this payload is refused as a whole */
+    unsigned failed_reports;
     unsigned reports;
     struct object_report last_report;
     char last_key[64];
@@ -114,6 +118,10 @@ static inline enum pull_step rig_next(struct payload_pull *pull, struct pull_eve
             error_set(&event->error, ERROR_UNAVAILABLE, "PULL_BROKEN", "cut");
             return PULL_BROKEN;
         }
+        if (pull->step > 2 && payload->garbled) {
+            error_set(&event->error, ERROR_UNAVAILABLE, PULL_GARBLED, "garbled");
+            return PULL_BROKEN;
+        }
         return PULL_CHUNK;
     }
     pull->index++;
@@ -130,14 +138,21 @@ static inline bool rig_report(void *self, struct object_report *reports, size_t 
     if (rig->sink_fails) {
         return error_set(error, ERROR_UNAVAILABLE, "UNAVAILABLE", "metadata-svc is away");
     }
+    for (size_t i = 0; i < count && rig->poisons_report != NULL; i++) {
+        if (uuid_equal(&reports[i].payload_id, rig->poisons_report)) {
+            return error_set(error, ERROR_INVALID_ARGUMENT, "BAD_KEY", "this report cannot be taken");
+        }
+    }
     for (size_t i = 0; i < count; i++) {
         rig->reports++;
+        rig->failed_reports += reports[i].outcome == OBJECT_FAILED;
         rig->last_report = reports[i];
         snprintf(rig->last_key, sizeof rig->last_key, "%s", reports[i].key);
         if (rig->on_report != NULL) {
             rig->on_report(rig);
         }
-        reports[i].verdict = rig->verdict;
+        bool refused = rig->failures_not_taken && reports[i].outcome == OBJECT_FAILED;
+        reports[i].verdict = refused ? REPORT_REJECTED : rig->verdict;
     }
     return true;
 }

@@ -23,6 +23,7 @@ static void set_up(void) {
         .source = rig_source(&rig),
         .sink = rig_sink(&rig),
         .clock = &rig.clock,
+        .retry = {.first_ms = 100, .longest_ms = 1000, .attempts = 5},
         .progress = count_progress,
     };
     core = ingest_core_new(&ports, &error);
@@ -165,4 +166,106 @@ Test(ingest_core, a_pull_that_breaks_keeps_what_came_whole) {
         cr_assert_eq(items[i].outcome, INGEST_STORED);
     }
     check_stored(cut);
+}
+
+/* Runs an item until it is no longer tried again, at most `max` times; returns how often it ran. */
+static unsigned run_until_settled(struct ingest_item *item, unsigned max) {
+    for (unsigned run = 1; run <= max; run++) {
+        item->deliveries = run;
+        ingest_core_run(core, item, 1);
+        if (item->outcome != INGEST_RETRY) {
+            return run;
+        }
+    }
+    return max + 1;
+}
+
+Test(ingest_core, a_damaged_payload_is_reported_failed_after_a_few_attempts) {
+    struct rig_payload *corrupt = rig_spool(&rig, bytes_of(large, sizeof large));
+    corrupt->corrupt = true;
+    struct ingest_item item = {.provenance = rig_provenance(corrupt, "a")};
+    cr_assert_eq(run_until_settled(&item, 50), RETRY_PERMANENT_ATTEMPTS);
+    cr_assert_eq(item.outcome, INGEST_FAILED);
+    cr_assert_eq(rig.last_report.outcome, OBJECT_FAILED);
+    cr_assert_eq(rig.last_report.attempts, RETRY_PERMANENT_ATTEMPTS);
+    cr_assert_eq(rig.failed_reports, 1);
+    cr_assert_not(rig_has_hot(&rig, &corrupt->id));
+}
+
+Test(ingest_core, a_payload_that_is_retried_after_its_failure_has_all_attempts_again) {
+    struct rig_payload *corrupt = rig_spool(&rig, bytes_of(large, sizeof large));
+    corrupt->corrupt = true;
+    struct ingest_item item = {.provenance = rig_provenance(corrupt, "a")};
+    run_until_settled(&item, 50);
+    cr_assert_eq(run_until_settled(&item, 50), RETRY_PERMANENT_ATTEMPTS);
+    corrupt->corrupt = false;
+    cr_assert_eq(run_until_settled(&item, 50), 1);
+    cr_assert_eq(item.outcome, INGEST_STORED);
+}
+
+Test(ingest_core, an_outage_uses_no_attempts_up) {
+    struct rig_payload *payload = rig_spool(&rig, bytes_of_string("hello"));
+    struct ingest_item item = {.provenance = rig_provenance(payload, "a")};
+    rig.sink_fails = true;
+    cr_assert_eq(run_until_settled(&item, 50), 51, "it waits, however often it is delivered");
+    cr_assert_eq(item.delay_ms <= 1000 && item.delay_ms >= 500, true);
+    rig.sink_fails = false;
+    cr_assert_eq(run_until_settled(&item, 1), 1);
+    cr_assert_eq(item.outcome, INGEST_STORED);
+}
+
+Test(ingest_core, a_failure_that_cannot_be_reported_yet_is_reported_later) {
+    struct rig_payload *corrupt = rig_spool(&rig, bytes_of(large, sizeof large));
+    corrupt->corrupt = true;
+    struct ingest_item item = {.provenance = rig_provenance(corrupt, "a")};
+    rig.sink_fails = true;
+    cr_assert_eq(run_until_settled(&item, 20), 21);
+    cr_assert_gt(item.delay_ms, 0);
+    rig.sink_fails = false;
+    cr_assert_eq(run_until_settled(&item, 1), 1);
+    cr_assert_eq(item.outcome, INGEST_FAILED);
+}
+
+Test(ingest_core, a_failure_that_metadata_svc_does_not_take_is_dead_with_both_causes) {
+    struct rig_payload *corrupt = rig_spool(&rig, bytes_of(large, sizeof large));
+    corrupt->corrupt = true;
+    struct ingest_item item = {.provenance = rig_provenance(corrupt, "a")};
+    rig.failures_not_taken = true;
+    run_until_settled(&item, 50);
+    cr_assert_eq(item.outcome, INGEST_DEAD);
+    cr_assert_eq(item.error.code, ERROR_DATA_LOSS);
+    cr_assert_not_null(strstr(item.error.message, "corrupt"));
+    cr_assert_not_null(strstr(item.error.message, "rejected"));
+}
+
+Test(ingest_core, a_report_that_nobody_takes_holds_up_no_other) {
+    struct ingest_item items[7] = {0};
+    for (int i = 0; i < 7; i++) {
+        items[i].provenance = rig_provenance(rig_spool(&rig, bytes_of_string("hello")), "abcdefg" + i);
+    }
+    rig.poisons_report = &rig.payloads[4].id;
+    ingest_core_run(core, items, 7);
+    for (int i = 0; i < 7; i++) {
+        cr_assert_eq(items[i].outcome, i == 4 ? INGEST_RETRY : INGEST_STORED, "%d", i);
+    }
+    run_until_settled(&items[4], 50);
+    cr_assert_eq(items[4].outcome, INGEST_DEAD, "neither its object nor its failure can be reported");
+}
+
+Test(ingest_core, a_payload_that_garbles_the_pull_holds_up_no_other) {
+    struct rig_payload *first = rig_spool(&rig, bytes_of_string("hello"));
+    struct rig_payload *garbled = rig_spool(&rig, bytes_of(large, sizeof large));
+    garbled->garbled = true;
+    struct rig_payload *after = rig_spool(&rig, bytes_of_string("after"));
+    struct ingest_item items[] = {{.provenance = rig_provenance(first, "a")},
+                                  {.provenance = rig_provenance(garbled, "b")},
+                                  {.provenance = rig_provenance(after, "c")}};
+    ingest_core_run(core, items, 3);
+    cr_assert_eq(items[0].outcome, INGEST_STORED);
+    cr_assert_eq(items[1].outcome, INGEST_RETRY);
+    cr_assert_eq(items[1].fault, RETRY_TRANSIENT);
+    cr_assert_eq(items[2].outcome, INGEST_STORED);
+    cr_assert_eq(rig.pulls, 2);
+    cr_assert_eq(run_until_settled(&items[1], 50), 4, "one of five attempts was made above");
+    cr_assert_eq(items[1].outcome, INGEST_FAILED);
 }
