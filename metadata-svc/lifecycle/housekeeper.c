@@ -8,8 +8,8 @@
 #include "metadata-svc/store/change_log.h"
 
 enum {
-    TIMER_PAUSE_MS = 500,
-    TIDY_EVERY = 10, /* pauses */
+    TIMER_PAUSE_MS = 100,
+    TIDY_EVERY = 50, /* pauses */
     STEP_ENTRIES = 1000,
     STEP_TIMERS = 128,
 };

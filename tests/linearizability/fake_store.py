@@ -9,7 +9,7 @@ import grpc
 from client import metadata, metadata_grpc
 from contract import error_details_pb2, record_pb2, status_pb2
 from record_model import (
-    BATCHED_PUT, DELETE, GET, NEVER_WRITTEN, PUT, RESTORE, UPDATE, VERSION_ABSENT, Operation, done, run)
+    ABANDONED_PUT, BATCHED_PUT, DELETE, GET, LAPSE, NEVER_WRITTEN, PUT, RESTORE, UPDATE, VERSION_ABSENT, Operation, done, run)
 
 ABORTED = grpc.StatusCode.ABORTED.value[0]
 
@@ -24,6 +24,8 @@ class FakeStore(metadata_grpc.MetadataServiceServicer):
         self.revisions = {}  # key -> of its last change
         self.values = {}  # by key and version
         self.answers = {}  # by request id
+        self.abandoned = []  # (key, value) that have not lapsed yet
+        self.without_content = set()  # (key, version)
         self.lifetime = 0
         self.server = None
         self.target = None
@@ -43,7 +45,8 @@ class FakeStore(metadata_grpc.MetadataServiceServicer):
         self.lifetime += 1
 
     async def PutRecord(self, request, context):
-        return await self.change(request, context, PUT, metadata.PutRecordResponse)
+        kind = ABANDONED_PUT if request.HasField("announced_payload") else PUT
+        return await self.change(request, context, kind, metadata.PutRecordResponse)
 
     async def UpdateRecord(self, request, context):
         return await self.change(request, context, UPDATE, metadata.UpdateRecordResponse)
@@ -63,7 +66,7 @@ class FakeStore(metadata_grpc.MetadataServiceServicer):
             answer, revision = await self.commit_once(put, BATCHED_PUT)
             results.append(metadata.PutRecordResult(code=ABORTED, error_reason="VERSION_MISMATCH")
                            if answer[0] != "done" else
-                           metadata.PutRecordResult(response={"record": record_of(put, answer, revision)}))
+                           metadata.PutRecordResult(response={"record": self.record_of(put, answer, revision)}))
         return metadata.BatchPutRecordsResponse(results=results)
 
     async def GetRecord(self, request, context):
@@ -88,7 +91,26 @@ class FakeStore(metadata_grpc.MetadataServiceServicer):
         return result
 
     async def commit(self, request, kind):
+        self.lapse_some()
         return self.apply(request, kind, self.state(request.key))
+
+    def lapse_some(self):
+        while self.abandoned and self.chance.random() < 0.3:
+            self.lapse(*self.abandoned.pop(self.chance.randrange(len(self.abandoned))))
+
+    def lapse(self, key, value):
+        state = self.state(key)
+        _, after = run(state, Operation(key, LAPSE, 0, None, value=value))
+        if after is not state:
+            self.keep(key, after)
+
+    def keep(self, key, state):
+        self.states[key] = state
+        self.values[key, state.version] = state.value
+        self.revision += 1
+        self.revisions[key] = self.revision
+        if state.awaits is not None:
+            self.without_content.add((key, state.version))
 
     def state(self, key):
         return self.states.get(key, NEVER_WRITTEN)
@@ -96,10 +118,9 @@ class FakeStore(metadata_grpc.MetadataServiceServicer):
     def apply(self, request, kind, state):
         answer, after = run(state, self.operation_of(request, kind))
         if answer[0] == "done":
-            self.states[request.key] = after
-            self.values[request.key, after.version] = after.value
-            self.revision += 1
-            self.revisions[request.key] = self.revision
+            self.keep(request.key, after)
+        if answer[0] == "done" and kind == ABANDONED_PUT:
+            self.abandoned.append((request.key, after.value))
         return answer, self.revisions.get(request.key, 0)
 
     def operation_of(self, request, kind):
@@ -126,18 +147,19 @@ class FakeStore(metadata_grpc.MetadataServiceServicer):
         await self.abort_if_killed(context, lifetime)
         if answer[0] != "done":
             await refuse(context, kind, answer)
-        return response(record=record_of(request, answer, revision))
+        return response(record=self.record_of(request, answer, revision))
+
+    def record_of(self, request, answer, revision):
+        record = record_pb2.Record(bucket=request.bucket, key=request.key, version=answer[1], revision=revision)
+        if (request.key, answer[1]) in self.without_content:
+            record.state = record_pb2.RECORD_STATE_AWAITING_PAYLOAD
+        if answer[2] is not None:
+            record.attributes["value"].string_value = answer[2]
+        return record
 
     async def abort_if_killed(self, context, lifetime):
         if lifetime != self.lifetime:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "killed")
-
-
-def record_of(request, answer, revision):
-    record = record_pb2.Record(bucket=request.bucket, key=request.key, version=answer[1], revision=revision)
-    if answer[2] is not None:
-        record.attributes["value"].string_value = answer[2]
-    return record
 
 
 async def refuse(context, kind, answer):
@@ -230,5 +252,16 @@ class AppliesWhatItRefuses(FakeStore):
         return answer, revision
 
 
-DEFECTS = [ChecksThenActs, ReadsStale, ForgetsWhenKilled, ReusesVersions, ForgetsRequestIds, TellsRevisionsOutOfOrder,
+class RevertsPastANewerWrite(FakeStore):
+    """What an abandoned put left is reverted although something was written since."""
+
+    def lapse(self, key, value):
+        state = self.state(key)
+        if state.lives and state.awaits is None and self.values.get((key, state.version - 1)) == value:
+            state = state._replace(awaits=value)
+            self.states[key] = state
+        super().lapse(key, value)
+
+
+DEFECTS = [RevertsPastANewerWrite, ChecksThenActs, ReadsStale, ForgetsWhenKilled, ReusesVersions, ForgetsRequestIds, TellsRevisionsOutOfOrder,
            AppliesWhatItRefuses]

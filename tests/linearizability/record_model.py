@@ -8,6 +8,8 @@ PUT, GET, DELETE = "put", "get", "delete"
 UPDATE = "update"  # of the value; there must be a record
 BATCHED_PUT = "put in a batch"
 RESTORE = "restore"  # of `older`, whose value the client knows
+ABANDONED_PUT = "abandoned put"  # announces a payload that never comes
+LAPSE = "lapse"  # nobody's call: what the abandoned put of `value` left is reverted, unless written over
 GET_VERSION = "get version"  # `older`, likewise
 READS = (GET, GET_VERSION)
 
@@ -16,6 +18,8 @@ class State(typing.NamedTuple):
     version: int  # of the last put or delete; 0 before the first
     lives: bool
     value: typing.Optional[str]
+    settled: typing.Optional[str] = None  # what a lapse goes back to; None: a tombstone
+    awaits: typing.Optional[str] = None  # the abandoned put whose payload the latest version waits for
 
     def current(self):
         """What if_version_match is compared with."""
@@ -84,6 +88,8 @@ class Operation:
 
 def run(state, operation):
     """(the answer that a correct store gives, the state after it)"""
+    if operation.kind == LAPSE:
+        return (), lapse(state, operation)
     return (read if operation.kind in READS else write)(state, operation)
 
 
@@ -108,8 +114,22 @@ def write(state, operation):
         return EXISTS, state
     if kind == RESTORE and operation.older > state.version:
         return VERSION_ABSENT, state
-    after = State(state.version + 1, kind != DELETE, operation.value)
+    version, value, settled = state.version + 1, operation.value, state.settled if state.lives else None
+    if kind == DELETE:
+        after = State(version, False, None)
+    elif kind == ABANDONED_PUT:
+        after = State(version, True, value, settled, awaits=value)
+    elif kind == UPDATE and state.awaits is not None:  # it shares the payload
+        after = State(version, True, value, settled, state.awaits)
+    else:
+        after = State(version, True, value, settled=value)
     return done(after.version, after.value), after
+
+
+def lapse(state, operation):
+    if state.awaits != operation.value:
+        return state
+    return State(state.version + 1, state.settled is not None, state.settled, state.settled)
 
 
 def step(state, operation):

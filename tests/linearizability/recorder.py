@@ -11,9 +11,10 @@ import grpc
 
 from client import Failure, metadata, metadata_grpc
 from cluster import CHANNEL_OPTIONS, PATIENCE
+from contract import record_pb2
 from record_model import (
-    ABSENT, BATCHED_PUT, DELETE, EXISTS, GET, GET_VERSION, PUT, READS, RESTORE, UPDATE, VERSION_ABSENT, Operation,
-    deleted, done, mismatch)
+    ABANDONED_PUT, ABSENT, BATCHED_PUT, DELETE, EXISTS, GET, GET_VERSION, LAPSE, PUT, READS, RESTORE, UPDATE,
+    VERSION_ABSENT, Operation, deleted, done, mismatch)
 
 CLIENTS = 4  # of one history
 KEYS = 3
@@ -22,7 +23,7 @@ RETRIED = 0.4  # of the writes have a request id and are sent until there is an 
 TIMEOUT = 30 * PATIENCE
 
 # Of a hundred operations.
-SHARES = {PUT: 34, UPDATE: 10, BATCHED_PUT: 8, RESTORE: 6, DELETE: 12, GET: 25, GET_VERSION: 5}
+SHARES = {PUT: 28, ABANDONED_PUT: 6, UPDATE: 10, BATCHED_PUT: 8, RESTORE: 6, DELETE: 12, GET: 25, GET_VERSION: 5}
 
 # After these the operation may have happened, or may yet.
 UNKNOWN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
@@ -136,6 +137,7 @@ class HistoryClient:
         self.stub = metadata_grpc.MetadataServiceStub(self.channel)
         self.seen = dict.fromkeys(self.keys, 0)  # the current version, as far as it knows
         self.known = {key: [] for key in self.keys}  # (version, value) it was told of
+        self.without_content = set()  # (key, version): they wait for a payload, or did
         self.values = 0
 
     async def run(self):
@@ -160,11 +162,12 @@ class HistoryClient:
 
     def plan(self, kind, key):
         older = value = None
-        if kind in (RESTORE, GET_VERSION) and not self.known[key]:
+        known = [told for told in self.known[key] if kind != RESTORE or (key, told[0]) not in self.without_content]
+        if kind in (RESTORE, GET_VERSION) and not known:
             kind = GET
         if kind in (RESTORE, GET_VERSION):
-            older, value = self.chance.choice(self.known[key])
-        elif kind in (PUT, UPDATE, BATCHED_PUT):
+            older, value = self.chance.choice(known)
+        elif kind in (PUT, ABANDONED_PUT, UPDATE, BATCHED_PUT):
             self.values += 1
             value = f"{self.name}-{self.values}"
         condition = None if kind in READS else self.choose_condition(key)
@@ -182,6 +185,8 @@ class HistoryClient:
         retried = plan.kind not in READS and self.chance.random() < RETRIED
         send = self.prepare(plan, retried)
         plan = dataclasses.replace(plan, called=time.monotonic_ns())
+        if plan.kind == ABANDONED_PUT:
+            self.round.operations.append(dataclasses.replace(plan, kind=LAPSE, condition=None))
         operation = await self.attempt(plan, send, self.choose_timeout(0.15 if retried else 0.04))
         while retried and operation is not None and operation.answer is None:
             operation = await self.retry(plan, send)
@@ -202,12 +207,19 @@ class HistoryClient:
         """The plan with its answer, if any; None when it was refused."""
         try:
             record = (await send(timeout)).record
+            self.look_at(plan, record)
             return answered(plan, answer_of_record(plan.kind, record), record.revision)
         except grpc.RpcError as error:
             try:
                 return answered(plan, answer_of_failure(plan.kind, Failure(error)), 0)
             except Refused:
                 return None
+
+    def look_at(self, plan, record):
+        if record.state in (record_pb2.RECORD_STATE_AWAITING_PAYLOAD, record_pb2.RECORD_STATE_FAILED):
+            self.without_content.add((plan.key, record.version))
+        if record.cause.system == record_pb2.SYSTEM_CAUSE_COMPENSATION:
+            self.round.outcomes["reverted"] += 1
 
     async def do_batch(self, plans):
         request = metadata.BatchPutRecordsRequest(requests=[self.request_of(plan) for plan in plans])
@@ -249,7 +261,7 @@ class HistoryClient:
 
     def prepare(self, plan, retried):
         call = {
-            PUT: self.stub.PutRecord, UPDATE: self.stub.UpdateRecord, RESTORE: self.stub.RestoreRecord,
+            PUT: self.stub.PutRecord, ABANDONED_PUT: self.stub.PutRecord, UPDATE: self.stub.UpdateRecord, RESTORE: self.stub.RestoreRecord,
             DELETE: self.stub.DeleteRecord, GET: self.stub.GetRecord, GET_VERSION: self.stub.GetRecord}[plan.kind]
         request = self.request_of(plan)
         if retried:
@@ -271,7 +283,10 @@ class HistoryClient:
             request.update_mask.paths.append("attributes.value")
         else:
             request = metadata.PutRecordRequest(**fields)
-            if self.chance.random() < 0.2:  # then there are also commits that are no client's
+            if plan.kind == ABANDONED_PUT:
+                request.announced_payload.SetInParent()
+                request.payload_deadline.FromMilliseconds(self.chance.choice([1, 200]))
+            elif self.chance.random() < 0.2:  # then there are also commits that are no client's
                 request.inline_payload.data = plan.value.encode()
         request.attributes["value"].string_value = plan.value
         return request

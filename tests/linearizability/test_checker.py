@@ -9,8 +9,8 @@ import pytest
 from checker import Undecided, check
 from history import revision_violations, revisions_given_twice, smallest, violations
 from record_model import (
-    ABSENT, BATCHED_PUT, DELETE, EXISTS, GET, GET_VERSION, NEVER_WRITTEN, PUT, RESTORE, UPDATE, VERSION_ABSENT,
-    Operation, deleted, done, mismatch, run, step)
+    ABANDONED_PUT, ABSENT, BATCHED_PUT, DELETE, EXISTS, GET, GET_VERSION, LAPSE, NEVER_WRITTEN, PUT, RESTORE, UPDATE,
+    VERSION_ABSENT, Operation, deleted, done, mismatch, run, step)
 
 
 def op(kind, called, returned, answer=None, **fields):
@@ -31,7 +31,19 @@ def delete(called, returned, answer=None, condition=None):
     return op(DELETE, called, returned, done(answer) if isinstance(answer, int) else answer, condition=condition)
 
 
+def abandoned(called, returned, value, version):
+    """And its end, at some time."""
+    return [op(ABANDONED_PUT, called, returned, done(version, value), value=value), op(LAPSE, called, None, value=value)]
+
+
 GOOD = {
+    "an abandoned put goes back to what was there": [
+        put(1, 2, "a", 1), *abandoned(3, 4, "b", 2), get(5, 6, done(2, "b")), get(7, 8, done(3, "a"))],
+    "an abandoned put of a new key ends as a tombstone": [*abandoned(1, 2, "a", 1), get(3, 4, deleted(2))],
+    "an abandoned put that was written over": [
+        put(1, 2, "a", 1), *abandoned(3, 4, "b", 2), put(5, 6, "c", 3), get(7, 8, done(3, "c"))],
+    "an update of an abandoned put shares its fate": [
+        put(1, 2, "a", 1), *abandoned(3, 4, "b", 2), op(UPDATE, 5, 6, done(3, "c"), value="c"), get(7, 8, done(4, "a"))],
     "nothing": [],
     "one after the other": [
         put(1, 2, "a", 1), get(3, 4, done(1, "a")), put(5, 6, "b", 2, condition=1), delete(7, 8, 3, condition=2),
@@ -65,6 +77,12 @@ GOOD = {
 }
 
 BAD = {
+    "an abandoned put that is reverted past a newer write": [
+        put(1, 2, "a", 1), *abandoned(3, 4, "b", 2), put(5, 6, "c", 3), get(7, 8, done(4, "a"))],
+    "an abandoned put that is reverted twice": [
+        put(1, 2, "a", 1), *abandoned(3, 4, "b", 2), get(5, 6, done(3, "a")), get(7, 8, done(4, "a"))],
+    "an abandoned put that ends as a tombstone over content": [
+        put(1, 2, "a", 1), *abandoned(3, 4, "b", 2), get(5, 6, deleted(3))],
     "a stale read": [put(1, 2, "a", 1), put(3, 4, "b", 2), get(5, 6, done(1, "a"))],
     "a read that goes back": [
         put(1, 2, "a", 1), put(3, 20, "b", 2), get(4, 5, done(2, "b")), get(6, 7, done(1, "a"))],

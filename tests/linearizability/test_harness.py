@@ -9,7 +9,7 @@ import pytest
 
 from fake_store import DEFECTS, FakeStore
 from history import by_key, load, problems, save, violations
-from record_model import GET
+from record_model import GET, LAPSE
 from recorder import SHARES, Round
 
 ROUNDS = 40  # within which a defect must show
@@ -34,7 +34,7 @@ def test_nothing_is_found_in_a_correct_store(seed):
     assert problems(operations) == []
     for outcome in ("done", "mismatch", "deleted", "unknown", "retry"):
         assert of_round.outcomes[outcome] > 0, of_round.outcomes
-    assert {operation.kind for operation in operations} == set(SHARES)
+    assert {operation.kind for operation in operations} == {*SHARES, LAPSE}
 
 
 @pytest.mark.parametrize("defect", DEFECTS)

@@ -14,6 +14,7 @@ import pytest
 
 from client import HOT, Client
 from conftest_shared import run_cluster
+from contract import bucket_pb2
 from history import by_key, problems, save
 from recorder import SHARES, Round
 
@@ -40,7 +41,7 @@ class KilledService:
 @pytest.fixture(scope="module")
 def service():
     for cluster in run_cluster():
-        Client(cluster).create_bucket("histories", HOT)
+        Client(cluster).create_bucket("histories", HOT, on_failure=bucket_pb2.ON_FAILURE_REVERT)
         yield KilledService(cluster)
 
 
@@ -95,7 +96,7 @@ def test_histories_with_kills_are_linearizable(service, number):
 
 def test_the_histories_had_outcomes_of_every_kind():
     print(dict(_outcomes))
-    for outcome in ("done", "mismatch", "deleted", "absent", "exists", "unknown", "retry"):
+    for outcome in ("done", "mismatch", "deleted", "absent", "exists", "unknown", "retry", "reverted"):
         assert _outcomes[outcome] > ROUNDS / 4, _outcomes
     for kind in SHARES:
         assert _outcomes[kind] > ROUNDS, _outcomes
