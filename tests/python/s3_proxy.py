@@ -7,13 +7,14 @@ import http.server
 import random
 import socket
 import socketserver
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
 
 from cluster import free_port, port_is_open, wait_for
 
-HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "date", "server"}
+HOP_BY_HOP = {"connection", "expect", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "date", "server"}
 
 
 @dataclass
@@ -195,7 +196,8 @@ class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request, client_address):
-        pass  # clients that go away
+        if not isinstance(sys.exc_info()[1], OSError):  # that is a client that goes away
+            super().handle_error(request, client_address)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

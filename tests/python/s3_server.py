@@ -17,7 +17,9 @@ SECRET_KEY = "testing-secret-that-no-log-may-show"
 
 
 class S3Server:
-    def __init__(self):
+    """`options` are versitygw's."""
+
+    def __init__(self, *options):
         self.directory = tempfile.mkdtemp(prefix="waybill-s3-")
         self.port = free_port()
         self.data = os.path.join(self.directory, "data")
@@ -26,8 +28,8 @@ class S3Server:
         self.write("secret", SECRET_KEY)
         self.process = Process(
             "versitygw",
-            [VERSITYGW, "--access", ACCESS_KEY, "--secret", SECRET_KEY, "--port", f"127.0.0.1:{self.port}", "posix",
-             self.data],
+            [VERSITYGW, "--access", ACCESS_KEY, "--secret", SECRET_KEY, "--port", f"127.0.0.1:{self.port}", *options,
+             "posix", self.data],
             self.directory, [self.port])
 
     def write(self, name, text):

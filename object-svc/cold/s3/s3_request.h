@@ -33,7 +33,7 @@ struct s3_answer {
     char etag[128];
     char payload_id[64];    /* x-amz-meta-waybill-payload-id */
     char code[64];          /* of a refusal */
-    char message[256];      /* of a refusal, for people */
+    char message[256];      /* of a refusal or a failure, for people */
     int64_t retry_after_ms; /* Retry-After; 0: none */
     int attempts;
 };

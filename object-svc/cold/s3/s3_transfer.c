@@ -141,7 +141,7 @@ static struct curl_slist *make_headers(const struct s3_request *request, const s
     for (size_t i = 0; request->headers != NULL && request->headers[i] != NULL; i++) {
         headers = add_header(headers, "%s", request->headers[i]);
     }
-    return add_header(headers, "%s", "Expect:");
+    return headers;
 }
 
 /* ---- options ---- */
@@ -211,11 +211,13 @@ static void set_options(const struct s3_server *server, struct transfer *transfe
 CURLcode s3_transfer_run(CURL *curl, const struct s3_server *server, const struct s3_request *request,
                          const struct s3_credentials *credentials, struct s3_answer *answer) {
     struct transfer transfer = {.curl = curl, .request = request, .answer = answer};
+    char why[CURL_ERROR_SIZE] = "";
     struct curl_slist *headers = make_headers(request, credentials);
     set_url(server, curl, request);
     set_options(server, &transfer, credentials);
     set_method(&transfer);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
     CURLcode result = curl_easy_perform(curl);
     curl_off_t length = -1;
     curl_off_t retry_after_s = 0;
@@ -227,6 +229,10 @@ CURLcode s3_transfer_run(CURL *curl, const struct s3_server *server, const struc
     if (result == CURLE_OK && request->into != NULL && answer->status / 100 == 2 && transfer.got != request->size) {
         result = CURLE_PARTIAL_FILE;
     }
+    if (result != CURLE_OK) {
+        snprintf(answer->message, sizeof answer->message, "%.255s", why[0] != '\0' ? why : curl_easy_strerror(result));
+    }
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, NULL);
     curl_slist_free_all(headers);
     return result;
 }

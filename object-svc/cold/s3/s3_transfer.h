@@ -1,5 +1,8 @@
 /* One try of one request: headers, signature (SigV4), the bytes there and back, by libcurl.
  *
+ * Before a body of more than 1 MiB libcurl asks the server whether it wants it (Expect), so that one
+ * that refuses need not be sent it.
+ *
  * Any thread; a handle belongs to one at a time. */
 #ifndef WAYBILL_S3_S3_TRANSFER_H
 #define WAYBILL_S3_S3_TRANSFER_H
@@ -18,7 +21,8 @@ struct s3_server {
     int64_t stall_timeout_ms;
 };
 
-/* Fills the answer, all but its code and message. CURLE_PARTIAL_FILE where a range came short. */
+/* Fills the answer, all but its code; its message, where there is no whole answer, says why.
+ * CURLE_PARTIAL_FILE where a range came short. */
 CURLcode s3_transfer_run(CURL *curl, const struct s3_server *server, const struct s3_request *request,
                          const struct s3_credentials *credentials, struct s3_answer *answer);
 

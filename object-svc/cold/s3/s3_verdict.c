@@ -99,9 +99,8 @@ static bool refused(const struct s3_answer *answer, const char *bucket, struct e
                      answer->status, answer->code, answer->message);
 }
 
-static bool certificate_error(CURLcode result, const char *base, struct error *error) {
-    error_set(error, ERROR_FAILED_PRECONDITION, "COLD_STORE_TLS", "s3_ca_file: %s: %s", base,
-              curl_easy_strerror(result));
+static bool certificate_error(const struct s3_answer *answer, const char *base, struct error *error) {
+    error_set(error, ERROR_FAILED_PRECONDITION, "COLD_STORE_TLS", "s3_ca_file: %s: %s", base, answer->message);
     snprintf(error->field, sizeof error->field, "s3_ca_file");
     return false;
 }
@@ -109,7 +108,7 @@ static bool certificate_error(CURLcode result, const char *base, struct error *e
 bool s3_verdict_error(enum s3_verdict verdict, CURLcode result, const struct s3_answer *answer, const char *base,
                       const char *bucket, struct error *error) {
     if (verdict == S3_PERMANENT) {
-        return result != CURLE_OK ? certificate_error(result, base, error) : refused(answer, bucket, error);
+        return result != CURLE_OK ? certificate_error(answer, base, error) : refused(answer, bucket, error);
     }
     if (verdict == S3_THROTTLED) {
         error_set(error, ERROR_RESOURCE_EXHAUSTED, "COLD_STORE_THROTTLED", "%s: answered %ld %s, %d attempts", base,
@@ -119,7 +118,7 @@ bool s3_verdict_error(enum s3_verdict verdict, CURLcode result, const struct s3_
     }
     if (result != CURLE_OK) {
         return error_set(error, ERROR_UNAVAILABLE, "COLD_STORE_UNAVAILABLE", "%s: %s, %d attempts", base,
-                         curl_easy_strerror(result), answer->attempts);
+                         answer->message, answer->attempts);
     }
     return error_set(error, ERROR_UNAVAILABLE, "COLD_STORE_UNAVAILABLE", "%s: answered %ld %s, %d attempts", base,
                      answer->status, answer->code, answer->attempts);
