@@ -261,20 +261,25 @@ static bool has_cold_copy(const struct tier_ports *ports, const struct moved_obj
     return false;
 }
 
-static bool report_demotion(const struct tier_ports *ports, const struct moved_object *object, bool leaves_hot,
-                            bool *settled, struct error *error) {
+/* Tells of a cold copy; false where that is not accepted. */
+static bool report_cold_copy(const struct tier_ports *ports, const struct moved_object *object,
+                             enum object_tier drop_tier, bool *settled, struct error *error) {
     enum report_verdict verdict;
     *settled = false;
-    if (!send_report(ports, object, OBJECT_TIER_COLD, leaves_hot ? OBJECT_TIER_HOT : OBJECT_TIER_NONE, &verdict,
-                     error)) {
+    if (!send_report(ports, object, OBJECT_TIER_COLD, drop_tier, &verdict, error)) {
         return false;
     }
     if (verdict == REPORT_OBSOLETE) {
         *settled = clear_obsolete_cold(ports, object, error);
         return *settled && give_up_hot_copy(ports, object, error) && not_needed(error);
     }
-    if (verdict != REPORT_ACCEPTED) {
-        return rejected(error);
+    return verdict == REPORT_ACCEPTED || rejected(error);
+}
+
+static bool report_demotion(const struct tier_ports *ports, const struct moved_object *object, bool leaves_hot,
+                            bool *settled, struct error *error) {
+    if (!report_cold_copy(ports, object, leaves_hot ? OBJECT_TIER_HOT : OBJECT_TIER_NONE, settled, error)) {
+        return false;
     }
     *settled = leaves_hot ? give_up_hot_copy(ports, object, error)
                           : hot_store_note_cold_copy(ports->hot, &object->payload_id, true, error);
@@ -403,7 +408,8 @@ static bool tell_hot(const struct tier_ports *ports, const struct moved_object *
            report_promotion(ports, object, &settled, error);
 }
 
-/* The cold copy was not told of; the hot one is left as it is. */
+/* The cold copy was not told of. The hot one is left as it is, without a note of the cold copy: with
+ * one it would count as recalled, and stay as long as those do, though its bucket wants it cold now. */
 static bool tell_cold(const struct tier_ports *ports, const struct moved_object *object, struct error *error) {
     struct cold_name name = cold_name_of(object);
     struct error cause = {0};
@@ -420,7 +426,7 @@ static bool tell_cold(const struct tier_ports *ports, const struct moved_object 
         *error = cause;
         return cause.code == ERROR_NOT_FOUND || cause.code == ERROR_DATA_LOSS;
     }
-    return report_demotion(ports, object, false, &settled, error) || error->code == ERROR_NOT_FOUND;
+    return report_cold_copy(ports, object, OBJECT_TIER_NONE, &settled, error) || error->code == ERROR_NOT_FOUND;
 }
 
 /* The records tell of the cold copy: one in hot that they do not tell of was given up. */

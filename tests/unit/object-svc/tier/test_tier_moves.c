@@ -279,7 +279,9 @@ Test(tier_moves, a_noted_copy_that_nobody_was_told_of_is_told) {
     cr_assert(tier_finish_noted(&ports, OBJECT_TIER_COLD, &object, &error), "%s", error.message);
     cr_assert_eq(rig.last_report.tier, OBJECT_TIER_COLD);
     cr_assert_eq(rig.last_report.drop_tier, OBJECT_TIER_NONE);
-    cr_assert(has_hot(&object));
+    struct hot_object there;
+    cr_assert(hot_store_find(ports.hot, &object.payload_id, &there, &error));
+    cr_assert_not(there.cold_copy_known, "it goes cold when its bucket says, and is not held as recalled");
     standing[OBJECT_TIER_HOT] = OBJECT_UNLISTED;
     cr_assert(tier_finish_noted(&ports, OBJECT_TIER_HOT, &object, &error), "%s", error.message);
     cr_assert_eq(rig.last_report.tier, OBJECT_TIER_HOT);
