@@ -19,7 +19,7 @@ from cluster import PATIENCE, wait_for
 from conftest_shared import run_cluster
 
 COMPACTIONS = int(os.environ.get("WAYBILL_COMPACTIONS", "200"))
-KILLS = 15  # at least
+KILLS = max(4, COMPACTIONS * 15 // 200)  # at least
 SEED = int(os.environ.get("WAYBILL_SEED", str(int(time.time()))))
 WRITERS = 2
 OVERWRITTEN_KEYS = 40

@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 from client import COLD, Client, record_messages, tiers_of
-from cluster import PATIENCE, wait_for
+from cluster import SLOWNESS, wait_for
 from conftest_shared import run_cluster
 from jetstream import last_revision, read_stream
 
@@ -84,7 +84,7 @@ def kill_at_random(cluster, chance, writers):
     """Kills each part in turn, in an order that changes, while writers write."""
     kills, turn = 0, []
     while writers.alive() and kills < KILLS_MAX:
-        time.sleep(chance.uniform(0.02, 0.4) * PATIENCE)
+        time.sleep(chance.uniform(0.02, 0.4) * SLOWNESS)
         turn = turn or chance.sample(cluster.processes, len(cluster.processes))
         process = turn.pop()
         process.kill()

@@ -13,10 +13,10 @@ import grpc
 import pytest
 
 from client import HOT, Client, Failure, metadata, metadata_grpc, payloads, payloads_grpc
-from cluster import CHANNEL_OPTIONS, PATIENCE
+from cluster import CHANNEL_OPTIONS, PATIENCE, SLOWNESS
 from conftest_shared import run_cluster
 
-RACES = int(os.environ.get("WAYBILL_RACES", str(int(10_000 / PATIENCE))))
+RACES = int(os.environ.get("WAYBILL_RACES", "10000" if SLOWNESS == 1 else "2000"))
 ROUNDS = int(os.environ.get("WAYBILL_ROUNDS", "10"))
 SEED = int(os.environ.get("WAYBILL_SEED", str(int(time.time()))))
 TIMEOUT = 60 * PATIENCE

@@ -1,7 +1,7 @@
 """Replicas of object-svc that are killed, stopped and added while they store and are read from:
 every acknowledged object ends up stored, once by its record, and every replica gives its bytes.
 
-WAYBILL_REPLICA_SECONDS and WAYBILL_SEED choose another length or repeat a run."""
+WAYBILL_REPLICA_SECONDS, WAYBILL_PUTS and WAYBILL_SEED choose another length or repeat a run."""
 
 import os
 import random
@@ -12,13 +12,13 @@ import grpc
 import pytest
 
 from client import COLD, HOT, HOT_AND_COLD, Client, record_messages, tiers_of
-from cluster import PATIENCE, wait_for
+from cluster import SLOWNESS, wait_for
 from conftest_shared import run_cluster
 
 SECONDS = float(os.environ.get("WAYBILL_REPLICA_SECONDS", "15"))
 SEED = int(os.environ.get("WAYBILL_SEED", str(int(time.time()))))
 REPLICAS = 3
-OBJECTS = 500
+OBJECTS = min(500, int(os.environ.get("WAYBILL_PUTS", "500")))
 BUCKETS = {"hot": HOT, "both": HOT_AND_COLD, "cold": COLD}
 
 # What a reader may meet while the replica that it asks, or the one with the object, is away.
@@ -144,11 +144,11 @@ def test_kills_of_replicas_at_random_lose_nothing(several):
         victims = chance.sample(cluster.objects, chance.choice([1, 1, 2, 3]))
         for process in victims:
             process.kill()
-        time.sleep(chance.uniform(0, 0.5) * PATIENCE)
+        time.sleep(chance.uniform(0, 0.5) * SLOWNESS)
         for process in victims:
             process.start(wait=False)
         kills += len(victims)
-        time.sleep(chance.uniform(0.1, 1.0) * PATIENCE)
+        time.sleep(chance.uniform(0.1, 1.0) * SLOWNESS)
     load.stop()
     for process in cluster.objects:
         process.wait_ready()

@@ -94,6 +94,7 @@ def test_histories_with_kills_are_linearizable(service, number):
             f"record anew:    WAYBILL_SEED={SEED} WAYBILL_HISTORIES={HISTORIES} tests/run linearizability")
 
 
+@pytest.mark.usefixtures("service")  # so that it comes after them, in the same process
 def test_the_histories_had_outcomes_of_every_kind():
     print(dict(_outcomes))
     for outcome in ("done", "mismatch", "deleted", "absent", "exists", "unknown", "retry", "reverted"):

@@ -16,8 +16,23 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.environ.get("WAYBILL_BUILD", os.path.join(ROOT, "build", "release"))
 
-# How much longer things may take in builds with sanitizers or under valgrind.
+# How much longer things may take: in builds with sanitizers, or on a machine that is busy.
 PATIENCE = float(os.environ.get("WAYBILL_PATIENCE", "1"))
+
+
+def slowness():
+    """How much slower the build's programs are than the release's, about; 1 for that."""
+    if "WAYBILL_WRAP" in os.environ:
+        return 10
+    path = os.path.join(BUILD, "CMakeCache.txt")
+    if not os.path.exists(path):
+        return 1
+    with open(path) as cache:
+        sanitizers = next((line for line in cache if line.startswith("WAYBILL_SANITIZE:")), "")
+    return 3 if "thread" in sanitizers else 2 if "address" in sanitizers else 1
+
+
+SLOWNESS = slowness()
 
 NATS = next(
     (path for path in (os.environ.get("WAYBILL_NATS", ""), "/usr/sbin/nats-server", "/usr/bin/nats-server")
@@ -35,6 +50,10 @@ CHANNEL_OPTIONS = [
 
 
 _given_ports = set()
+# Of tests that run at the same time in several workers, each has a part of the ports to itself.
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[len("gw"):])
+_workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_ports = range(10240 + _worker, 30240, max(_workers, _worker + 1))
 
 
 def free_port():
@@ -42,7 +61,7 @@ def free_port():
     the port while a test has its program stopped, even a client that tries to reach it. No port
     is given twice: nobody listens yet on those that another part of the cluster was given."""
     while True:
-        port = random.randrange(10240, 30240)
+        port = random.choice(_ports)
         if port in _given_ports:
             continue
         with socket.socket() as probe:
