@@ -8,10 +8,13 @@ enum {
     /* Versions that one commit, or one timer, takes away; what is left waits for the next. */
     TRIM_STEP = 4,
     PURGE_STEP = 64,
+    /* Newer versions looked at, to tell whether one may have to be gone back to. */
+    UNSETTLED_MAX = 64,
 };
 
 /* When a version is looked at again that could not go. */
 #define RETRY_AFTER_US (60LL * 1000000)
+#define RETRY_SOON_US (1LL * 1000000)
 
 static void schedule(struct change_builder *builder, enum timer_kind kind, const struct record *record, int64_t due_us,
                      struct arena *arena) {
@@ -60,6 +63,32 @@ static bool unshare(struct change_builder *builder, const struct record *record,
     return true;
 }
 
+/* Whether all versions above it may fail yet, or did: then it, or one below, is what readers get in
+ * the end. */
+static bool may_serve_again(struct change_builder *builder, const struct record *head, int64_t version,
+                            struct arena *arena, bool *may, struct error *error) {
+    *may = head->version - version <= UNSETTLED_MAX;
+    for (int64_t above = head->version; *may && above > version; above--) {
+        struct record record = *head;
+        bool found = true;
+        if (above != head->version && !record_store_get_version(overlay_lookup(&builder->overlay), head->bucket,
+                                                                head->key, above, arena, &record, &found, error)) {
+            return false;
+        }
+        *may = found && (record_state_in_flight(record.state) || record.state == RECORD_FAILED);
+    }
+    return true;
+}
+
+/* What could not go since newer versions are in flight goes soon after those are stored: the older
+ * the latest one is, the longer is the wait. */
+static int64_t retry_us(const struct change_builder *builder, const struct record *head) {
+    int64_t age_us = builder->now_us - head->update_us;
+    return builder->now_us + (age_us < RETRY_SOON_US    ? RETRY_SOON_US
+                              : age_us > RETRY_AFTER_US ? RETRY_AFTER_US
+                                                        : age_us);
+}
+
 /* Takes a version out of the history, unless a reader or its payload needs it. */
 static bool remove_version(struct change_builder *builder, const struct record *head, int64_t version,
                            struct arena *arena, enum removal *removal, struct error *error) {
@@ -74,10 +103,13 @@ static bool remove_version(struct change_builder *builder, const struct record *
         *removal = IS_GONE;
         return true;
     }
-    if (!payload_is_kept(builder, &record, arena, &kept, error)) {
+    bool may_serve;
+    if (!payload_is_kept(builder, &record, arena, &kept, error) ||
+        !may_serve_again(builder, head, version, arena, &may_serve, error)) {
         return false;
     }
-    if (kept || version == head->version || version == head->serving_version || record_state_in_flight(record.state)) {
+    if (kept || may_serve || version == head->version || version == head->serving_version ||
+        record_state_in_flight(record.state)) {
         *removal = IS_NEEDED;
         return true;
     }
@@ -105,7 +137,7 @@ static bool trim(struct change_builder *builder, const struct record *head, int6
         }
         if (removal == IS_NEEDED) {
             struct record needed = {.bucket = head->bucket, .key = head->key, .version = version};
-            schedule(builder, TIMER_TRIM, &needed, builder->now_us + RETRY_AFTER_US, arena);
+            schedule(builder, TIMER_TRIM, &needed, retry_us(builder, head), arena);
         }
     }
     return true;
@@ -265,7 +297,7 @@ static bool trim_again(struct change_builder *builder, const struct timer *timer
         return false;
     }
     if (removal == IS_NEEDED) {
-        schedule_again(builder, timer, builder->now_us + RETRY_AFTER_US, arena);
+        schedule_again(builder, timer, retry_us(builder, &head->record), arena);
     }
     return removal != REMOVED || trim(builder, &head->record, timer->version - 1, arena, error);
 }

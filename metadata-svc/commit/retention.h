@@ -7,8 +7,8 @@
  * with a version, a revision and an event. A purge and a trim take away what no reader of
  * latest versions sees; they have no event.
  *
- * Never taken away: a version that readers get, and one whose payload is still in flight; they
- * are looked at again later. Used by the commit engine only. */
+ * Never taken away: a version that readers get, or may come to get since all newer ones may fail
+ * yet, and one whose payload is still in flight; they are looked at again later. Used by the commit engine only. */
 #ifndef WAYBILL_COMMIT_RETENTION_H
 #define WAYBILL_COMMIT_RETENTION_H
 

@@ -220,6 +220,14 @@ static void pull_wanted(struct ingest_core *core) {
     }
 }
 
+/* A copy of what the cold store has came by a move, which tells of it itself, perhaps only now: the
+ * tier mover gives it up in its time. */
+static bool came_by_move(struct ingest_core *core, const struct uuid *payload_id) {
+    struct hot_object object;
+    struct error error = {0};
+    return hot_store_find(core->ports.hot, payload_id, &object, &error) && object.cold_copy_known;
+}
+
 static void judge(struct ingest_core *core, struct ingest_item *item, const struct object_report *report) {
     struct error error = {0};
     if (report->verdict == REPORT_ACCEPTED) {
@@ -227,7 +235,8 @@ static void judge(struct ingest_core *core, struct ingest_item *item, const stru
         return;
     }
     /* Not wanted here: give the copy up. If that fails, a scrub or the next report finds it. */
-    if (!hot_store_remove(core->ports.hot, &item->provenance.payload_id, 1, &error)) {
+    bool kept = report->verdict == REPORT_OBSOLETE && came_by_move(core, &item->provenance.payload_id);
+    if (!kept && !hot_store_remove(core->ports.hot, &item->provenance.payload_id, 1, &error)) {
         log_warn("obsolete_copy_kept", LOG_ERROR(&error), LOG_STR("key", item->provenance.key));
     }
     if (report->verdict == REPORT_OBSOLETE) {

@@ -6,6 +6,7 @@ import grpc
 import pytest
 
 from client import COLD, TIMEOUT, failure_of, metadata, report
+from cluster import wait_for
 from contract import record_pb2
 
 REPLICA = "replica-1"
@@ -68,7 +69,7 @@ def test_an_object_is_needed_as_long_as_one_version_shares_it(client):
     assert [record.version for record in listed(client, bucket="sharing")] == [3]
     client.put("sharing", "key", b"others")
     client.wait_state("sharing", "key", "STORED")
-    assert check(client, [name_of(first)]) == [("OBSOLETE", 0)]
+    wait_for(lambda: check(client, [name_of(first)]) == [("OBSOLETE", 0)], "the old version to go")
 
 
 @pytest.mark.parametrize("page_size", [1, 3, 0])

@@ -11,8 +11,8 @@ import pytest
 from google.protobuf import duration_pb2
 
 from client import (
-    COLD, HOT, HOT_AND_COLD, TIMEOUT, Client, admin, bucket_messages, failure_of, metadata, objects, record_messages, report,
-    tiers_of)
+    COLD, HOT, HOT_AND_COLD, TIMEOUT, Client, Failure, admin, bucket_messages, failure_of, metadata, objects, record_messages,
+    report, tiers_of)
 from cluster import BUILD, wait_for
 from conftest_shared import run_cluster
 from damage import cold_file, flip_cold
@@ -290,13 +290,25 @@ def test_an_object_that_a_kept_version_shares_is_not_dropped(dropping):
     assert client.waybill("verify", "sharing")[0] == 0
 
 
+def wait_until_gone(client, bucket, key, version):
+    """An old version goes soon after the newer ones are stored."""
+    def gone():
+        try:
+            return client.get(bucket, key, version) is None
+        except grpc.RpcError as error:
+            assert Failure(error).reason == "VERSION_NOT_FOUND"
+            return True
+
+    wait_for(gone, f"version {version} of {bucket}/{key} to go")
+
+
 def test_objects_are_kept_for_the_delay(tiers):
     """A snapshot that is younger finds them again."""
     tiers.create_bucket("delayed", HOT, max_versions=1)
     tiers.store("delayed", "key", {"HOT"}, 100)
     record = tiers.get("delayed", "key")
     tiers.store("delayed", "key", {"HOT"}, 200)
-    assert failure_of(tiers.get, "delayed", "key", 1).reason == "VERSION_NOT_FOUND"
+    wait_until_gone(tiers, "delayed", "key", 1)
     request = report.ListDropsRequest(tier=record_messages.TIER_HOT, replica="replica-1")
     assert list(tiers.reports.ListDrops(request, timeout=TIMEOUT).drops) == []
     assert tiers.report("replica-1", record, "STORED", "HOT") == "OBSOLETE"
@@ -321,6 +333,8 @@ def test_drops_are_told_in_pages_until_they_are_reported():
         for number in range(6):
             client.upload("paged", "key", b"x" * number)
             client.wait_state("paged", "key", "STORED")
+            if number > 0:
+                wait_until_gone(client, "paged", "key", number)
 
         def page(token=""):
             return client.reports.ListDrops(report.ListDropsRequest(

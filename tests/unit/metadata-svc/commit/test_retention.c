@@ -120,8 +120,29 @@ Test(retention, max_versions_spares_what_readers_get_and_what_is_in_flight) {
     cr_assert(run(&announced));
     now_us += 61 * SECOND_US;
     run_due();
+    cr_assert(exists("a", 1), "the others may fail yet");
+    store(&second.record);
+    now_us += 61 * SECOND_US;
+    run_due();
     cr_assert(!exists("a", 1));
     cr_assert(exists("a", 2), "readers get it until the announced payload is there");
+}
+
+Test(retention, max_versions_leaves_something_to_go_back_to) {
+    set_policy((struct bucket){.max_versions = 1}, BUCKET_MAX_VERSIONS);
+    put("a");
+    struct commit_request newer[] = {put_inline("a", "one"), put_inline("a", "two")};
+    for (size_t i = 0; i < 2; i++) {
+        cr_assert(run(&newer[i]));
+    }
+    for (size_t i = 0; i < 2; i++) {
+        struct object_report failed = report_of(&newer[i].record, OBJECT_FAILED, TIER_HOT);
+        struct commit_request request = reports("one", &failed, 1);
+        cr_assert(run(&request));
+    }
+    cr_assert_eq(get("a", 0).state, RECORD_FAILED);
+    cr_assert_eq(get("a", 0).serving_version, 1);
+    cr_assert(exists("a", 1));
 }
 
 Test(retention, a_version_goes_after_its_time_as_an_old_one) {

@@ -108,6 +108,18 @@ Test(ingest_core, an_obsolete_copy_is_dropped) {
     cr_assert_not(rig_has_hot(&rig, &payload->id));
 }
 
+Test(ingest_core, a_late_redelivery_leaves_the_copy_that_a_move_brought_back) {
+    struct rig_payload *payload = rig_spool(&rig, bytes_of_string("hello"));
+    struct ingest_item item = {.provenance = rig_provenance(payload, "a")};
+    struct error error = {0};
+    ingest_core_run(core, &item, 1);
+    cr_assert(hot_store_note_cold_copy(rig.hot, &payload->id, true, &error), "%s", error.message);
+    rig.verdict = REPORT_OBSOLETE; /* the move's own report is still on its way */
+    ingest_core_run(core, &item, 1);
+    cr_assert_eq(item.outcome, INGEST_OBSOLETE);
+    check_stored(payload);
+}
+
 Test(ingest_core, a_rejected_copy_is_dropped_and_tried_again) {
     struct rig_payload *payload = rig_spool(&rig, bytes_of_string("hello"));
     struct ingest_item item = {.provenance = rig_provenance(payload, "a")};

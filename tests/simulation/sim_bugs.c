@@ -1,0 +1,52 @@
+#include "tests/simulation/sim_bugs.h"
+
+#include <string.h>
+
+static const struct {
+    const char *name;
+    const char *about;
+} bugs[BUG_COUNT] = {
+    [BUG_NONE] = {"none", "the product as it is"},
+    [BUG_ACK_BEFORE_FLUSH] = {"ack-before-flush", "a commit is answered while its batch is only in memory"},
+    [BUG_PUBLISH_BEFORE_FLUSH] = {"publish-before-flush", "the publisher sees a batch that is not durable yet"},
+    [BUG_TORN_BATCH] = {"torn-batch", "record and event are written in two batches"},
+    [BUG_FLUSH_FAILURE_DENIED] = {"flush-failure-denied", "a failed flush is answered like a good one"},
+    [BUG_REQUEST_IDS_FORGOTTEN] = {"request-ids-forgotten", "request ids are not written"},
+    [BUG_STALE_CACHE] = {"stale-cache", "some batches are written past the record cache"},
+    [BUG_SPOOL_NOT_FLUSHED] = {"spool-not-flushed", "the spool's flush does nothing"},
+    [BUG_RELEASE_BEFORE_REPORT] = {"release-before-report", "a payload is released once it was pulled"},
+    [BUG_RELEASE_AT_FIRST_COPY] = {"release-at-first-copy",
+                                   "a payload is released at the first report, whatever the policy says"},
+    [BUG_RELEASE_FORGOTTEN] = {"release-forgotten", "a payload is never released"},
+    [BUG_OLD_VERSION_ACCEPTED] = {"old-version-accepted",
+                                  "a report counts for the key's latest version, whichever it names"},
+    [BUG_RECONCILE_SKIPPED] = {"reconcile-skipped", "a start leaves in the spool what nobody wants"},
+    [BUG_PUBLISH_WITHOUT_REWIND] = {"publish-without-rewind", "after a loss the publisher goes on where it was"},
+    [BUG_PUBLISH_WITHOUT_FENCING] = {"publish-without-fencing", "the stream takes events in whatever order they come"},
+    [BUG_ACK_BEFORE_STORE] = {"ack-before-store", "an event is acknowledged when it is delivered"},
+    [BUG_FAILURES_ACKNOWLEDGED] = {"failures-acknowledged",
+                                   "an event is acknowledged though its payload could not be stored"},
+    [BUG_HOT_NOT_FLUSHED] = {"hot-not-flushed", "the hot volumes' flush does nothing"},
+    [BUG_HOT_NAMES_NOT_FLUSHED] = {"hot-names-not-flushed", "the hot volumes' directory is never flushed"},
+    [BUG_REPORT_BEFORE_COMMIT] = {"report-before-commit",
+                                  "objects are reported before they are in the hot store for good"},
+    [BUG_HOT_DROPPED_BEFORE_COMMIT] = {"hot-dropped-before-commit", "the hot copy goes before the move is committed"},
+    [BUG_COLD_NOT_VERIFIED] = {"cold-not-verified", "what the cold store took is not read back"},
+    [BUG_COLD_WRITE_DENIED] = {"cold-write-denied", "a cold write that failed counts as done, and is not read back"},
+};
+
+const char *sim_bug_name(enum sim_bug bug) {
+    return bugs[bug].name;
+}
+
+const char *sim_bug_about(enum sim_bug bug) {
+    return bugs[bug].about;
+}
+
+enum sim_bug sim_bug_of(const char *name) {
+    int bug = BUG_NONE;
+    while (bug < BUG_COUNT && strcmp(bugs[bug].name, name) != 0) {
+        bug++;
+    }
+    return (enum sim_bug)bug;
+}

@@ -1,0 +1,188 @@
+#include "tests/simulation/sim_client.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/simulation/sim_core.h"
+
+enum {
+    ATTEMPTS_MAX = 5,
+    ANNOUNCED_MAX = 64,
+    SMALL_MOST_BYTES = 3000,
+    LARGE_MOST_BYTES = 90000,
+    RETRY_PAUSE_MOST_MS = 800,
+    UPLOAD_ATTEMPTS = 4,
+};
+
+/* An announced payload that nobody has uploaded yet. */
+struct announced {
+    struct model_op op;
+    struct uuid payload_id;
+    unsigned attempts;
+};
+
+struct sim_clients {
+    struct sim_clients_options options;
+    struct announced announced[ANNOUNCED_MAX];
+    size_t announced_count;
+    unsigned running;
+    bool stopping;
+};
+
+/* ---- choosing ---- */
+
+static enum model_op_kind choose_kind(void) {
+    static const struct {
+        enum model_op_kind kind;
+        unsigned weight;
+    } choices[] = {
+        {MODEL_PUT_METADATA, 12}, {MODEL_PUT_INLINE, 25}, {MODEL_PUT_STREAMED, 22}, {MODEL_PUT_ANNOUNCED, 10},
+        {MODEL_UPDATE, 12},       {MODEL_RESTORE, 7},     {MODEL_DELETE, 12},
+    };
+    unsigned left = (unsigned)sim_range(1, 100);
+    size_t i = 0;
+    while (left > choices[i].weight) {
+        left -= choices[i++].weight;
+    }
+    return choices[i].kind;
+}
+
+static uint64_t choose_size(enum model_op_kind kind) {
+    bool large = kind != MODEL_PUT_INLINE && sim_chance(120);
+    return (uint64_t)(sim_chance(50) ? 0 : sim_range(1, large ? LARGE_MOST_BYTES : SMALL_MOST_BYTES));
+}
+
+/* What the client knows of the record, true or no longer so. */
+static int64_t look(struct sim_clients *clients, unsigned bucket, unsigned key) {
+    struct arena arena;
+    struct error error = {0};
+    arena_init(&arena);
+    Waybill__V1__Record *record = sim_metadata_get(clients->options.metadata, bucket, key, &arena, &error);
+    int64_t version =
+        record != NULL && record->state != WAYBILL__V1__RECORD_STATE__RECORD_STATE_DELETED ? record->version : 0;
+    arena_free(&arena);
+    return version;
+}
+
+static struct model_op choose(struct sim_clients *clients) {
+    struct model_op op = {
+        .kind = choose_kind(),
+        .bucket = (unsigned)sim_range(0, MODEL_BUCKETS - 1),
+        .key = (unsigned)sim_range(0, MODEL_KEYS - 1),
+    };
+    op.size = choose_size(op.kind);
+    if (sim_chance(600)) {
+        op.request_id = uuid_make();
+    }
+    if (sim_chance(400)) {
+        op.has_if_version = true;
+        op.if_version = look(clients, op.bucket, op.key);
+    }
+    if (op.kind == MODEL_RESTORE && sim_chance(500)) {
+        op.restore_version = sim_range(1, 6);
+    }
+    return op;
+}
+
+/* ---- doing ---- */
+
+static void remember_announced(struct sim_clients *clients, const struct model_op *op, const struct record *record) {
+    if (op->kind == MODEL_PUT_ANNOUNCED && clients->announced_count < ANNOUNCED_MAX) {
+        clients->announced[clients->announced_count++] =
+            (struct announced){.op = *op, .payload_id = record->payload_id};
+    }
+}
+
+/* Asks until there is an answer; without a request id only once, since again would be twice. */
+static enum sim_outcome attempt(struct sim_clients *clients, struct model_op *op) {
+    bool repeatable = !uuid_is_zero(&op->request_id);
+    enum sim_outcome outcome = SIM_UNKNOWN;
+    for (unsigned i = 0; i < (repeatable ? ATTEMPTS_MAX : 1) && outcome == SIM_UNKNOWN; i++) {
+        struct arena arena;
+        struct record record;
+        struct error error = {0};
+        if (i > 0) {
+            sim_sleep(sim_range(1, RETRY_PAUSE_MOST_MS) * SIM_MS);
+        }
+        arena_init(&arena);
+        outcome = sim_metadata_commit(clients->options.metadata, op, &arena, &record, &error);
+        sim_trace("operation %u (%d of %s/key-%u): %s %s", op->number, (int)op->kind, model_bucket_name(op->bucket),
+                  op->key,
+                  outcome == SIM_DONE      ? "done"
+                  : outcome == SIM_REFUSED ? "refused"
+                                           : "unknown",
+                  error.reason);
+        if (outcome == SIM_DONE) {
+            model_acknowledged(clients->options.model, op, &record);
+            remember_announced(clients, op, &record);
+        } else if (outcome == SIM_REFUSED && op->kind != MODEL_UPLOAD) {
+            model_refused(clients->options.model, op, &error);
+        }
+        arena_free(&arena);
+    }
+    return outcome;
+}
+
+/* Uploads one of the announced payloads; an upload that broke off is begun again some day. */
+static void upload(struct sim_clients *clients) {
+    size_t at = (size_t)sim_range(0, (int64_t)clients->announced_count - 1);
+    struct announced announced = clients->announced[at];
+    clients->announced[at] = clients->announced[--clients->announced_count];
+    struct model_op op = announced.op;
+    op.kind = MODEL_UPLOAD;
+    op.has_if_version = false;
+    op.request_id = (struct uuid){0};
+    op.payload_id = announced.payload_id;
+    op.payload_number = announced.op.payload_number;
+    enum sim_outcome outcome = attempt(clients, model_invoke(clients->options.model, &op));
+    if (outcome == SIM_UNKNOWN && ++announced.attempts < UPLOAD_ATTEMPTS && clients->announced_count < ANNOUNCED_MAX) {
+        clients->announced[clients->announced_count++] = announced;
+    }
+}
+
+static void put_or_so(struct sim_clients *clients) {
+    struct model_op chosen = choose(clients);
+    struct model_op *op = model_invoke(clients->options.model, &chosen);
+    op->payload_number = op->number;
+    attempt(clients, op);
+}
+
+static void client_run(void *argument) {
+    struct sim_clients *clients = argument;
+    for (unsigned i = 0; i < clients->options.operations && !clients->stopping; i++) {
+        sim_sleep(sim_range(0, clients->options.think_most_us));
+        if (clients->announced_count > 0 && sim_chance(300)) {
+            upload(clients);
+        } else if (sim_chance(150)) {
+            look(clients, (unsigned)sim_range(0, MODEL_BUCKETS - 1), (unsigned)sim_range(0, MODEL_KEYS - 1));
+        } else {
+            put_or_so(clients);
+        }
+    }
+    clients->running--;
+}
+
+struct sim_clients *sim_clients_start(const struct sim_clients_options *options) {
+    struct sim_clients *clients = calloc(1, sizeof *clients);
+    if (clients == NULL) {
+        abort();
+    }
+    clients->options = *options;
+    clients->running = options->clients;
+    for (unsigned i = 0; i < options->clients; i++) {
+        sim_spawn("client", NULL, client_run, clients);
+    }
+    return clients;
+}
+
+void sim_clients_stop(struct sim_clients *clients) {
+    clients->stopping = true;
+}
+
+bool sim_clients_done(const struct sim_clients *clients) {
+    return clients->running == 0;
+}
+
+void sim_clients_free(struct sim_clients *clients) {
+    free(clients);
+}

@@ -1,0 +1,97 @@
+/* Planted bugs of metadata-svc. Each is a change of what its rooms are handed, or of a call from one
+ * room to another, which the linker sends here. */
+#include <stdlib.h>
+
+#include "tests/simulation/sim_disk.h"
+#include "tests/simulation/sim_metadata_parts.h"
+
+/* For calls that have nothing at hand to tell it by. */
+static enum sim_bug planted;
+
+/* ---- calls between rooms ---- */
+
+bool __real_bucket_policy_satisfied(const struct bucket *bucket, const struct record *record);
+bool __wrap_bucket_policy_satisfied(const struct bucket *bucket, const struct record *record);
+
+bool __wrap_bucket_policy_satisfied(const struct bucket *bucket, const struct record *record) {
+    return planted == BUG_RELEASE_AT_FIRST_COPY || __real_bucket_policy_satisfied(bucket, record);
+}
+
+/* ---- a way past the record cache ---- */
+
+struct leaky_kv {
+    struct kv base;
+    struct sim_metadata *metadata;
+};
+
+/* Every third batch goes past the cache. */
+static bool leaky_write(struct kv *kv, const struct kv_batch *batch, bool sync, struct error *error) {
+    struct sim_metadata *metadata = ((struct leaky_kv *)kv)->metadata;
+    struct kv *to = sim_chance(300) ? metadata->raw : metadata->inner;
+    return to->ops->write(to, batch, sync, error);
+}
+
+static bool leaky_get(struct kv *kv, struct bytes key, struct arena *arena, struct bytes *value, bool *found,
+                      struct error *error) {
+    struct kv *inner = ((struct leaky_kv *)kv)->metadata->inner;
+    return inner->ops->get(inner, key, arena, value, found, error);
+}
+
+static struct kv_cursor *leaky_cursor_open(struct kv *kv) {
+    struct kv *inner = ((struct leaky_kv *)kv)->metadata->inner;
+    return inner->ops->cursor_open(inner);
+}
+
+static void leaky_close(struct kv *kv) {
+    struct kv *inner = ((struct leaky_kv *)kv)->metadata->inner;
+    inner->ops->close(inner);
+    free(kv);
+}
+
+/* A way around the cached store. */
+static void plant_stale_cache(struct sim_metadata *metadata) {
+    struct leaky_kv *leaky = calloc(1, sizeof *leaky);
+    if (leaky == NULL) {
+        abort();
+    }
+    metadata->inner = metadata->kv;
+    metadata->wrapped_ops = *metadata->inner->ops;
+    metadata->wrapped_ops.get = leaky_get;
+    metadata->wrapped_ops.write = leaky_write;
+    metadata->wrapped_ops.cursor_open = leaky_cursor_open;
+    metadata->wrapped_ops.cursor_open_bulk = leaky_cursor_open;
+    metadata->wrapped_ops.close = leaky_close;
+    *leaky = (struct leaky_kv){{&metadata->wrapped_ops}, metadata};
+    metadata->kv = &leaky->base;
+}
+
+/* ---- all ---- */
+
+void sim_plant(struct sim_metadata *metadata) {
+    planted = metadata->options.bug;
+    switch (metadata->options.bug) {
+    case BUG_ACK_BEFORE_FLUSH:
+        sim_kv_set_way(metadata->store, SIM_KV_UNSYNCED);
+        break;
+    case BUG_PUBLISH_BEFORE_FLUSH:
+        sim_kv_set_way(metadata->store, SIM_KV_VISIBLE_EARLY);
+        break;
+    case BUG_TORN_BATCH:
+        sim_kv_set_way(metadata->store, SIM_KV_TORN);
+        break;
+    case BUG_FLUSH_FAILURE_DENIED:
+        sim_kv_set_way(metadata->store, SIM_KV_DENIED);
+        break;
+    case BUG_REQUEST_IDS_FORGOTTEN:
+        sim_kv_drop_keys(metadata->store, 'q');
+        break;
+    case BUG_STALE_CACHE:
+        plant_stale_cache(metadata);
+        break;
+    case BUG_SPOOL_NOT_FLUSHED:
+        sim_disk_plant_lying_sync(metadata->spool_disk);
+        break;
+    default:
+        break;
+    }
+}
