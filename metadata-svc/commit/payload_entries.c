@@ -44,6 +44,9 @@ static void put_entry(struct change_builder *builder, const struct record *recor
                       int doublings, struct arena *arena) {
     drop_timer(builder, record, entry, arena);
     entry->due_us = next_look(builder, record, doublings);
+    if (entry->due_us > 0 && entry->due_us < builder->now_us) {
+        entry->due_us = builder->now_us; /* nobody looks for timers that are due long since */
+    }
     overlay_put(&builder->overlay, layout_payload_key(arena, &record->payload_id),
                 record_store_payload_value(entry, arena));
     if (entry->due_us > 0) {

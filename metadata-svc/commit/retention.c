@@ -326,6 +326,8 @@ static bool run_timer(struct change_builder *builder, const struct timer *timer,
         return trim_again(builder, timer, &bucket, &head, arena, error);
     case TIMER_PAYLOAD:
         return change_payload_due(builder, timer, request, error);
+    case TIMER_MARK:
+        break; /* not one that is due */
     }
     return true; /* of a later release: not ours to keep */
 }

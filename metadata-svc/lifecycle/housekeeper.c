@@ -5,6 +5,7 @@
 
 #include "common/base/log.h"
 #include "common/base/stop_signal.h"
+#include "metadata-svc/lifecycle/due_timers.h"
 #include "metadata-svc/store/change_log.h"
 
 enum {
@@ -12,6 +13,7 @@ enum {
     TIDY_EVERY = 50, /* pauses */
     STEP_ENTRIES = 1000,
     STEP_TIMERS = 128,
+    LONG_WALK_US = 500,
 };
 
 struct housekeeper {
@@ -20,31 +22,12 @@ struct housekeeper {
     pthread_t thread;
     struct stop_signal stop;
     /* The thread's: */
+    struct due_timers due;
     bool timers_failed;  /* told already */
     int64_t redrives_us; /* monotonic: until when redrives are used up */
 };
 
 #define SECOND_US 1000000LL
-
-/* ---- what is due ---- */
-
-/* The oldest timers that are due, at most STEP_TIMERS. Returns how many, or -1. */
-static int read_due(struct housekeeper *housekeeper, struct arena *arena, struct timer *due, struct error *error) {
-    static const uint8_t first[] = {LAYOUT_TIMER_PREFIX};
-    struct kv *kv = housekeeper->kv;
-    int64_t now_us = clock_unix_us(housekeeper->options.clock);
-    int count = 0;
-    struct kv_cursor *cursor = kv->ops->cursor_open(kv);
-    kv->ops->cursor_seek(cursor, bytes_of(first, sizeof first));
-    while (count < STEP_TIMERS && kv->ops->cursor_valid(cursor) &&
-           layout_read_timer_key(arena, kv->ops->cursor_key(cursor), &due[count]) && due[count].due_us <= now_us) {
-        count++;
-        kv->ops->cursor_next(cursor);
-    }
-    bool good = kv->ops->cursor_check(cursor, error);
-    kv->ops->cursor_close(cursor);
-    return good ? count : -1;
-}
 
 /* ---- redrives ----
  *
@@ -68,6 +51,8 @@ static void redrives_used(struct housekeeper *housekeeper, size_t count) {
     }
 }
 
+/* ---- what is due ---- */
+
 /* Whether there may be more that is due. */
 static bool run_due(struct housekeeper *housekeeper) {
     const struct housekeeper_options *options = &housekeeper->options;
@@ -75,7 +60,7 @@ static bool run_due(struct housekeeper *housekeeper) {
     struct error error = {0};
     struct arena arena;
     arena_init(&arena);
-    int count = read_due(housekeeper, &arena, due, &error);
+    int count = due_timers_read(&housekeeper->due, &arena, due, STEP_TIMERS, &error);
     bool good = count >= 0;
     if (count > 0) {
         struct commit_request request = {
@@ -139,6 +124,7 @@ struct housekeeper *housekeeper_start(struct kv *kv, const struct housekeeper_op
     }
     housekeeper->kv = kv;
     housekeeper->options = *options;
+    housekeeper->due = (struct due_timers){.kv = kv, .clock = options->clock, .long_walk_us = LONG_WALK_US};
     stop_signal_init(&housekeeper->stop);
     if (pthread_create(&housekeeper->thread, NULL, housekeeper_loop, housekeeper) != 0) {
         abort();

@@ -67,6 +67,7 @@ bool layout_read_name(struct arena *arena, struct bytes key, struct layout_name 
 
 /* What falls due. */
 enum timer_kind {
+    TIMER_MARK = 0,        /* nothing: ends the walk over those that are due (lifecycle/due_timers.h) */
     TIMER_EXPIRE = 1,      /* the record's expire_time */
     TIMER_PURGE = 2,       /* the end of a tombstone's retention */
     TIMER_VERSION_AGE = 3, /* the end of a superseded version's retention */
