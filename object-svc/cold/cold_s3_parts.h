@@ -23,7 +23,7 @@ struct cold_s3 {
     uint64_t part_bytes;
     int uploads; /* the directory of the notes */
     pthread_mutex_t lock;
-    struct buffer leftovers; /* names of notes whose uploads are to be aborted, each COLD_S3_NOTE_BYTES */
+    struct buffer leftovers; /* notes whose uploads are to be aborted (cold_s3_uploads.c), one per S3 name */
 };
 
 static inline struct cold_s3 *cold_s3_of(struct cold_store *store) {
@@ -40,7 +40,7 @@ bool cold_s3_note_upload(struct cold_s3 *self, const char *key, char note[COLD_S
 /* The upload has ended. */
 void cold_s3_drop_note(struct cold_s3 *self, const char *note);
 /* It may not have ended: to be aborted as soon as the server lets us. */
-void cold_s3_leave_note(struct cold_s3 *self, const char *note);
+void cold_s3_leave_note(struct cold_s3 *self, const char *note, const char *key);
 /* Takes up the notes of an earlier run. */
 bool cold_s3_find_notes(struct cold_s3 *self, struct error *error);
 /* Aborts what was left behind; what cannot be aborted now stays noted. */

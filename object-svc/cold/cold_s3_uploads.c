@@ -1,6 +1,7 @@
 /* Notes of multipart uploads: a file for each that is under way, which holds the object's S3
  * name. It is made before the upload begins, so that there is none without; an upload's id need
- * not be noted, since the server lists the uploads of a name. */
+ * not be noted, since the server lists the uploads of a name. So one note is enough for all that was
+ * left behind of a name: where a server refuses to abort, notes do not pile up. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -35,10 +36,46 @@ void cold_s3_drop_note(struct cold_s3 *self, const char *note) {
     unlinkat(self->uploads, note, 0);
 }
 
-void cold_s3_leave_note(struct cold_s3 *self, const char *note) {
+/* An upload to be aborted. */
+struct leftover {
+    char note[COLD_S3_NOTE_BYTES];
+    char key_sha256[S3_SHA256_TEXT_BYTES];
+};
+
+static bool add_leftover(struct cold_s3 *self, const struct leftover *leftover) {
+    const struct leftover *all = (const struct leftover *)(const void *)self->leftovers.data;
+    for (size_t i = 0; i < self->leftovers.size / sizeof *all; i++) {
+        if (strcmp(all[i].key_sha256, leftover->key_sha256) == 0) {
+            return false;
+        }
+    }
+    buffer_append(&self->leftovers, leftover, sizeof *leftover);
+    return true;
+}
+
+void cold_s3_leave_note(struct cold_s3 *self, const char *note, const char *key) {
+    struct leftover leftover = {0};
+    snprintf(leftover.note, sizeof leftover.note, "%s", note);
+    if (!s3_sha256(bytes_of_string(key), leftover.key_sha256)) {
+        abort();
+    }
     pthread_mutex_lock(&self->lock);
-    buffer_append(&self->leftovers, note, COLD_S3_NOTE_BYTES);
+    bool added = add_leftover(self, &leftover);
     pthread_mutex_unlock(&self->lock);
+    if (!added) {
+        cold_s3_drop_note(self, note);
+    }
+}
+
+/* "" where the note was not written to its end: then no upload had begun. */
+static bool read_note(struct cold_s3 *self, const char *note, char key[COLD_S3_KEY_BYTES]) {
+    int file = openat(self->uploads, note, O_RDONLY | O_CLOEXEC);
+    ssize_t got = file < 0 ? -1 : read(file, key, COLD_S3_KEY_BYTES - 1);
+    if (file >= 0) {
+        close(file);
+    }
+    key[got < 0 ? 0 : got] = '\0';
+    return got >= 0;
 }
 
 bool cold_s3_find_notes(struct cold_s3 *self, struct error *error) {
@@ -54,34 +91,27 @@ bool cold_s3_find_notes(struct cold_s3 *self, struct error *error) {
     struct dirent *entry;
     while ((entry = readdir(directory)) != NULL) {
         struct uuid ignored;
-        if (uuid_parse_text(entry->d_name, &ignored)) {
-            cold_s3_leave_note(self, entry->d_name);
+        char key[COLD_S3_KEY_BYTES];
+        if (uuid_parse_text(entry->d_name, &ignored) && read_note(self, entry->d_name, key)) {
+            cold_s3_leave_note(self, entry->d_name, key);
         }
     }
     closedir(directory);
     return true;
 }
 
+/* The oldest: one that cannot be aborted is not in the way of the others. */
 static bool take_leftover(struct cold_s3 *self, char note[COLD_S3_NOTE_BYTES]) {
     pthread_mutex_lock(&self->lock);
+    struct leftover *all = (struct leftover *)(void *)self->leftovers.data;
     bool there = self->leftovers.size > 0;
     if (there) {
-        self->leftovers.size -= COLD_S3_NOTE_BYTES;
-        memcpy(note, self->leftovers.data + self->leftovers.size, COLD_S3_NOTE_BYTES);
+        memcpy(note, all[0].note, COLD_S3_NOTE_BYTES);
+        self->leftovers.size -= sizeof *all;
+        memmove(all, all + 1, self->leftovers.size);
     }
     pthread_mutex_unlock(&self->lock);
     return there;
-}
-
-/* "" where the note was not written to its end: then no upload had begun. */
-static bool read_note(struct cold_s3 *self, const char *note, char key[COLD_S3_KEY_BYTES]) {
-    int file = openat(self->uploads, note, O_RDONLY | O_CLOEXEC);
-    ssize_t got = file < 0 ? -1 : read(file, key, COLD_S3_KEY_BYTES - 1);
-    if (file >= 0) {
-        close(file);
-    }
-    key[got < 0 ? 0 : got] = '\0';
-    return got >= 0;
 }
 
 struct uploads {
@@ -145,7 +175,7 @@ void cold_s3_clear_uploads(struct cold_s3 *self) {
     while (take_leftover(self, note)) {
         if (read_note(self, note, key) && *key != '\0' && !abort_uploads(self, key, &error)) {
             log_warn("cold_uploads_left", LOG_STR("key", key), LOG_ERROR(&error));
-            cold_s3_leave_note(self, note);
+            cold_s3_leave_note(self, note, key);
             return;
         }
         cold_s3_drop_note(self, note);

@@ -293,7 +293,7 @@ static void end_upload(struct s3_writer *self, bool completed) {
     if (completed && !self->uncertain) {
         cold_s3_drop_note(self->store, self->note);
     } else {
-        cold_s3_leave_note(self->store, self->note);
+        cold_s3_leave_note(self->store, self->note, self->key);
     }
     /* Also of an earlier attempt: the server may have come back since this one began. */
     cold_s3_clear_uploads(self->store);

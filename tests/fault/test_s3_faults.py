@@ -27,6 +27,7 @@ class Stage:
 
     def __init__(self, cluster, server, proxy):
         self.cluster, self.server, self.proxy = cluster, server, proxy
+        self.notes = os.path.join(cluster.directory, "object", "cold-uploads")
         self.client = Client(cluster)
         self.client.create_bucket("cold", COLD, cold_after=0.3)
         self.client.create_bucket("both", HOT_AND_COLD, cold_after=0.3)
@@ -54,8 +55,7 @@ class Stage:
 
     def expect_clean(self):
         """Nothing is left of uploads, at the server or in the notes of the replica."""
-        notes = os.path.join(self.cluster.directory, "object", "cold-uploads")
-        wait_for(lambda: os.listdir(notes) == [], "the notes of uploads to go")
+        wait_for(lambda: os.listdir(self.notes) == [], "the notes of uploads to go")
         assert self.server.uploads() == 0
         assert self.server.parts_in_progress() == 0
 
@@ -222,4 +222,17 @@ def test_a_refused_move_keeps_the_hot_copy_and_says_why(stage):
     stage.proxy.clear()
     stage.client.wait_tiers("cold", "refused", {"COLD"}, seconds=60)
     assert stage.client.read("cold", "refused")[0] == data
+    stage.expect_clean()
+
+
+def test_uploads_that_may_not_be_aborted_do_not_pile_up_notes(stage):
+    """A server that lets uploads begin, but neither go on nor end: each try leaves one more there."""
+    stage.proxy.inject(s3_proxy.status(403, "AccessDenied"), lambda request: request.method in ("PUT", "DELETE"))
+    before = len(stage.moves_failed("COLD_STORE_ACCESS_DENIED"))
+    stage.upload("denied", LARGE)
+    wait_for(lambda: len(stage.moves_failed("COLD_STORE_ACCESS_DENIED")) >= before + 4, "the move to be refused")
+    assert stage.server.uploads() > 1
+    assert len(os.listdir(stage.notes)) <= 2, "one that was left, and one in hand"
+    stage.proxy.clear()
+    stage.client.wait_tiers("cold", "denied", {"COLD"}, seconds=60)
     stage.expect_clean()

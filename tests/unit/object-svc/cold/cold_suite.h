@@ -4,6 +4,8 @@
 #ifndef WAYBILL_TESTS_COLD_SUITE_H
 #define WAYBILL_TESTS_COLD_SUITE_H
 
+#include <sys/resource.h>
+
 #include "common/base/names.h"
 #include "tests/unit/object-svc/cold/cold_fixture.h"
 
@@ -351,6 +353,42 @@ static inline void cold_suite_keys_of_all_kinds_are_told_apart(void) {
     }
 }
 
+static inline void read_all_of(const struct provenance *provenance, uint64_t number) {
+    enum { STEP = 1 << 20 };
+    struct error error = {0};
+    struct cold_name name = cold_name_of(provenance);
+    struct cold_reader *reader = cold_store_open_object(fixture.store, &name, &error);
+    uint8_t *got = malloc(STEP);
+    uint8_t *want = malloc(STEP);
+    cr_assert_not_null(reader, "%s", error.message);
+    for (uint64_t offset = 0; offset < provenance->size_bytes; offset += STEP) {
+        uint64_t left = provenance->size_bytes - offset;
+        int64_t size = left < STEP ? (int64_t)left : STEP;
+        cr_assert_eq(cold_reader_read(reader, offset, got, STEP, &error), size, "%s", error.message);
+        fixture_fill(number, offset, want, (size_t)size);
+        cr_assert_eq(memcmp(got, want, (size_t)size), 0, "wrong bytes from %llu on", (unsigned long long)offset);
+    }
+    cold_reader_close(reader);
+    free(got);
+    free(want);
+}
+
+/* Takes a minute or so, and 2 GiB on the disk: only where WAYBILL_LARGE_OBJECTS is set. */
+static inline void cold_suite_an_object_above_2_gib_comes_back_within_bounded_memory(void) {
+    if (getenv("WAYBILL_LARGE_OBJECTS") == NULL) {
+        cr_skip_test("WAYBILL_LARGE_OBJECTS is not set");
+    }
+    struct fixture_names names;
+    struct error error = {0};
+    struct rusage usage;
+    struct provenance provenance = cold_store_object(&fixture, 1, (UINT64_C(2) << 30) + 12345, &names);
+    cr_assert(cold_store_verify(fixture.store, &provenance, &error), "%s", error.message);
+    read_all_of(&provenance, 1);
+    cr_assert_eq(cold_try_read(&fixture, &provenance, 1, (UINT64_C(2) << 30) - 5, 10, &error), 10);
+    cr_assert_eq(getrusage(RUSAGE_SELF, &usage), 0);
+    cr_assert_lt(usage.ru_maxrss, 128 * 1024, "%ld KiB", usage.ru_maxrss);
+}
+
 #define COLD_SUITE_TEST(suite_, name_)                                                                                 \
     Test(suite_, name_) {                                                                                              \
         cold_suite_##name_();                                                                                          \
@@ -358,6 +396,7 @@ static inline void cold_suite_keys_of_all_kinds_are_told_apart(void) {
 
 #define COLD_SUITE(suite_)                                                                                             \
     COLD_SUITE_TEST(suite_, objects_of_all_sizes_come_back_byte_for_byte)                                              \
+    COLD_SUITE_TEST(suite_, an_object_above_2_gib_comes_back_within_bounded_memory)                                    \
     COLD_SUITE_TEST(suite_, ranges_are_right_at_and_around_block_edges)                                                \
     COLD_SUITE_TEST(suite_, provenance_comes_back_whole_whatever_the_descriptor)                                       \
     COLD_SUITE_TEST(suite_, a_payload_that_is_not_as_announced_leaves_nothing)                                         \
