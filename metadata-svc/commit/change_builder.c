@@ -101,6 +101,10 @@ static bool find_serving_version(struct change_builder *builder, const struct re
     if (head->record.state == RECORD_DELETED) {
         return true;
     }
+    if (!record_state_serves(changed->state) && head->record.serving_version != changed->version) {
+        *serving = head->record.serving_version; /* it did not serve before either */
+        return true;
+    }
     struct kv_lookup lookup = overlay_lookup(&builder->overlay);
     for (int64_t version = head->record.version; version > 0; version--) {
         struct record other = *changed;

@@ -4,7 +4,7 @@ bucket's policy promises; what was only forgotten is announced again."""
 import grpc
 import pytest
 
-from client import TIMEOUT, Client, failure_of, metadata
+from client import TIMEOUT, Client, admin, failure_of, metadata
 from cluster import wait_for
 from conftest_shared import run_cluster
 from contract import bucket_pb2, event_pb2, record_pb2
@@ -140,3 +140,21 @@ def test_a_payload_whose_event_was_lost_is_stored_without_an_operator(without_ob
     assert types_of(events)[-1] == "STORED" and set(types_of(events)[:-1]) == {"STAGED"}
     assert events[1].record.cause.system == record_pb2.SYSTEM_CAUSE_REDRIVE
     assert {event.record.version for event in events} == {1}
+
+
+def test_what_object_svc_did_not_store_in_time_is_stored_by_a_retry(without_object_svc, client):
+    payloads = {
+        client.upload("kept", "late/streamed", b"streamed", payload_deadline=SOON).payload_id: "streamed",
+        client.put("kept", "late/inline", b"inline", payload_deadline=SOON).payload_id: "inline"}
+    for name in payloads.values():
+        record = client.wait_state("kept", f"late/{name}", "FAILED")
+        assert record.cause.reason == "PAYLOAD_DEADLINE_MISSED: the payload was not stored by its deadline"
+    # Its events come first: what was given up is not stored by them.
+    without_object_svc.object.start()
+    client.put("kept", "after", b"after")
+    client.wait_state("kept", "after", "STORED")
+    for payload_id, name in payloads.items():
+        assert client.get("kept", f"late/{name}").state == record_pb2.RECORD_STATE_FAILED
+        client.admin.RetryPayload(admin.RetryPayloadRequest(payload_id=payload_id), timeout=TIMEOUT)
+        client.wait_state("kept", f"late/{name}", "STORED")
+        assert client.read("kept", f"late/{name}")[0] == name.encode()

@@ -35,6 +35,7 @@ struct failing_kv {
     struct kv base;
     struct kv *real;
     bool fail;
+    unsigned gets;
 };
 
 static struct failing_kv failing;
@@ -42,6 +43,7 @@ static struct failing_kv failing;
 static inline bool failing_get(struct kv *kv, struct bytes key, struct arena *arena, struct bytes *value, bool *found,
                                struct error *error) {
     struct kv *real = ((struct failing_kv *)kv)->real;
+    ((struct failing_kv *)kv)->gets++;
     return real->ops->get(real, key, arena, value, found, error);
 }
 

@@ -187,6 +187,24 @@ Test(payload_failing, an_upload_in_time_is_then_to_be_stored_by_the_same_deadlin
     cr_assert_str_eq(late.error.reason, "PAYLOAD_NOT_AWAITED");
 }
 
+Test(payload_failing, a_deadline_costs_the_same_however_many_were_missed_before) {
+    struct record first = put_text("a", "one");
+    store(&first);
+    enum { ABANDONED = 300 };
+    for (int i = 0; i < ABANDONED; i++) {
+        struct commit_request request = put_announced("a");
+        request.payload_deadline_us = SECOND_US + i;
+        cr_assert(run(&request));
+    }
+    now_us += SECOND_US + ABANDONED;
+    failing.gets = 0;
+    while (count_changes().of[CHANGE_FAILED] < ABANDONED) {
+        run_due();
+    }
+    cr_assert_leq(failing.gets, 8 * ABANDONED);
+    cr_assert_eq(get("a", 0).serving_version, 1);
+}
+
 /* ---- reports of failures ---- */
 
 Test(payload_failing, a_reported_failure_keeps_reason_and_bytes_through_a_restart) {
