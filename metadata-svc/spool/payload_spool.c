@@ -116,20 +116,23 @@ static struct payload *find_complete(struct payload_spool *spool, const struct u
     return payload != NULL && payload->complete ? payload : NULL;
 }
 
-/* The extent's data, verified. */
-static bool read_extent(struct payload_spool *spool, const struct payload *payload, const struct extent *extent,
-                        uint8_t *out, struct error *error) {
+bool spool_read_extent(struct payload_spool *spool, const struct extent *extent, uint8_t *out, bool *whole,
+                       struct error *error) {
     struct disk_file *file = segment_file_take(spool, extent->segment, error);
     if (file == NULL) {
         return false;
     }
     int64_t got = file->ops->read(file, extent->data_at, out, extent->data_bytes, error);
     segment_file_give(spool, extent->segment);
-    if (got < 0) {
-        return false;
-    }
-    bool whole = got == extent->data_bytes && crc32c(bytes_of(out, extent->data_bytes)) == extent->data_crc32c;
-    return whole || set_corrupt(payload, error);
+    *whole = got == extent->data_bytes && crc32c(bytes_of(out, extent->data_bytes)) == extent->data_crc32c;
+    return got >= 0;
+}
+
+/* The extent's data, verified. */
+static bool read_extent(struct payload_spool *spool, const struct payload *payload, const struct extent *extent,
+                        uint8_t *out, struct error *error) {
+    bool whole;
+    return spool_read_extent(spool, extent, out, &whole, error) && (whole || set_corrupt(payload, error));
 }
 
 /* A part of an extent; all of it is read to verify it. */
@@ -222,9 +225,11 @@ bool payload_spool_stat(struct payload_spool *spool, const struct uuid *payload_
 
 void payload_spool_release(struct payload_spool *spool, const struct uuid *payload_id) {
     pthread_mutex_lock(&spool->lock);
-    struct payload *payload = find_complete(spool, payload_id);
-    if (payload != NULL) {
+    struct payload *payload = payload_find(spool, payload_id);
+    if (payload != NULL && payload->complete) {
         payload_release(spool, payload);
+    } else if (payload != NULL) {
+        payload_give_up(spool, payload);
     }
     pthread_mutex_unlock(&spool->lock);
 }
@@ -289,6 +294,8 @@ void payload_spool_stats(struct payload_spool *spool, struct payload_spool_stats
     *stats = (struct payload_spool_stats){
         .live_bytes = spool->live_bytes,
         .live_payloads = spool->live_payloads,
+        .idle_uploads = spool->idle_uploads,
+        .idle_bytes = spool->idle_bytes,
         .used_bytes = used_bytes,
         .limit_bytes = spool->options.max_bytes,
         .segments = spool->segment_count,

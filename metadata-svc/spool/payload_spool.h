@@ -6,11 +6,16 @@
  * An upload belongs to one thread; everything else may be called from any thread. No flush
  * happens under a lock that a reader, a release or the figures need.
  *
- * What is finished is durable and survives a restart until it is released; what is not is
- * gone after one. A release is not written down: after a restart a released payload may be
+ * What is finished is durable and survives a restart until it is released. So does an upload that
+ * was begun under an upload id (payload_upload_open), as far as it came; others that are not
+ * finished are gone after one. A release is not written down: after a restart a released payload may be
  * there again, wholly or in part, and so may one whose upload was finished but never
  * committed. So at start the owner goes through payload_spool_each and releases what no
  * record wants (spool_reconcile.h), before the first upload.
+ *
+ * Uploads that broke off wait for somebody to go on with them, for upload_idle_us at most. They
+ * count towards all limits; but where an upload finds no room, they are given up for it, the
+ * longest idle first, so that they never keep others from coming to their end.
  *
  * After a failed write or flush what is on the disk is not known. Nothing is tried again: the
  * spool takes no more uploads (UNAVAILABLE, SPOOL_READ_ONLY) until it is opened again;
@@ -38,12 +43,14 @@ struct payload_spool_options {
     uint64_t max_payloads;     /* that wait or are being uploaded, which bounds memory; 0: 1,000,000 */
     uint64_t dirty_bytes;      /* written and not flushed: from here on an appender flushes, from twice
                                   as much on they all wait for it; 0: 32 MiB */
+    int64_t upload_idle_us;    /* how long an upload that broke off is kept; 0: for ever */
     unsigned max_open_files;   /* kept open; those in use do not count; 0: 256 */
     const struct clock *clock; /* NULL: the machine's. Borrowed until close */
 };
 
 struct payload_info {
     struct uuid payload_id;
+    struct uuid upload_id;                  /* zero where it could not be resumed */
     char bucket[NAME_BUCKET_MAX_BYTES + 1]; /* "" where the frame that tells it is lost */
     char key[NAME_KEY_MAX_BYTES + 1];
     uint64_t size_bytes;
@@ -55,7 +62,9 @@ struct payload_info {
 struct payload_spool_stats {
     uint64_t live_bytes;    /* of payloads that wait or are being uploaded */
     uint64_t live_payloads; /* the same, counted */
-    uint64_t used_bytes;    /* of segments in use */
+    uint64_t idle_uploads;  /* of them: uploads that broke off and can be resumed */
+    uint64_t idle_bytes;
+    uint64_t used_bytes; /* of segments in use */
     uint64_t limit_bytes;
     uint64_t segments; /* files, the free ones included */
     uint64_t free_segments;
@@ -76,18 +85,60 @@ void payload_spool_close(struct payload_spool *spool);
  * there already; UNAVAILABLE (SPOOL_READ_ONLY). Room is taken as the bytes come. */
 struct payload_upload *payload_upload_begin(struct payload_spool *spool, const struct uuid *payload_id,
                                             const char *bucket, const char *key, struct error *error);
+/* The same for an upload that can be resumed under its upload id, or goes on with one. */
+struct upload_start {
+    struct uuid upload_id;
+    struct uuid payload_id; /* that it gets if it begins anew */
+    const char *bucket;
+    const char *key;
+    uint64_t write_offset;
+};
+/* Besides the errors above: FAILED_PRECONDITION (UPLOAD_IN_PROGRESS) while another one has the
+ * upload id; OUT_OF_RANGE (WRONG_WRITE_OFFSET, with the right one as detail). What arrived before
+ * a restart is read once before it goes on. */
+struct payload_upload *payload_upload_open(struct payload_spool *spool, const struct upload_start *start,
+                                           struct error *error);
+/* Of an upload that was resumed, this is what it got when it began. */
+struct uuid payload_upload_payload_id(const struct payload_upload *upload);
 /* Appends the next bytes, any number; they are copied or written before it returns. SPOOL_FULL
- * and SPOOL_READ_ONLY as above. After a failure only abort is left. */
+ * and SPOOL_READ_ONLY as above, ABORTED (UPLOAD_GIVEN_UP). After a failure only suspend or abort
+ * are left. */
 bool payload_upload_append(struct payload_upload *upload, struct bytes data, struct error *error);
 /* CRC32C and length of all that was appended. */
 uint32_t payload_upload_crc32c(const struct payload_upload *upload);
 uint64_t payload_upload_size(const struct payload_upload *upload);
 /* Makes the payload durable and readable; uploads that finish at the same time share a flush.
- * Ends the upload in any case; on failure the payload is gone (after SPOOL_READ_ONLY the next
- * start may find it all the same). */
+ * Ends the upload in any case; on failure as suspend does (after SPOOL_READ_ONLY the next start may
+ * find it finished all the same). One with an upload id is UPLOAD_IN_PROGRESS for others until
+ * payload_spool_settle_upload, payload_spool_reopen or payload_spool_release. */
 bool payload_upload_finish(struct payload_upload *upload, struct error *error);
+/* Ends the upload for now: what was appended is made durable and waits to be resumed. Where that
+ * cannot be, it is aborted. */
+void payload_upload_suspend(struct payload_upload *upload);
 /* Ends the upload and gives its bytes up. */
 void payload_upload_abort(struct payload_upload *upload);
+
+/* A finished payload is committed: nobody needs to resume its upload. */
+void payload_spool_settle_upload(struct payload_spool *spool, const struct uuid *payload_id);
+/* A finished payload could not be committed, but may be later: its upload can be resumed at its
+ * end. Where it has no upload id it is released. */
+void payload_spool_reopen(struct payload_spool *spool, const struct uuid *payload_id);
+
+/* An upload that is not finished. */
+struct upload_info {
+    struct uuid upload_id;
+    struct uuid payload_id;
+    uint64_t persisted_bytes; /* durable, from the payload's start */
+    bool in_progress;
+    int64_t expire_unix_us; /* when it is given up if nobody goes on with it; 0: not by itself */
+};
+/* False when there is none of that upload id. */
+bool payload_spool_find_upload(struct payload_spool *spool, const struct uuid *upload_id, struct upload_info *info);
+/* Visits each that broke off; the visit may call the spool. */
+void payload_spool_each_upload(struct payload_spool *spool,
+                               void (*visit)(void *context, const struct upload_info *info), void *context);
+/* Gives up those that were idle for too long; how many. */
+uint64_t payload_spool_expire_uploads(struct payload_spool *spool);
 
 /* Reads exactly `size` bytes, each verified. NOT_FOUND (PAYLOAD_NOT_SPOOLED), OUT_OF_RANGE
  * (READ_PAST_END), DATA_LOSS (PAYLOAD_CORRUPT), or the disk's error; then `out` is undefined.
@@ -98,7 +149,8 @@ bool payload_spool_read(struct payload_spool *spool, const struct uuid *payload_
 /* What is known of a finished payload. NOT_FOUND (PAYLOAD_NOT_SPOOLED). */
 bool payload_spool_stat(struct payload_spool *spool, const struct uuid *payload_id, struct payload_info *info,
                         struct error *error);
-/* Gives a finished payload up; call it only once the commit that lets it go is durable. Does no
+/* Gives a payload up, finished or not; call it only once the commit that lets it go is durable. The
+ * room of an unfinished one is free at once, and who uploads it is told UPLOAD_GIVEN_UP. Does no
  * I/O. An id that is not there is fine. A reader in mid-read keeps its bytes until it is done. */
 void payload_spool_release(struct payload_spool *spool, const struct uuid *payload_id);
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/checksum/crc32c.h"
 #include "metadata-svc/spool/spool_parts.h"
 
 void *spool_grow(void *array, size_t count, size_t item_bytes) {
@@ -68,6 +69,42 @@ void payload_add_extent(struct payload_spool *spool, struct payload *payload, co
     spool->live_bytes += extent->data_bytes;
 }
 
+/* ---- the bytes of an unfinished one ---- */
+
+size_t payload_whole_extents(const struct payload *payload) {
+    uint64_t whole = 0;
+    size_t count = 0;
+    while (count < payload->extent_count && payload->extents[count].payload_offset == whole) {
+        whole += payload->extents[count++].data_bytes;
+    }
+    return count;
+}
+
+void payload_cut(struct payload_spool *spool, struct payload *payload, size_t count) {
+    while (payload->extent_count > count) {
+        uint32_t data_bytes = payload->extents[--payload->extent_count].data_bytes;
+        payload->spooled_bytes -= data_bytes;
+        spool->live_bytes -= data_bytes;
+    }
+}
+
+uint32_t payload_join_crc32c(const struct payload *payload) {
+    uint32_t crc = 0;
+    uint32_t shift = 0;
+    uint32_t shift_bytes = 0;
+    for (size_t i = 0; i < payload->extent_count; i++) {
+        const struct extent *extent = &payload->extents[i];
+        if (extent->data_bytes != shift_bytes) {
+            shift = crc32c_shift(extent->data_bytes);
+            shift_bytes = extent->data_bytes;
+        }
+        crc = crc32c_join(crc, extent->data_crc32c, shift);
+    }
+    return crc;
+}
+
+/* ---- the end of one ---- */
+
 static void payload_free(struct payload *payload) {
     free(payload->bucket);
     free(payload->key);
@@ -76,22 +113,37 @@ static void payload_free(struct payload *payload) {
     free(payload);
 }
 
+static void drop_segments(struct payload_spool *spool, struct payload *payload) {
+    while (payload->segment_count > 0) {
+        segment_unuse(spool, payload->segments[--payload->segment_count]);
+    }
+}
+
 void payload_unuse(struct payload_spool *spool, struct payload *payload) {
     assert(payload->uses > 0);
-    if (--payload->uses > 0) {
-        return;
+    if (--payload->uses == 0) {
+        drop_segments(spool, payload);
+        payload_free(payload);
     }
-    for (size_t i = 0; i < payload->segment_count; i++) {
-        segment_unuse(spool, payload->segments[i]);
-    }
-    payload_free(payload);
 }
 
 void payload_remove(struct payload_spool *spool, struct payload *payload) {
+    if (payload->partial != NULL) {
+        partial_end(spool, payload->partial);
+    }
     HASH_DEL(spool->payloads, payload);
     spool->live_payloads--;
     spool->live_bytes -= payload->spooled_bytes;
     payload_unuse(spool, payload);
+}
+
+void payload_give_up(struct payload_spool *spool, struct payload *payload) {
+    assert(!payload->complete);
+    payload->given_up = true;
+    if (payload->uses <= 2) { /* the table's, and who uploads it: nobody reads it */
+        drop_segments(spool, payload);
+    }
+    payload_remove(spool, payload);
 }
 
 void payload_release(struct payload_spool *spool, struct payload *payload) {
@@ -118,6 +170,7 @@ void payload_drop_released(struct payload_spool *spool) {
 void payload_describe(const struct payload *payload, struct payload_info *info) {
     *info = (struct payload_info){
         .payload_id = payload->id,
+        .upload_id = payload->upload_id,
         .size_bytes = payload->size_bytes,
         .crc32c = payload->crc32c,
         .create_unix_us = payload->create_unix_us,
@@ -130,6 +183,9 @@ void payload_describe(const struct payload *payload, struct payload_info *info) 
 void payload_table_free(struct payload_spool *spool) {
     struct payload *payload, *next;
     HASH_ITER(hh, spool->payloads, payload, next) {
+        if (payload->partial != NULL) {
+            partial_end(spool, payload->partial);
+        }
         HASH_DEL(spool->payloads, payload);
         payload_free(payload);
     }

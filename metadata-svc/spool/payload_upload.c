@@ -9,7 +9,6 @@
 enum {
     GATHER_BYTES = 256 * 1024,
     DIRECT_BYTES = 64 * 1024, /* a piece this long is not copied */
-    FRAME_DATA_MAX_BYTES = 1024 * 1024,
 };
 
 struct payload_upload {
@@ -17,6 +16,7 @@ struct payload_upload {
     struct payload *payload;
     struct buffer names;  /* of the BEGIN frame; empty once that is written */
     struct buffer gather; /* appended, not yet written */
+    bool broken;          /* an append or a finish failed: what was written and what not is not followed */
     uint64_t written_bytes;
     uint64_t size_bytes;
     uint32_t crc32c;
@@ -28,51 +28,79 @@ static bool is_full(const struct payload_spool *spool) {
     return spool->live_payloads >= spool->options.max_payloads || !segments_have_room(spool);
 }
 
+bool spool_takes_payload(struct payload_spool *spool) {
+    if (is_full(spool)) {
+        payload_drop_released(spool);
+    }
+    while (is_full(spool) && partial_give_up_oldest(spool)) {
+    }
+    return !is_full(spool);
+}
+
 /* With the lock held. */
-static struct payload *claim_id(struct payload_spool *spool, const struct uuid *id, struct error *error) {
+static bool check_id(struct payload_spool *spool, const struct uuid *id, struct error *error) {
     const struct payload *there = payload_find(spool, id);
-    if ((there != NULL && there->released) || is_full(spool)) {
+    if (there != NULL && there->released) {
         payload_drop_released(spool);
         there = payload_find(spool, id);
     }
     if (spool->failed) {
-        spool_set_read_only(error);
-    } else if (there != NULL && there->complete) {
-        error_set(error, ERROR_FAILED_PRECONDITION, "PAYLOAD_SPOOLED", "the payload was uploaded already");
-    } else if (there != NULL) {
-        error_set(error, ERROR_FAILED_PRECONDITION, "UPLOAD_IN_PROGRESS", "the payload is being uploaded already");
-    } else if (is_full(spool)) {
-        spool_set_full(spool, error);
-    } else {
-        return payload_add(spool, id, spool->next_upload++);
+        return spool_set_read_only(error);
     }
-    return NULL;
+    if (there != NULL && there->complete) {
+        return error_set(error, ERROR_FAILED_PRECONDITION, "PAYLOAD_SPOOLED", "the payload was uploaded already");
+    }
+    if (there != NULL) {
+        return error_set(error, ERROR_FAILED_PRECONDITION, "UPLOAD_IN_PROGRESS",
+                         "the payload is being uploaded already");
+    }
+    return spool_takes_payload(spool) || spool_set_full(spool, error);
 }
 
-struct payload_upload *payload_upload_begin(struct payload_spool *spool, const struct uuid *payload_id,
-                                            const char *bucket, const char *key, struct error *error) {
+struct payload *payload_begin(struct payload_spool *spool, const struct uuid *id, const char *bucket, const char *key) {
     struct bytes bucket_text = bytes_of_string(bucket);
     struct bytes key_text = bytes_of_string(key);
     assert(bucket_text.size <= NAME_BUCKET_MAX_BYTES && key_text.size <= NAME_KEY_MAX_BYTES);
-    int64_t now_us = clock_unix_us(spool->clock);
-    pthread_mutex_lock(&spool->lock);
-    struct payload *payload = claim_id(spool, payload_id, error);
-    if (payload != NULL) {
-        payload_name(payload, bucket_text, key_text, now_us);
+    struct payload *payload = payload_add(spool, id, spool->next_upload++);
+    payload_name(payload, bucket_text, key_text, clock_unix_us(spool->clock));
+    payload->uses++;
+    return payload;
+}
+
+static void append_names(struct buffer *names, const struct payload *payload) {
+    buffer_append(names, payload->bucket, strlen(payload->bucket) + 1);
+    buffer_append(names, payload->key, strlen(payload->key) + 1);
+    if (!uuid_is_zero(&payload->upload_id)) {
+        buffer_append(names, payload->upload_id.raw, sizeof payload->upload_id.raw);
     }
-    pthread_mutex_unlock(&spool->lock);
-    if (payload == NULL) {
-        return NULL;
-    }
+}
+
+struct payload_upload *payload_upload_new(struct payload_spool *spool, struct payload *payload, bool begun,
+                                          uint32_t crc32c) {
     struct payload_upload *upload = calloc(1, sizeof *upload);
     if (upload == NULL) {
         abort();
     }
     upload->spool = spool;
     upload->payload = payload;
-    buffer_append(&upload->names, bucket, bucket_text.size + 1);
-    buffer_append(&upload->names, key, key_text.size + 1);
+    upload->written_bytes = payload->spooled_bytes;
+    upload->size_bytes = payload->spooled_bytes;
+    upload->crc32c = crc32c;
+    if (!begun) {
+        append_names(&upload->names, payload);
+    }
     return upload;
+}
+
+struct payload_upload *payload_upload_begin(struct payload_spool *spool, const struct uuid *payload_id,
+                                            const char *bucket, const char *key, struct error *error) {
+    struct payload *payload = NULL;
+    pthread_mutex_lock(&spool->lock);
+    if (check_id(spool, payload_id, error)) {
+        payload = payload_begin(spool, payload_id, bucket, key);
+    }
+    pthread_mutex_unlock(&spool->lock);
+    return payload != NULL ? payload_upload_new(spool, payload, false, 0) : NULL;
 }
 
 /* ---- bytes ---- */
@@ -123,13 +151,11 @@ static struct bytes take_piece(struct bytes *data, size_t most) {
     return piece;
 }
 
-bool payload_upload_append(struct payload_upload *upload, struct bytes data, struct error *error) {
-    upload->crc32c = crc32c_extend(upload->crc32c, data);
-    upload->size_bytes += data.size;
+static bool append(struct payload_upload *upload, struct bytes data, struct error *error) {
     while (data.size > 0) {
         if (upload->gather.size == 0 && data.size >= DIRECT_BYTES) {
             uint64_t position;
-            if (!write_out(upload, take_piece(&data, FRAME_DATA_MAX_BYTES), false, &position, error)) {
+            if (!write_out(upload, take_piece(&data, SPOOL_DATA_MAX_BYTES), false, &position, error)) {
                 return false;
             }
             continue;
@@ -142,12 +168,38 @@ bool payload_upload_append(struct payload_upload *upload, struct bytes data, str
     return spool_bound_dirty(upload->spool, error);
 }
 
+static bool set_given_up(struct error *error) {
+    return error_set(error, ERROR_ABORTED, "UPLOAD_GIVEN_UP", "the upload was cancelled, or its time is up");
+}
+
+/* Somebody may take the payload away while it is uploaded. */
+static bool check_given_up(const struct payload_upload *upload, struct error *error) {
+    pthread_mutex_lock(&upload->spool->lock);
+    bool given_up = upload->payload->given_up;
+    pthread_mutex_unlock(&upload->spool->lock);
+    return !given_up || set_given_up(error);
+}
+
+bool payload_upload_append(struct payload_upload *upload, struct bytes data, struct error *error) {
+    if (!check_given_up(upload, error)) {
+        return false;
+    }
+    upload->crc32c = crc32c_extend(upload->crc32c, data);
+    upload->size_bytes += data.size;
+    upload->broken = !append(upload, data, error);
+    return !upload->broken;
+}
+
 uint32_t payload_upload_crc32c(const struct payload_upload *upload) {
     return upload->crc32c;
 }
 
 uint64_t payload_upload_size(const struct payload_upload *upload) {
     return upload->size_bytes;
+}
+
+struct uuid payload_upload_payload_id(const struct payload_upload *upload) {
+    return upload->payload->id;
 }
 
 /* ---- end ---- */
@@ -158,27 +210,72 @@ static void upload_free(struct payload_upload *upload) {
     free(upload);
 }
 
+static bool make_durable(struct payload_upload *upload, struct error *error) {
+    uint64_t position = 0;
+    upload->broken = !write_out(upload, buffer_bytes(&upload->gather), true, &position, error) ||
+                     !spool_flush(upload->spool, position, error);
+    return !upload->broken;
+}
+
 bool payload_upload_finish(struct payload_upload *upload, struct error *error) {
     struct payload_spool *spool = upload->spool;
-    uint64_t position = 0;
-    if (!write_out(upload, buffer_bytes(&upload->gather), true, &position, error) ||
-        !spool_flush(spool, position, error)) {
-        payload_upload_abort(upload);
+    struct payload *payload = upload->payload;
+    if (!check_given_up(upload, error) || !make_durable(upload, error)) {
+        payload_upload_suspend(upload);
         return false;
     }
     assert(upload->written_bytes == upload->size_bytes);
     pthread_mutex_lock(&spool->lock);
-    upload->payload->size_bytes = upload->size_bytes;
-    upload->payload->crc32c = upload->crc32c;
-    upload->payload->complete = true;
+    bool given_up = payload->given_up;
+    if (!given_up) {
+        payload->size_bytes = upload->size_bytes;
+        payload->crc32c = upload->crc32c;
+        payload->complete = true;
+    }
+    payload_unuse(spool, payload);
     pthread_mutex_unlock(&spool->lock);
     upload_free(upload);
-    return true;
+    return !given_up || set_given_up(error);
 }
 
 void payload_upload_abort(struct payload_upload *upload) {
-    pthread_mutex_lock(&upload->spool->lock);
-    payload_remove(upload->spool, upload->payload);
-    pthread_mutex_unlock(&upload->spool->lock);
+    struct payload_spool *spool = upload->spool;
+    pthread_mutex_lock(&spool->lock);
+    if (!upload->payload->given_up) {
+        payload_remove(spool, upload->payload);
+    }
+    payload_unuse(spool, upload->payload);
+    pthread_mutex_unlock(&spool->lock);
     upload_free(upload);
+}
+
+/* What was appended is written and durable; or, after a failure, what was written by then. */
+static bool settle_bytes(struct payload_upload *upload) {
+    struct error failure = {0};
+    if (!upload->broken && upload->gather.size > 0 && !write_gathered(upload, &failure)) {
+        upload->broken = true;
+    }
+    pthread_mutex_lock(&upload->spool->lock);
+    uint64_t position = upload->spool->appended;
+    pthread_mutex_unlock(&upload->spool->lock);
+    return spool_flush(upload->spool, position, &failure);
+}
+
+void payload_upload_suspend(struct payload_upload *upload) {
+    struct payload_spool *spool = upload->spool;
+    struct payload *payload = upload->payload;
+    bool kept = !uuid_is_zero(&payload->upload_id) && settle_bytes(upload);
+    pthread_mutex_lock(&spool->lock);
+    kept = kept && !payload->given_up && payload->spooled_bytes > 0;
+    if (kept) {
+        payload->partial->crc32c = upload->broken ? payload_join_crc32c(payload) : upload->crc32c;
+        partial_suspend(spool, payload->partial);
+        payload_unuse(spool, payload);
+    }
+    pthread_mutex_unlock(&spool->lock);
+    if (kept) {
+        upload_free(upload);
+    } else {
+        payload_upload_abort(upload);
+    }
 }

@@ -10,6 +10,10 @@ static const uint8_t frame_magic[4] = {'W', 'B', 'F', 'R'};
 
 enum { CHECK_AT = SPOOL_HEADER_BYTES - 4 }; /* the header's own CRC32C */
 
+static bool is_known_version(uint8_t version) {
+    return version >= 1 && version <= SPOOL_FORMAT_VERSION;
+}
+
 uint64_t spool_round_up(uint64_t value, uint64_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
 }
@@ -38,7 +42,7 @@ void spool_segment_header_encode(const struct spool_segment_header *header, uint
 }
 
 bool spool_segment_header_decode(const uint8_t in[SPOOL_HEADER_BYTES], struct spool_segment_header *header) {
-    if (memcmp(in, segment_magic, sizeof segment_magic) != 0 || in[4] != SPOOL_FORMAT_VERSION ||
+    if (memcmp(in, segment_magic, sizeof segment_magic) != 0 || !is_known_version(in[4]) ||
         get_le32(in + CHECK_AT) != crc32c(bytes_of(in, CHECK_AT))) {
         return false;
     }
@@ -84,7 +88,7 @@ void spool_frame_encode(const struct spool_frame *frame, const struct spool_segm
 
 bool spool_frame_decode(const uint8_t in[SPOOL_HEADER_BYTES], const struct spool_segment_header *segment, uint64_t at,
                         struct spool_frame *frame) {
-    if (memcmp(in, frame_magic, sizeof frame_magic) != 0 || in[4] != SPOOL_FORMAT_VERSION ||
+    if (memcmp(in, frame_magic, sizeof frame_magic) != 0 || !is_known_version(in[4]) ||
         get_le64(in + 8) != segment->number || get_le32(in + CHECK_AT) != frame_check(in, segment->salt, at) ||
         in[5] < SPOOL_FRAME_BEGIN || in[5] > SPOOL_FRAME_SEAL) {
         return false;

@@ -14,17 +14,19 @@
 #include "common/base/uuid.h"
 
 enum {
-    SPOOL_FORMAT_VERSION = 1,
-    SPOOL_HEADER_BYTES = 64, /* of a segment's and of a frame's header */
-    SPOOL_ALIGN_BYTES = 64,  /* where a frame may begin */
+    SPOOL_FORMAT_VERSION = 2, /* 1, whose BEGIN frames have no upload id, is read too */
+    SPOOL_HEADER_BYTES = 64,  /* of a segment's and of a frame's header */
+    SPOOL_ALIGN_BYTES = 64,   /* where a frame may begin */
     SPOOL_BLOCK_BYTES = 4096,
-    SPOOL_LARGE_BYTES = 16 * 1024, /* data of this size begins at a block */
-    SPOOL_PIECE_MIN_BYTES = 4096,  /* data is not cut into less at a segment's end */
+    SPOOL_LARGE_BYTES = 16 * 1024,      /* data of this size begins at a block */
+    SPOOL_DATA_MAX_BYTES = 1024 * 1024, /* of one frame */
+    SPOOL_PIECE_MIN_BYTES = 4096,       /* data is not cut into less at a segment's end */
     SPOOL_NAMES_MAX_BYTES = 2048,
 };
 
 enum spool_frame_type {
-    SPOOL_FRAME_BEGIN = 1, /* body: bucket 00 key 00; number: when it began, us since 1970 */
+    SPOOL_FRAME_BEGIN = 1, /* body: bucket 00 key 00, the upload id if it can be resumed; number: when it began, us
+                              since 1970 */
     SPOOL_FRAME_DATA = 2,  /* body: payload bytes; number: their offset in the payload */
     SPOOL_FRAME_END = 3,   /* no body; number: length of the payload; crc32c: of all of it */
     SPOOL_FRAME_SEAL = 4,  /* no body; nothing follows in this segment */

@@ -150,8 +150,11 @@ static void publish(struct payload_spool *spool, const struct placing *placing, 
     *written = (struct spool_written){
         .names = entry->names.size > 0, .data_bytes = layout->data_bytes, .end = layout->with_end};
     pthread_mutex_lock(&spool->lock);
-    payload_use_segment(entry->payload, segment);
-    if (layout->data_bytes > 0) {
+    bool wanted = !entry->payload->given_up;
+    if (wanted) {
+        payload_use_segment(entry->payload, segment);
+    }
+    if (wanted && layout->data_bytes > 0) {
         struct extent extent = {segment, layout->data_at, entry->payload_offset, (uint32_t)layout->data_bytes, crc};
         payload_add_extent(spool, entry->payload, &extent);
     }

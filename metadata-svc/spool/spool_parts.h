@@ -1,6 +1,7 @@
 /* What the files of the spool share: payload_table.c (what is known of payloads),
- * spool_segments.c (segment files), spool_log.c (append and flush), spool_recovery.c (opening),
- * payload_upload.c and payload_spool.c (the calls).
+ * partial_table.c (of unfinished ones that can be resumed), spool_segments.c (segment files),
+ * spool_log.c (append and flush), spool_recovery.c (opening), payload_upload.c, payload_resume.c
+ * and payload_spool.c (the calls).
  *
  * Three locks, taken in this order:
  *   append_lock  held while frames are written and a segment is begun. As frames are written
@@ -50,9 +51,23 @@ struct extent {
     uint32_t data_crc32c;
 };
 
+/* An upload that can be resumed, from its begin until its payload is settled. */
+struct partial {
+    UT_hash_handle hh;
+    struct uuid upload_id;
+    struct payload *payload;
+    bool suspended;  /* nobody uploads: it is in the list of those that are idle */
+    bool unverified; /* its bytes are from before the start */
+    uint32_t crc32c; /* while suspended: of its bytes */
+    int64_t idle_from_us;
+    struct partial *previous, *next; /* in the list, the longest idle first */
+};
+
 struct payload {
     UT_hash_handle hh;
     struct uuid id;
+    struct uuid upload_id; /* zero: it cannot be resumed */
+    struct partial *partial;
     uint64_t upload;
     char *bucket;
     char *key;
@@ -67,7 +82,8 @@ struct payload {
     uint32_t crc32c;
     bool complete; /* finished and durable */
     bool damaged;
-    unsigned uses; /* readers, and one for being in the table */
+    bool given_up; /* out of the table and without segments, while somebody still uploads it */
+    unsigned uses; /* readers, who uploads it, and one for being in the table */
     bool released; /* held back; it goes with the hold */
     struct payload *next_released;
 };
@@ -93,6 +109,10 @@ struct payload_spool {
     uint64_t next_upload;
     uint64_t live_bytes;
     uint64_t live_payloads;
+    struct partial *partials; /* by upload id */
+    struct partial *idle_first, *idle_last;
+    uint64_t idle_uploads;
+    uint64_t idle_bytes;
     unsigned holds;           /* of releases */
     struct payload *released; /* and held back */
     uint64_t appended;        /* bytes ever appended; a position in the log */
@@ -117,6 +137,15 @@ void payload_use_segment(struct payload *payload, struct segment *segment);
 void payload_add_extent(struct payload_spool *spool, struct payload *payload, const struct extent *extent);
 /* Takes it out of the table; its memory and segments go with the last reader. */
 void payload_remove(struct payload_spool *spool, struct payload *payload);
+/* The same for an unfinished one: its segments go at once, unless it is being verified, and
+ * whoever uploads it finds it given up. */
+void payload_give_up(struct payload_spool *spool, struct payload *payload);
+/* How many extents from the first on follow on each other. */
+size_t payload_whole_extents(const struct payload *payload);
+/* Forgets the extents behind the first `count`. */
+void payload_cut(struct payload_spool *spool, struct payload *payload, size_t count);
+/* CRC32C of all its extents, from what their frames say. */
+uint32_t payload_join_crc32c(const struct payload *payload);
 void payload_unuse(struct payload_spool *spool, struct payload *payload);
 /* Takes it out, or as soon as releases are no longer held back. */
 void payload_release(struct payload_spool *spool, struct payload *payload);
@@ -125,6 +154,36 @@ void payload_drop_released(struct payload_spool *spool);
 void payload_describe(const struct payload *payload, struct payload_info *info);
 /* Without payloads and segments; for close. */
 void payload_table_free(struct payload_spool *spool);
+
+/* ---- payload_spool.c ---- */
+
+/* The extent's data; `whole` tells whether it is what its frame says. False only when the disk
+ * fails. No lock held. */
+bool spool_read_extent(struct payload_spool *spool, const struct extent *extent, uint8_t *out, bool *whole,
+                       struct error *error);
+
+/* ---- partial_table.c; called with the lock held ---- */
+
+struct partial *partial_find(struct payload_spool *spool, const struct uuid *upload_id);
+/* The payload's upload can be resumed under its upload_id, of which there is no other. */
+struct partial *partial_add(struct payload_spool *spool, struct payload *payload);
+/* It can no longer, or need not. */
+void partial_end(struct payload_spool *spool, struct partial *partial);
+/* Nobody uploads it any more, or somebody does again. */
+void partial_suspend(struct payload_spool *spool, struct partial *partial);
+void partial_resume(struct payload_spool *spool, struct partial *partial);
+/* Gives up the one that is idle for the longest time; false when there is none. */
+bool partial_give_up_oldest(struct payload_spool *spool);
+
+/* ---- payload_upload.c ---- */
+
+/* With the lock held: whether another payload may begin. */
+bool spool_takes_payload(struct payload_spool *spool);
+/* Goes on at the payload's end, of which crc32c is the checksum; `begun`: its BEGIN frame is written. */
+struct payload_upload *payload_upload_new(struct payload_spool *spool, struct payload *payload, bool begun,
+                                          uint32_t crc32c);
+/* Adds the payload, in use by who uploads it; with the lock held. */
+struct payload *payload_begin(struct payload_spool *spool, const struct uuid *id, const char *bucket, const char *key);
 
 /* ---- spool_segments.c ---- */
 

@@ -14,10 +14,31 @@ struct reconciliation {
     struct error *error;
     bool good;
     int64_t released;
+    int64_t reopened;
     int64_t lost;
 };
 
 /* ---- what the spool has ---- */
+
+/* Whether an upload may still go on: one that was announced as long as its payload is awaited, one
+ * that makes a record of its own until its request took effect. */
+static bool may_go_on(struct reconciliation *state, const struct uuid *upload_id, const struct uuid *payload_id,
+                      const struct payload_entry *entry) {
+    struct arena arena;
+    struct request_entry request;
+    bool answered = false;
+    if (uuid_is_zero(upload_id)) {
+        return false;
+    }
+    if (uuid_equal(upload_id, payload_id)) {
+        return entry != NULL && entry->place == PAYLOAD_AWAITED;
+    }
+    arena_init(&arena);
+    state->good =
+        record_store_get_request(kv_lookup_of(state->kv), upload_id, &arena, &request, &answered, state->error);
+    arena_free(&arena);
+    return state->good && entry == NULL && !answered;
+}
 
 static void check_payload(void *context, const struct payload_info *info) {
     struct reconciliation *state = context;
@@ -33,7 +54,30 @@ static void check_payload(void *context, const struct payload_info *info) {
     /* One that is damaged stays while it is wanted: whole parts of it can be saved. */
     bool same = info->damaged || ((uint64_t)entry.size == info->size_bytes && entry.crc32c == info->crc32c);
     bool wanted = found && entry.place == PAYLOAD_SPOOLED && same;
-    if (state->good && !wanted) {
+    bool goes_on = state->good && !wanted && !info->damaged &&
+                   may_go_on(state, &info->upload_id, &info->payload_id, found ? &entry : NULL);
+    if (goes_on) {
+        payload_spool_reopen(state->spool, &info->payload_id);
+        state->reopened++;
+    } else if (state->good && !wanted) {
+        payload_spool_release(state->spool, &info->payload_id);
+        state->released++;
+    }
+    arena_free(&arena);
+}
+
+static void check_upload(void *context, const struct upload_info *info) {
+    struct reconciliation *state = context;
+    struct arena arena;
+    struct payload_entry entry;
+    bool found = false;
+    if (!state->good) {
+        return;
+    }
+    arena_init(&arena);
+    state->good =
+        record_store_get_payload(kv_lookup_of(state->kv), &info->payload_id, &arena, &entry, &found, state->error);
+    if (state->good && !may_go_on(state, &info->upload_id, &info->payload_id, found ? &entry : NULL) && state->good) {
         payload_spool_release(state->spool, &info->payload_id);
         state->released++;
     }
@@ -92,9 +136,11 @@ static bool check_entries(struct reconciliation *state) {
 bool spool_reconcile(struct payload_spool *spool, struct kv *kv, struct error *error) {
     struct reconciliation state = {.spool = spool, .kv = kv, .error = error, .good = true};
     payload_spool_each(spool, check_payload, &state);
+    payload_spool_each_upload(spool, check_upload, &state);
     bool good = state.good && check_entries(&state);
-    if (state.released > 0 || state.lost > 0) {
-        log_info("spool_reconciled", LOG_INT("released", state.released), LOG_INT("lost", state.lost));
+    if (state.released > 0 || state.reopened > 0 || state.lost > 0) {
+        log_info("spool_reconciled", LOG_INT("released", state.released), LOG_INT("reopened", state.reopened),
+                 LOG_INT("lost", state.lost));
     }
     return good;
 }

@@ -1,5 +1,6 @@
 /* At start: what the spool holds against what the records want. A crash may leave a payload
- * whose commit never came, or whose release was not written down; both are released here. A
+ * whose release was not written down: it is released here. So is one whose commit never came, unless
+ * its upload can be resumed and nobody knows an end of it: then its producer finds it at its end. A
  * payload that a record wants and the spool lost is logged: pulling it will fail. */
 #ifndef WAYBILL_SPOOL_SPOOL_RECONCILE_H
 #define WAYBILL_SPOOL_SPOOL_RECONCILE_H

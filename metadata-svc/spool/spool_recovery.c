@@ -107,22 +107,44 @@ static struct payload *payload_of(struct payload_spool *spool, const struct spoo
     return payload != NULL ? payload : payload_add(spool, &frame->payload_id, frame->upload);
 }
 
-static void take_names(struct payload *payload, const struct spool_frame *frame, struct bytes body) {
-    const uint8_t *first = body.size > 0 ? memchr(body.data, 0, body.size) : NULL;
-    size_t bucket = first != NULL ? (size_t)(first - body.data) : body.size;
-    if (bucket + 1 < body.size && body.data[body.size - 1] == 0) {
-        payload_name(payload, bytes_of(body.data, bucket), bytes_of(first + 1, body.size - bucket - 2),
-                     (int64_t)frame->number);
+/* The text up to the next zero byte; false when there is none. */
+static bool take_text(struct bytes *body, struct bytes *text) {
+    const uint8_t *end = body->size > 0 ? memchr(body->data, 0, body->size) : NULL;
+    if (end == NULL) {
+        return false;
     }
+    *text = bytes_of(body->data, (size_t)(end - body->data));
+    *body = bytes_of(end + 1, body->size - text->size - 1);
+    return true;
+}
+
+static void take_names(struct payload *payload, const struct spool_frame *frame, struct bytes body) {
+    struct bytes bucket;
+    struct bytes key;
+    if (!take_text(&body, &bucket) || !take_text(&body, &key)) {
+        return;
+    }
+    payload_name(payload, bucket, key, (int64_t)frame->number);
+    if (body.size == sizeof payload->upload_id.raw) {
+        memcpy(payload->upload_id.raw, body.data, body.size);
+    }
+}
+
+/* Goes back to where it goes on: behind `offset` stands what an earlier start found torn. */
+static void cut_back(struct payload_spool *spool, struct payload *payload, uint64_t offset) {
+    size_t count = payload->extent_count;
+    while (count > 0 && payload->extents[count - 1].payload_offset >= offset) {
+        count--;
+    }
+    payload_cut(spool, payload, count);
 }
 
 /* While it is recovered, size_bytes is where the extents end. */
 static void take_data(struct payload_spool *spool, struct payload *payload, struct segment *segment,
                       const struct spool_frame *frame, uint64_t at) {
-    if (frame->number != payload->size_bytes) {
-        payload->damaged = true;
-    }
-    if (frame->number < payload->size_bytes || frame->body_bytes == 0) {
+    cut_back(spool, payload, frame->number);
+    payload->complete = false; /* where it was finished and not committed, and went on */
+    if (frame->body_bytes == 0) {
         return;
     }
     struct extent extent = {segment, at + SPOOL_HEADER_BYTES + frame->gap_bytes, frame->number, frame->body_bytes,
@@ -131,8 +153,8 @@ static void take_data(struct payload_spool *spool, struct payload *payload, stru
     payload->size_bytes = frame->number + frame->body_bytes;
 }
 
-static void take_end(struct payload *payload, const struct spool_frame *frame) {
-    payload->damaged = payload->damaged || frame->number != payload->size_bytes;
+static void take_end(struct payload_spool *spool, struct payload *payload, const struct spool_frame *frame) {
+    cut_back(spool, payload, frame->number);
     payload->size_bytes = frame->number;
     payload->crc32c = frame->crc32c;
     payload->complete = true;
@@ -152,7 +174,7 @@ static void take_frame(struct recovery *recovery, struct segment *segment, const
     } else if (frame->type == SPOOL_FRAME_DATA) {
         take_data(spool, payload, segment, frame, scanned->at);
     } else {
-        take_end(payload, frame);
+        take_end(spool, payload, frame);
     }
 }
 
@@ -207,21 +229,18 @@ static bool seal_segment(struct recovery *recovery, struct segment *segment, str
 
 static bool extent_is_whole(struct payload_spool *spool, const struct extent *extent, bool *whole,
                             struct error *error) {
-    struct disk_file *file = segment_file_take(spool, extent->segment, error);
-    if (file == NULL) {
-        return false;
-    }
     uint8_t *data = spool_grow(NULL, 1, extent->data_bytes);
-    int64_t got = file->ops->read(file, extent->data_at, data, extent->data_bytes, error);
-    *whole = got == extent->data_bytes && crc32c(bytes_of(data, extent->data_bytes)) == extent->data_crc32c;
+    bool readable = spool_read_extent(spool, extent, data, whole, error);
     free(data);
-    segment_file_give(spool, extent->segment);
-    return got >= 0;
+    return readable;
 }
 
-/* Verifies data that may never have come to the disk. */
-static bool verify_tail(struct recovery *recovery, struct payload *payload, struct error *error) {
-    for (size_t i = payload->extent_count; i > 0 && !payload->damaged; i--) {
+/* How many extents from the first on follow on each other and are whole; data that is known to
+ * have come to the disk is not read. */
+static bool count_whole(struct recovery *recovery, const struct payload *payload, size_t *count, struct error *error) {
+    size_t first = payload_whole_extents(payload);
+    *count = first;
+    for (size_t i = first; i > 0; i--) {
         const struct extent *extent = &payload->extents[i - 1];
         struct log_place place = {extent->segment->header.number, extent->data_at};
         bool whole;
@@ -231,30 +250,98 @@ static bool verify_tail(struct recovery *recovery, struct payload *payload, stru
         if (!extent_is_whole(recovery->spool, extent, &whole, error)) {
             return false;
         }
-        payload->damaged = !whole;
+        *count = whole ? *count : i - 1;
     }
+    return true;
+}
+
+static bool settle_complete(struct recovery *recovery, struct payload *payload, struct error *error) {
+    size_t count;
+    if (!count_whole(recovery, payload, &count, error)) {
+        return false;
+    }
+    payload->damaged = count < payload->extent_count || payload->spooled_bytes != payload->size_bytes;
     recovery->partial += payload->damaged ? 1 : 0;
     return true;
 }
 
-/* An upload without an end is not resumed: its producer begins again. But where frames were
- * lost to damage, the end may be one of them; then who wants the payload is to hear of that. */
+/* An upload that broke off waits for its producer, who is told how much of it is left. */
+static bool settle_unfinished(struct recovery *recovery, struct payload *payload, struct error *error) {
+    struct payload_spool *spool = recovery->spool;
+    size_t count;
+    if (!count_whole(recovery, payload, &count, error)) {
+        return false;
+    }
+    payload_cut(spool, payload, count);
+    struct partial *other = partial_find(spool, &payload->upload_id);
+    if (payload->spooled_bytes == 0 || (other != NULL && other->payload->upload > payload->upload)) {
+        payload_remove(spool, payload);
+        return true;
+    }
+    if (other != NULL) {
+        payload_remove(spool, other->payload);
+    }
+    struct partial *partial = partial_add(spool, payload);
+    partial->unverified = true;
+    return true;
+}
+
+/* An upload without an end and without an upload id is begun again by its producer. But where
+ * frames were lost to damage, the end of any may be one of them; then who wants the payload is to
+ * hear of that. */
 static bool settle_payloads(struct recovery *recovery, struct error *error) {
     struct payload_spool *spool = recovery->spool;
     struct payload *payload, *next;
     HASH_ITER(hh, spool->payloads, payload, next) {
         if (payload->complete) {
-            if (!verify_tail(recovery, payload, error)) {
+            if (!settle_complete(recovery, payload, error)) {
                 return false;
             }
         } else if (recovery->damages > 0) {
             payload->complete = true;
             payload->damaged = true;
-        } else {
+        } else if (uuid_is_zero(&payload->upload_id)) {
             payload_remove(spool, payload);
         }
     }
     return true;
+}
+
+/* Apart from the others, since one may take another one out of the table. */
+static bool settle_uploads(struct recovery *recovery, struct error *error) {
+    struct payload_spool *spool = recovery->spool;
+    size_t count = 0;
+    struct uuid *ids = spool_grow(NULL, HASH_COUNT(spool->payloads) + 1, sizeof *ids);
+    struct payload *payload, *next;
+    HASH_ITER(hh, spool->payloads, payload, next) {
+        if (!payload->complete) {
+            ids[count++] = payload->id;
+        }
+    }
+    bool good = true;
+    for (size_t i = 0; i < count && good; i++) {
+        payload = payload_find(spool, &ids[i]);
+        good = payload == NULL || settle_unfinished(recovery, payload, error);
+    }
+    free(ids);
+    struct partial *partial, *next_partial;
+    HASH_ITER(hh, spool->partials, partial, next_partial) {
+        partial_suspend(spool, partial);
+    }
+    return good;
+}
+
+/* What a killed process had not flushed yet may be built upon from now on, so it is flushed. */
+static void mark_tail_dirty(struct recovery *recovery) {
+    struct payload_spool *spool = recovery->spool;
+    for (struct segment *segment = spool->segments; segment != NULL; segment = segment->next) {
+        if (segment->header.number >= recovery->durable.number && segment->end > spool_first_frame()) {
+            segment->dirty = true;
+        } else {
+            segment->durable = segment->end;
+        }
+    }
+    spool->appended++; /* so that there is something to flush */
 }
 
 static void count_damages(struct recovery *recovery) {
@@ -324,7 +411,9 @@ static bool recover(struct recovery *recovery, struct segment_list *list, struct
         return false;
     }
     count_damages(recovery);
-    if (!spool_flush(spool, spool->appended, error) || !settle_payloads(recovery, error)) {
+    mark_tail_dirty(recovery);
+    if (!spool_flush(spool, spool->appended, error) || !settle_payloads(recovery, error) ||
+        !settle_uploads(recovery, error)) {
         return false;
     }
     drop_unused(spool);
@@ -344,7 +433,7 @@ bool spool_recover(struct payload_spool *spool, struct error *error) {
     if (good) {
         log_info("spool_opened", LOG_INT("payloads", spool->live_payloads), LOG_INT("bytes", spool->live_bytes),
                  LOG_INT("segments", spool->segment_count), LOG_INT("damaged_places", recovery.damages),
-                 LOG_INT("partial_payloads", recovery.partial));
+                 LOG_INT("partial_payloads", recovery.partial), LOG_INT("broken_off_uploads", spool->idle_uploads));
     }
     free(list.all);
     free(list.kinds);

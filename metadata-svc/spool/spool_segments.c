@@ -295,6 +295,8 @@ bool segments_advance(struct payload_spool *spool, struct error *error) {
     if (!can_advance(spool)) {
         payload_drop_released(spool);
     }
+    while (!can_advance(spool) && partial_give_up_oldest(spool)) {
+    }
     bool possible = can_advance(spool);
     pthread_mutex_unlock(&spool->lock);
     if (!possible) {

@@ -16,7 +16,8 @@ static const struct spool_segment_header example_segment = {.number = 7,
                                                             .next_upload = 42,
                                                             .create_unix_us = 1700000000000000};
 static const struct uuid example_id = {{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}};
-static const char example_names[] = "photos\0a"; /* with the last NUL */
+/* With the last NUL; then the upload id. */
+static const char example_names[] = "photos\0a\0\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f";
 
 static struct spool_frame example_frame(enum spool_frame_type type, uint64_t number, struct bytes body) {
     return (struct spool_frame){.type = type,
@@ -29,7 +30,7 @@ static struct spool_frame example_frame(enum spool_frame_type type, uint64_t num
 
 /* The segment that docs/formats/spool.md shows. */
 static void make_example(uint8_t image[IMAGE_BYTES]) {
-    struct bytes names = bytes_of(example_names, sizeof example_names);
+    struct bytes names = bytes_of(example_names, sizeof example_names - 1);
     struct bytes data = bytes_of_string("hi");
     struct spool_frame begin = example_frame(SPOOL_FRAME_BEGIN, 1700000000000001, names);
     struct spool_frame piece = example_frame(SPOOL_FRAME_DATA, 0, data);
@@ -93,7 +94,7 @@ Test(spool_format, the_bytes_are_those_of_the_documented_example) {
         }
     }
     fclose(page);
-    cr_assert_eq(bytes, 5 * 64 + 9 + 2);
+    cr_assert_eq(bytes, 5 * 64 + 9 + 16 + 2);
 }
 
 Test(spool_format, the_spool_writes_a_small_payload_as_documented) {
@@ -122,6 +123,32 @@ Test(spool_format, the_spool_writes_a_small_payload_as_documented) {
     cr_assert_eq(frame.flushed, 4416);
     cr_assert_eq(memcmp(written + 4160, "pictures\0some/key-1", 20), 0);
     fixture_end(&fixture);
+}
+
+/* As the first version of the format wrote them. */
+static const uint8_t old_segment[] = {0x57, 0x42, 0x53, 0x47, 0x01, 0x00, 0x00, 0x00, 0x07, 0x00, 0x00, 0x00, 0x00,
+                                      0x00, 0x00, 0x00, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 0x00, 0x00,
+                                      0x00, 0x04, 0x00, 0x00, 0x00, 0x00, 0x05, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+                                      0x00, 0x2a, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x40, 0x1e, 0x18,
+                                      0x24, 0x0a, 0x06, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x49, 0x31, 0xdc};
+static const uint8_t old_begin[] = {0x57, 0x42, 0x46, 0x52, 0x01, 0x01, 0x00, 0x00, 0x07, 0x00, 0x00, 0x00, 0x00,
+                                    0x00, 0x00, 0x00, 0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09,
+                                    0x0a, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f, 0x2a, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+                                    0x00, 0x01, 0x40, 0x1e, 0x18, 0x24, 0x0a, 0x06, 0x00, 0x09, 0x00, 0x00, 0x00,
+                                    0x39, 0xd8, 0x3e, 0x68, 0x00, 0x00, 0x00, 0x00, 0xcd, 0x6f, 0x1d, 0xa4};
+
+Test(spool_format, headers_of_version_1_are_read_and_those_of_an_unknown_one_are_not) {
+    uint8_t newer[SPOOL_HEADER_BYTES];
+    struct spool_segment_header header;
+    struct spool_frame frame;
+    cr_assert(spool_segment_header_decode(old_segment, &header));
+    cr_assert_eq(header.next_upload, 42);
+    cr_assert(spool_frame_decode(old_begin, &header, 4096, &frame));
+    cr_assert(frame.type == SPOOL_FRAME_BEGIN && frame.body_bytes == 9);
+    memcpy(newer, old_segment, sizeof newer);
+    newer[4] = SPOOL_FORMAT_VERSION + 1;
+    put_le32(newer + 60, crc32c(bytes_of(newer, 60)));
+    cr_assert_not(spool_segment_header_decode(newer, &header));
 }
 
 /* ---- what is no header ---- */
