@@ -18,8 +18,9 @@ const struct cli_command cli_commands[] = {
      "One file is stored under the key; with several, or where the key is empty or ends in '/', the file's\n"
      "name is appended to it. FILE '-' is standard input. The answer comes when the bytes are durable.",
      cmd_put},
-    {"upload", "FILE UPLOAD-ID", "bring the payload that put --announce promised",
-     "An upload that broke off goes on where it was. FILE '-' is standard input.", cmd_upload},
+    {"upload", "[FILE] UPLOAD-ID", "bring the payload that put --announce promised",
+     "An upload that broke off goes on where it was. With --cancel it is given up. FILE '-' is standard input.",
+     cmd_upload},
     {"get", "BUCKET/KEY [FILE]", "read an object",
      "FILE is by default the last segment of the key, '-' is standard output. The file appears under its\n"
      "name only when it is whole and its checksum is right.",

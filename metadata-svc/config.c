@@ -67,6 +67,9 @@ static const struct config_entry entries[] = {
          .help = "Most bytes of the payload spool; a full spool refuses uploads, not commits"),
     SIZE(spool_segment_bytes, .initial = "64MiB", .min = KIB(64), .max = GIB(4),
          .help = "Size of one preallocated spool segment"),
+    DURATION(upload_idle_timeout, .initial = "1h", .min = SECONDS(1), .max = HOURS(720),
+             .help =
+                 "How long an upload may send nothing, or wait to be resumed after it broke off; then its bytes go"),
     SIZE(snapshot_bytes_per_second, .initial = "64MiB", .min = 0, .max = TIB(1),
          .help = "Most bytes that a snapshot sends in a second, so that commits do not wait for it; 0: no limit"),
 

@@ -36,6 +36,7 @@ struct metadata_config {
     int64_t max_streams;
     int64_t spool_max_bytes;
     int64_t spool_segment_bytes;
+    int64_t upload_idle_timeout_ms;
     int64_t snapshot_bytes_per_second; /* 0 = no limit */
 
     int64_t redrive_after_ms;

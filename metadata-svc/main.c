@@ -157,6 +157,7 @@ static bool open_stores(struct service *service, struct error *error) {
     struct payload_spool_options spool_options = {
         .segment_bytes = (uint64_t)config->spool_segment_bytes,
         .max_bytes = (uint64_t)config->spool_max_bytes,
+        .upload_idle_us = config->upload_idle_timeout_ms * 1000,
     };
     return restore_place_check(config->data_dir, error) &&
            (service->data_disk = posix_disk_new(config->data_dir, error)) != NULL &&
@@ -218,6 +219,7 @@ static bool start_commits(struct service *service, struct error *error) {
         .clock = &system_clock,
         .start_us = clock_unix_us(&system_clock),
         .outbox_max_events = config->outbox_max_events,
+        .upload_idle_ms = config->upload_idle_timeout_ms,
         .snapshot_bytes_per_second = config->snapshot_bytes_per_second,
         .read_only = is_read_only,
         .read_only_self = service,
@@ -229,6 +231,7 @@ static bool start_commits(struct service *service, struct error *error) {
         .change_log_retention_us = longer_of(config->change_log_retention_ms, config->request_id_retention_ms) * 1000,
         .clock = &system_clock,
         .committer = service->committer,
+        .spool = service->spool,
         .redrives_per_second = (unsigned)config->redrives_per_second,
         .objects_served = objects_served,
         .settle = settle,

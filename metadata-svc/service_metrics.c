@@ -53,6 +53,20 @@ static double spool_bytes(void *self) {
     return (double)stats.live_bytes;
 }
 
+static double broken_off_uploads(void *self) {
+    struct metadata_api *api = self;
+    struct payload_spool_stats stats;
+    payload_spool_stats(api->spool, &stats);
+    return (double)stats.idle_uploads;
+}
+
+static double broken_off_bytes(void *self) {
+    struct metadata_api *api = self;
+    struct payload_spool_stats stats;
+    payload_spool_stats(api->spool, &stats);
+    return (double)stats.idle_bytes;
+}
+
 static double cache_hits(void *self) {
     struct metadata_api *api = self;
     struct record_cache_stats stats;
@@ -114,6 +128,10 @@ void service_metrics_register(struct service_metrics *self, struct metrics *metr
                              "Watchers that were cut off because they took nothing for too long.", NULL,
                              watches_cut_off, api);
     metrics_gauge_callback(metrics, "waybill_spool_bytes", "Payload bytes in the spool.", NULL, spool_bytes, api);
+    metrics_gauge_callback(metrics, "waybill_broken_off_uploads", "Uploads that broke off and can be resumed.", NULL,
+                           broken_off_uploads, api);
+    metrics_gauge_callback(metrics, "waybill_broken_off_upload_bytes", "Their bytes in the spool.", NULL,
+                           broken_off_bytes, api);
     metrics_counter_callback(metrics, "waybill_record_cache_hits_total", "Look-ups that the record cache answered.",
                              NULL, cache_hits, api);
     metrics_counter_callback(metrics, "waybill_record_cache_misses_total", "Look-ups that went to the record store.",

@@ -127,7 +127,8 @@ bool waybill_put_source(struct waybill_client *client, const struct waybill_put 
         start.payload_deadline = client_duration(put->payload_deadline_ms, arena);
     }
     start.expire_time = client_timestamp(put->expire_time, arena);
-    return client_upload_new(client, &start, source, progress, arena, record, error);
+    bool repeated = put->request_id != NULL && put->request_id[0] != '\0';
+    return client_upload_new(client, &start, repeated, source, progress, arena, record, error);
 }
 
 /* ---- bytes and files ---- */

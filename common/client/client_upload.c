@@ -1,6 +1,7 @@
 /* Payloads as streams of chunks: a start, chunks with their checksums, a finish with the
  * checksum of the whole. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/checksum/crc32c.h"
 #include "common/client/client_parts.h"
@@ -13,11 +14,15 @@ enum { REQUEST_CHUNK_FIELD = 3, CHUNK_DATA_FIELD = 1 };
 struct upload {
     struct waybill_client *client;
     const struct waybill_source *source;
-    const struct waybill_progress *progress; /* or NULL */
-    int64_t skip;                            /* bytes that the server has already */
-    int64_t done;                            /* bytes read from the source in this attempt */
-    uint32_t crc;                            /* of those */
-    bool touched;                            /* the source gave bytes in any attempt */
+    const struct waybill_progress *progress;  /* or NULL */
+    const char *upload_id;                    /* under which it goes on when it broke off */
+    Waybill__V1__NewRecordUpload *new_record; /* the start, one of these */
+    Waybill__V1__AnnouncedUpload *announced;
+    int64_t skip;     /* bytes that the server has already */
+    int64_t furthest; /* the most that it ever had */
+    int64_t done;     /* bytes read from the source in this attempt */
+    uint32_t crc;     /* of those */
+    bool touched;     /* the source gave bytes in any attempt */
     bool source_failed;
 };
 
@@ -148,35 +153,6 @@ static bool upload_once(struct upload *upload, const Waybill__V1__UploadPayloadR
 
 /* ---- attempts ---- */
 
-/* Makes ready for attempt `made` + 1 if that may help; else `error` stays. */
-static bool prepare_again(struct upload *upload, unsigned made, struct error *error) {
-    const struct waybill_source *source = upload->source;
-    bool may_help = client_worth_retrying(error) || error->code == ERROR_OUT_OF_RANGE;
-    if (upload->source_failed || !may_help || made >= upload->client->max_attempts ||
-        (upload->touched && source->seek == NULL)) {
-        return false;
-    }
-    return client_back_off(upload->client, made, error, error) &&
-           (!upload->touched || source->seek(source->self, 0, error));
-}
-
-bool client_upload_new(struct waybill_client *client, const Waybill__V1__NewRecordUpload *record_start,
-                       const struct waybill_source *source, const struct waybill_progress *progress,
-                       struct arena *arena, Waybill__V1__Record **record, struct error *error) {
-    struct upload upload = {.client = client, .source = source, .progress = progress};
-    Waybill__V1__UploadPayloadRequest start = WAYBILL__V1__UPLOAD_PAYLOAD_REQUEST__INIT;
-    start.message_case = WAYBILL__V1__UPLOAD_PAYLOAD_REQUEST__MESSAGE_NEW_RECORD;
-    start.new_record = (Waybill__V1__NewRecordUpload *)record_start;
-    for (unsigned made = 1;; made++) {
-        if (upload_once(&upload, &start, arena, record, error)) {
-            return true;
-        }
-        if (error->code == ERROR_OUT_OF_RANGE || !prepare_again(&upload, made, error)) {
-            return false;
-        }
-    }
-}
-
 bool waybill_query_upload(struct waybill_client *client, const char *upload_id, struct arena *arena,
                           Waybill__V1__QueryUploadResponse **response, struct error *error) {
     Waybill__V1__QueryUploadRequest request = WAYBILL__V1__QUERY_UPLOAD_REQUEST__INIT;
@@ -187,41 +163,117 @@ bool waybill_query_upload(struct waybill_client *client, const char *upload_id, 
     return *response != NULL;
 }
 
-/* Where the upload goes on. A server that cannot tell takes it from the start. */
-static bool find_offset(struct waybill_client *client, const char *upload_id, struct arena *arena, int64_t *offset,
-                        struct error *error) {
-    Waybill__V1__QueryUploadResponse *arrived;
-    if (waybill_query_upload(client, upload_id, arena, &arrived, error)) {
-        *offset = arrived->persisted_size;
-        return true;
-    }
-    *offset = 0;
-    return error->code == ERROR_UNIMPLEMENTED;
+bool waybill_cancel_upload(struct waybill_client *client, const char *upload_id, const char *reason,
+                           struct arena *arena, Waybill__V1__CancelUploadResponse **response, struct error *error) {
+    char id[UUID_TEXT_BYTES];
+    Waybill__V1__CancelUploadRequest request = WAYBILL__V1__CANCEL_UPLOAD_REQUEST__INIT;
+    request.upload_id = client_text(upload_id);
+    request.request_id = client_request_id(NULL, id);
+    request.reason = client_text(reason);
+    *response = (Waybill__V1__CancelUploadResponse *)client_call(
+        client, client->bulk, "/waybill.v1.PayloadService/CancelUpload", &request.base,
+        &waybill__v1__cancel_upload_response__descriptor, arena, error);
+    return *response != NULL;
 }
 
-/* What has arrived may change between asking and sending: then the server says OUT_OF_RANGE,
- * and it is asked again. */
+/* The start says where its bytes belong. A source that cannot go back needs no place to go on. */
+static void set_offset(struct upload *upload) {
+    if (upload->announced != NULL) {
+        upload->announced->write_offset = upload->skip;
+    } else if (upload->source->seek != NULL) {
+        upload->new_record->has_write_offset_case = WAYBILL__V1__NEW_RECORD_UPLOAD__HAS_WRITE_OFFSET_WRITE_OFFSET;
+        upload->new_record->write_offset = upload->skip;
+    }
+}
+
+/* Asks where the upload goes on. A server that cannot tell takes it from the start, and so does one
+ * that has nothing yet of an upload that makes a record of its own. */
+static bool find_offset(struct upload *upload, struct arena *arena, struct error *error) {
+    Waybill__V1__QueryUploadResponse *arrived;
+    upload->skip = 0;
+    if (waybill_query_upload(upload->client, upload->upload_id, arena, &arrived, error)) {
+        upload->skip = arrived->persisted_size;
+        return true;
+    }
+    return error->code == ERROR_UNIMPLEMENTED || (upload->new_record != NULL && error->code == ERROR_NOT_FOUND);
+}
+
+/* What has arrived may change between asking and sending; and of a connection that broke the server
+ * may hear later than we do, or still commit what came over it. */
+static bool may_help(const struct error *error, bool broke_before) {
+    return client_worth_retrying(error) || error->code == ERROR_OUT_OF_RANGE ||
+           (broke_before &&
+            (strcmp(error->reason, "UPLOAD_IN_PROGRESS") == 0 || strcmp(error->reason, "PAYLOAD_SPOOLED") == 0));
+}
+
+/* Makes ready for another attempt, after `made` that brought nothing, if that may help; else
+ * `error` stays. */
+static bool prepare_again(struct upload *upload, unsigned made, bool broke_before, struct error *error) {
+    const struct waybill_source *source = upload->source;
+    if (upload->source_failed || !may_help(error, broke_before) || made >= upload->client->max_attempts ||
+        (upload->touched && source->seek == NULL)) {
+        return false;
+    }
+    return client_back_off(upload->client, made, error, error) &&
+           (!upload->touched || source->seek(source->self, 0, error));
+}
+
+/* As often as it takes, as long as each time more has arrived than before. */
+static bool run_upload(struct upload *upload, bool asks, struct arena *arena, Waybill__V1__Record **record,
+                       struct error *error) {
+    Waybill__V1__UploadPayloadRequest start = WAYBILL__V1__UPLOAD_PAYLOAD_REQUEST__INIT;
+    if (upload->announced != NULL) {
+        start.message_case = WAYBILL__V1__UPLOAD_PAYLOAD_REQUEST__MESSAGE_ANNOUNCED;
+        start.announced = upload->announced;
+    } else {
+        start.message_case = WAYBILL__V1__UPLOAD_PAYLOAD_REQUEST__MESSAGE_NEW_RECORD;
+        start.new_record = upload->new_record;
+    }
+    unsigned made = 1; /* attempts since the last that brought something */
+    for (bool broke = false;; broke = true, made++) {
+        if ((asks || broke) && !find_offset(upload, arena, error)) {
+            return false;
+        }
+        if (upload->skip > upload->furthest) {
+            upload->furthest = upload->skip;
+            made = 1;
+        }
+        set_offset(upload);
+        if (upload_once(upload, &start, arena, record, error)) {
+            return true;
+        }
+        if (!prepare_again(upload, made, broke, error)) {
+            return false;
+        }
+    }
+}
+
+bool client_upload_new(struct waybill_client *client, Waybill__V1__NewRecordUpload *start, bool asks,
+                       const struct waybill_source *source, const struct waybill_progress *progress,
+                       struct arena *arena, Waybill__V1__Record **record, struct error *error) {
+    struct upload upload = {
+        .client = client,
+        .source = source,
+        .progress = progress,
+        .upload_id = start->request_id,
+        .new_record = start,
+    };
+    return run_upload(&upload, asks && source->seek != NULL, arena, record, error);
+}
+
 bool waybill_upload_source(struct waybill_client *client, const char *upload_id, const struct waybill_source *source,
                            const struct waybill_progress *progress, struct arena *arena, Waybill__V1__Record **record,
                            struct error *error) {
-    struct upload upload = {.client = client, .source = source, .progress = progress};
     Waybill__V1__AnnouncedUpload announced = WAYBILL__V1__ANNOUNCED_UPLOAD__INIT;
     announced.upload_id = client_text(upload_id);
-    Waybill__V1__UploadPayloadRequest start = WAYBILL__V1__UPLOAD_PAYLOAD_REQUEST__INIT;
-    start.message_case = WAYBILL__V1__UPLOAD_PAYLOAD_REQUEST__MESSAGE_ANNOUNCED;
-    start.announced = &announced;
-    for (unsigned made = 1;; made++) {
-        if (!find_offset(client, upload_id, arena, &upload.skip, error)) {
-            return false;
-        }
-        announced.write_offset = upload.skip;
-        if (upload_once(&upload, &start, arena, record, error)) {
-            return true;
-        }
-        if (!prepare_again(&upload, made, error)) {
-            return false;
-        }
-    }
+    struct upload upload = {
+        .client = client,
+        .source = source,
+        .progress = progress,
+        .upload_id = upload_id,
+        .announced = &announced,
+    };
+    return run_upload(&upload, true, arena, record, error);
 }
 
 bool waybill_upload_fd(struct waybill_client *client, const char *upload_id, int fd,

@@ -4,9 +4,10 @@
 
 #include "common/client/waybill_client.h"
 
-/* Streams the source; again from its start after failures that a retry may mend. The start
- * carries the request id that makes this safe. */
-bool client_upload_new(struct waybill_client *client, const Waybill__V1__NewRecordUpload *record_start,
+/* Streams the source; after failures that a retry may mend from where it broke off. The start
+ * carries the request id that makes this safe; `asks` where the same request may have been made
+ * before: then the server is asked first what it has of it. */
+bool client_upload_new(struct waybill_client *client, Waybill__V1__NewRecordUpload *start, bool asks,
                        const struct waybill_source *source, const struct waybill_progress *progress,
                        struct arena *arena, Waybill__V1__Record **record, struct error *error);
 

@@ -32,8 +32,9 @@
  *
  * Retries. UNAVAILABLE, and RESOURCE_EXHAUSTED that comes with a delay, are tried again up to
  * max_attempts. Each write carries a request id, made here where the caller gives none, so
- * that a retry takes effect once. An upload begins again where the source can go back; a read
- * goes on where it broke off, at the same version. */
+ * that a retry takes effect once. An upload goes on where it broke off, if the source can go back,
+ * and is tried again as long as max_attempts in a row do not all bring nothing; a read goes on
+ * where it broke off, at the same version. */
 #ifndef WAYBILL_CLIENT_WAYBILL_CLIENT_H
 #define WAYBILL_CLIENT_WAYBILL_CLIENT_H
 
@@ -252,6 +253,9 @@ bool waybill_announce(struct waybill_client *client, const struct waybill_put *p
                       Waybill__V1__PutRecordResponse **response, struct error *error);
 bool waybill_query_upload(struct waybill_client *client, const char *upload_id, struct arena *arena,
                           Waybill__V1__QueryUploadResponse **response, struct error *error);
+/* Gives an upload up, and what has arrived of it; the record of an announced payload becomes FAILED. */
+bool waybill_cancel_upload(struct waybill_client *client, const char *upload_id, const char *reason,
+                           struct arena *arena, Waybill__V1__CancelUploadResponse **response, struct error *error);
 /* Uploads an announced payload, from where an earlier upload of it broke off. The source has
  * the whole payload: what has arrived before is read as well, for the checksum, but not sent. */
 bool waybill_upload_source(struct waybill_client *client, const char *upload_id, const struct waybill_source *source,

@@ -76,17 +76,13 @@ enum rpc_read client_stream_read_ended(struct rpc_stream *stream, struct error *
     if (stream->client.status == GRPC_STATUS_OK) {
         return RPC_READ_END;
     }
-    if (stream->client.read_overdue) {
+    if (stream->read_overdue) {
         error_set(error, ERROR_DEADLINE_EXCEEDED, "SERVER_SILENT", "the server sent nothing for %lld ms",
-                  (long long)stream->client.read_wait_ms);
+                  (long long)stream->read_wait_ms);
         return RPC_READ_ERROR;
     }
     channel_status_error(stream->client.status, stream->client.status_text, &stream->client.trailers, error);
     return RPC_READ_ERROR;
-}
-
-void rpc_stream_limit_read(struct rpc_stream *stream, int64_t wait_ms) {
-    stream->client.read_wait_ms = wait_ms;
 }
 
 bool rpc_stream_writes_done(struct rpc_stream *stream) {

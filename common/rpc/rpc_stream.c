@@ -135,29 +135,38 @@ static bool take_message(struct rpc_stream *stream, struct bytes *message, struc
 
 /* Waits for a change, under the lock; a client's read that is overdue cancels the call, which ends it. */
 static void wait_for_change(struct rpc_stream *stream, const struct timespec *overdue) {
-    struct stream_client_side *client = &stream->client;
-    if (client->read_wait_ms == 0 || client->read_overdue) {
+    if (stream->read_wait_ms == 0 || stream->read_overdue) {
         pthread_cond_wait(&stream->changed, &stream->lock);
     } else if (pthread_cond_timedwait(&stream->changed, &stream->lock, overdue) == ETIMEDOUT &&
                stream->read.state == STREAM_OP_RUNNING) {
-        client->read_overdue = true;
-        pthread_mutex_unlock(&stream->lock);
-        rpc_stream_cancel(stream);
-        pthread_mutex_lock(&stream->lock);
+        stream->read_overdue = true;
+        if (!stream->is_server) {
+            pthread_mutex_unlock(&stream->lock);
+            rpc_stream_cancel(stream);
+            pthread_mutex_lock(&stream->lock);
+        }
     }
 }
 
-/* Waits for the read under way; false when it should not be waited for any longer, as the
- * server drains. */
+/* Whether a read of the server's side is given up. */
+static bool gives_up_read(const struct rpc_stream *stream) {
+    return stream->is_server && (stream->read_overdue || (stream->server.ends_on_drain && rpc_stream_draining(stream)));
+}
+
+/* Waits for the read under way; false when the server should not wait for it any longer. */
 static bool wait_for_read(struct rpc_stream *stream, enum stream_op_state *state) {
-    struct timespec overdue = stream_time_after(stream->client.read_wait_ms);
+    struct timespec overdue = stream_time_after(stream->read_wait_ms);
     pthread_mutex_lock(&stream->lock);
-    while (stream->read.state == STREAM_OP_RUNNING && !(stream->server.ends_on_drain && rpc_stream_draining(stream))) {
+    while (stream->read.state == STREAM_OP_RUNNING && !gives_up_read(stream)) {
         wait_for_change(stream, &overdue);
     }
     *state = stream->read.state;
     pthread_mutex_unlock(&stream->lock);
     return *state != STREAM_OP_RUNNING;
+}
+
+void rpc_stream_limit_read(struct rpc_stream *stream, int64_t wait_ms) {
+    stream->read_wait_ms = wait_ms;
 }
 
 enum rpc_read rpc_stream_read(struct rpc_stream *stream, struct bytes *message, struct error *error) {
@@ -168,7 +177,12 @@ enum rpc_read rpc_stream_read(struct rpc_stream *stream, struct bytes *message, 
         stream_read_ahead(stream);
         enum stream_op_state state;
         if (!wait_for_read(stream, &state)) {
-            error_set(error, ERROR_UNAVAILABLE, "DRAINING", "the server is shutting down");
+            if (stream->read_overdue) {
+                error_set(error, ERROR_DEADLINE_EXCEEDED, "CLIENT_SILENT", "the client sent nothing for %lld ms",
+                          (long long)stream->read_wait_ms);
+            } else {
+                error_set(error, ERROR_UNAVAILABLE, "DRAINING", "the server is shutting down");
+            }
             return RPC_READ_ERROR;
         }
         failed = state == STREAM_OP_FAILED;

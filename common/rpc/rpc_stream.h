@@ -35,6 +35,11 @@ bool rpc_stream_write(struct rpc_stream *stream, const ProtobufCMessage *message
  * without copying those. Takes the buffer, also on failure. */
 bool rpc_stream_write_bulk(struct rpc_stream *stream, struct bytes head, struct rpc_buffer *body, size_t size);
 
+/* From now on a read that gets no message for so long fails with DEADLINE_EXCEEDED. A client's cancels
+ * the call (reason SERVER_SILENT); a server's handler ends it itself (CLIENT_SILENT). For a peer that
+ * may hang. */
+void rpc_stream_limit_read(struct rpc_stream *stream, int64_t wait_ms);
+
 /* ---- server side ---- */
 
 /* The value of a request header (lower-case name), NULL where there is none. */
@@ -63,9 +68,6 @@ void rpc_stream_finish(struct rpc_stream *stream, const struct error *error);
 
 /* ---- client side ---- */
 
-/* From now on a read that gets no message for so long cancels the call and fails with
- * DEADLINE_EXCEEDED (reason SERVER_SILENT). For a server that may hang. */
-void rpc_stream_limit_read(struct rpc_stream *stream, int64_t wait_ms);
 /* Tells the server that nothing more comes. */
 bool rpc_stream_writes_done(struct rpc_stream *stream);
 /* Any thread: ends the call with CANCELLED; blocked reads and writes return. */

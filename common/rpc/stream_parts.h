@@ -52,8 +52,6 @@ struct stream_client_side {
     grpc_status_code status;
     grpc_slice status_text;
     bool writes_closed;
-    int64_t read_wait_ms; /* how long a read may take; 0: as long as it takes */
-    bool read_overdue;    /* one took longer: the call was cancelled */
 };
 
 struct rpc_stream {
@@ -77,8 +75,10 @@ struct rpc_stream {
     int close_cancelled;   /* filled by the core */
 
     /* The user's. */
-    int64_t stall_ms;  /* the server's: how long a write may take; 0: as long as it takes */
-    bool headers_sent; /* the server's, before its first message */
+    int64_t read_wait_ms; /* how long a read may take; 0: as long as it takes */
+    bool read_overdue;    /* one took longer: a client's call was cancelled */
+    int64_t stall_ms;     /* the server's: how long a write may take; 0: as long as it takes */
+    bool headers_sent;    /* the server's, before its first message */
     bool read_ended;
     grpc_byte_buffer *received; /* filled by the core */
     grpc_slice message_slice;   /* keeps the last message read if it came in one piece */

@@ -37,6 +37,7 @@ void metadata_api_settle(struct metadata_api *api, const struct commit_request *
 
 void metadata_api_add_bulk_to(struct metadata_api *api, struct rpc_server *server) {
     upload_api_add_to(api, server);
+    upload_calls_api_add_to(api, server);
     fetch_api_add_to(api, server);
     snapshot_api_add_to(api, server);
     rpc_server_add_service(server, &waybill__v1__payload_service__descriptor);

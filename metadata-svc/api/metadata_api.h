@@ -37,6 +37,7 @@ struct metadata_api {
     const struct clock *clock;
     int64_t start_us;
     int64_t outbox_max_events;
+    int64_t upload_idle_ms;            /* an upload that sends nothing for so long is cut off */
     int64_t snapshot_bytes_per_second; /* 0: no limit */
     struct histogram *commit_seconds;
     struct histogram *upload_seconds;
@@ -68,6 +69,7 @@ void objects_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void replica_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void failed_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void status_api_add_to(struct metadata_api *api, struct rpc_server *server);
+void upload_calls_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void upload_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void fetch_api_add_to(struct metadata_api *api, struct rpc_server *server);
 void snapshot_api_add_to(struct metadata_api *api, struct rpc_server *server);

@@ -28,8 +28,8 @@ static bool take_inline(const Waybill__V1__InlinePayload *payload, struct commit
 static bool take_announcement(const Waybill__V1__PayloadAnnouncement *payload, struct commit_request *commit,
                               struct error *error) {
     struct record *record = &commit->record;
-    if (payload->has_size_case != 0 && payload->size < 0) {
-        return error_set_field(error, "announced_payload.size", "BAD_SIZE", "a size is 0 or more");
+    if (payload->has_size_case != 0 && !check_payload_size(payload->size, "announced_payload.size", error)) {
+        return false;
     }
     commit->payload_source = PAYLOAD_FROM_PRODUCER;
     record->has_size = payload->has_size_case != 0;

@@ -98,6 +98,11 @@ bool check_reason(const char *reason, struct error *error) {
     return true;
 }
 
+bool check_payload_size(int64_t size, const char *field, struct error *error) {
+    return (size >= 0 && (uint64_t)size <= PAYLOAD_MAX_BYTES) ||
+           error_set_field(error, field, "BAD_SIZE", "a payload has from 0 bytes to 5 TiB");
+}
+
 bool check_sha256(struct bytes sha256, const char *field, struct error *error) {
     if (sha256.size != 0 && sha256.size != RECORD_SHA256_BYTES) {
         return error_set_field(error, field, "BAD_SHA256", "a SHA-256 has %d bytes, this one %zu", RECORD_SHA256_BYTES,

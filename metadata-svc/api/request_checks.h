@@ -10,6 +10,8 @@
 #include "metadata-svc/store/record.h"
 #include "waybill/v1/record.pb-c.h"
 
+#define PAYLOAD_MAX_BYTES ((uint64_t)5 << 40)
+
 /* One attribute as a request brings it. */
 struct attribute_view {
     const char *name;
@@ -20,6 +22,8 @@ struct attribute_view {
 bool check_descriptor(const char *content_type, struct attribute_view *views, size_t count, struct arena *arena,
                       struct record *record, struct error *error);
 bool check_reason(const char *reason, struct error *error);
+/* 0 up to PAYLOAD_MAX_BYTES. */
+bool check_payload_size(int64_t size, const char *field, struct error *error);
 bool check_sha256(struct bytes sha256, const char *field, struct error *error);
 bool check_if_version(bool has, int64_t version, struct error *error);
 /* 0 or more. */

@@ -181,6 +181,8 @@ static bool apply(struct commit_engine *engine, struct commit_request *request) 
         return change_put(&engine->builder, request);
     case COMMIT_FINISH_UPLOAD:
         return change_finish_upload(&engine->builder, request);
+    case COMMIT_CANCEL_UPLOAD:
+        return change_cancel_upload(&engine->builder, request);
     case COMMIT_UPDATE:
         return change_update(&engine->builder, request);
     case COMMIT_RESTORE:

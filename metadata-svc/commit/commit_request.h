@@ -18,6 +18,7 @@ enum commit_kind {
     COMMIT_DELETE_BUCKET,  /* bucket: the name of an empty one */
     COMMIT_PUT,            /* record: what the caller says; payload says how its bytes come */
     COMMIT_FINISH_UPLOAD,  /* an announced payload is durable in the spool */
+    COMMIT_CANCEL_UPLOAD,  /* record.payload_id: one that was announced and will not come */
     COMMIT_UPDATE,         /* record: the descriptor's new fields, as update says */
     COMMIT_RESTORE,        /* record.bucket and record.key; restore_version */
     COMMIT_DELETE,         /* record.bucket and record.key */

@@ -77,7 +77,7 @@ bool change_payload_due(struct change_builder *builder, const struct timer *time
     return true;
 }
 
-/* ---- what operators ask for ---- */
+/* ---- what is asked for ---- */
 
 /* The payload and the version that brought it. */
 static bool find_payload(struct change_builder *builder, struct commit_request *request, struct payload_entry *entry,
@@ -123,6 +123,29 @@ bool change_retry_payload(struct change_builder *builder, struct commit_request 
     return true;
 }
 
+bool change_cancel_upload(struct change_builder *builder, struct commit_request *request) {
+    struct payload_entry entry;
+    struct record record;
+    if (!find_payload(builder, request, &entry, &record)) {
+        if (request->error.code == ERROR_NOT_FOUND) {
+            error_set(&request->error, ERROR_NOT_FOUND, "UPLOAD_NOT_FOUND", "no upload of that id is awaited");
+        }
+        return false;
+    }
+    if (record.state != RECORD_AWAITING_PAYLOAD) {
+        return error_set(&request->error, ERROR_FAILED_PRECONDITION, "PAYLOAD_NOT_AWAITED",
+                         "the record does not await a payload");
+    }
+    struct payload_failure failure = {
+        .reason = "UPLOAD_CANCELLED",
+        .message = request->reason[0] != '\0' ? request->reason : "its producer gave it up",
+    };
+    request->released = arena_alloc(request->arena, sizeof *request->released);
+    bool good = payload_fail(builder, request, &record, SYSTEM_CAUSE_CLIENT, &failure, &request->error);
+    request->record = record;
+    return good;
+}
+
 bool change_cancel_payload(struct change_builder *builder, struct commit_request *request) {
     struct payload_entry entry;
     struct record record;
@@ -130,8 +153,8 @@ bool change_cancel_payload(struct change_builder *builder, struct commit_request
         return false;
     }
     bool good = true;
+    request->released = arena_alloc(request->arena, sizeof *request->released);
     if (record.state == RECORD_FAILED) {
-        request->released = arena_alloc(request->arena, sizeof *request->released);
         forget(builder, request, &record, &entry);
     } else if (record_state_in_flight(record.state)) {
         struct payload_failure failure = {

@@ -13,6 +13,9 @@
 /* Does what a payload's timer asks for. False only when the store fails. */
 bool change_payload_due(struct change_builder *builder, const struct timer *timer, struct commit_request *request,
                         struct error *error);
+/* An announced payload that its producer will not upload fails. NOT_FOUND when there is none;
+ * FAILED_PRECONDITION when it is not awaited any more. */
+bool change_cancel_upload(struct change_builder *builder, struct commit_request *request);
 /* A failed payload is staged again, with the time that the bucket's policy gives. NOT_FOUND when it is
  * not kept; FAILED_PRECONDITION when it has not failed, or its bytes never came. */
 bool change_retry_payload(struct change_builder *builder, struct commit_request *request);

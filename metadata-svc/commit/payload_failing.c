@@ -12,8 +12,10 @@ static const char *cut(const char *text, int max_bytes, struct arena *arena) {
 
 /* ---- what is kept ---- */
 
-static bool keep_payload(struct change_builder *builder, const struct record *record,
-                         const struct payload_failure *failure, struct arena *arena, struct error *error) {
+/* Of a payload that did not come wholly nothing is kept but why. */
+static bool keep_payload(struct change_builder *builder, struct commit_request *request, const struct record *record,
+                         const struct payload_failure *failure, struct error *error) {
+    struct arena *arena = request->arena;
     struct payload_entry entry;
     bool found;
     if (!record_store_get_payload(overlay_lookup(&builder->overlay), &record->payload_id, arena, &entry, &found,
@@ -24,6 +26,9 @@ static bool keep_payload(struct change_builder *builder, const struct record *re
         payload_entry_put(builder, record, &entry, arena);
         overlay_put(&builder->overlay, layout_failure_key(arena, record->bucket, &record->payload_id),
                     record_store_failure_value(failure, arena));
+    }
+    if (found && entry.place == PAYLOAD_AWAITED) {
+        request->released[request->released_count++] = record->payload_id;
     }
     return true;
 }
@@ -103,6 +108,6 @@ bool payload_fail(struct change_builder *builder, struct commit_request *request
         .reason = arena_printf(arena, "%s: %s", kept.reason, cut(kept.message, CAUSE_MESSAGE_MAX_BYTES, arena)),
         .system = system,
     };
-    return change_builder_update_version(builder, record, CHANGE_FAILED, NULL, arena, error) &&
-           keep_payload(builder, record, &kept, arena, error) && compensate(builder, request, record, error);
+    return change_builder_update_version(builder, record, CHANGE_FAILED, request_id_of(request), arena, error) &&
+           keep_payload(builder, request, record, &kept, error) && compensate(builder, request, record, error);
 }

@@ -105,11 +105,20 @@ static void tidy(struct housekeeper *housekeeper) {
     } while (trimmed > 0 && !stop_signal_raised(&housekeeper->stop));
 }
 
+static void expire_uploads(struct housekeeper *housekeeper) {
+    uint64_t count = payload_spool_expire_uploads(housekeeper->options.spool);
+    if (count > 0) {
+        log_info("uploads_given_up", LOG_INT("uploads", count),
+                 LOG_STR("hint", "nobody went on with them for upload_idle_timeout"));
+    }
+}
+
 static void *housekeeper_loop(void *argument) {
     struct housekeeper *housekeeper = argument;
     for (unsigned round = 1; !stop_signal_pause(&housekeeper->stop, TIMER_PAUSE_MS); round++) {
         while (run_due(housekeeper) && !stop_signal_raised(&housekeeper->stop)) {
         }
+        expire_uploads(housekeeper);
         if (round % TIDY_EVERY == 0) {
             tidy(housekeeper);
         }

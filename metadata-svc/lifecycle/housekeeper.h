@@ -1,11 +1,13 @@
 /* What time alone makes necessary: change-log entries that are published and old are trimmed,
- * with them the request ids that they answer, timers that are due go to the committer. One
- * thread, in bounded steps, so that a commit never waits for more than one step. */
+ * with them the request ids that they answer, timers that are due go to the committer, uploads that
+ * nobody went on with are given up. One thread, in bounded steps, so that a commit never waits for more than one step.
+ */
 #ifndef WAYBILL_LIFECYCLE_HOUSEKEEPER_H
 #define WAYBILL_LIFECYCLE_HOUSEKEEPER_H
 
 #include "common/base/clock.h"
 #include "metadata-svc/commit/committer.h"
+#include "metadata-svc/spool/payload_spool.h"
 #include "metadata-svc/store/kv.h"
 
 struct housekeeper;
@@ -14,6 +16,7 @@ struct housekeeper_options {
     int64_t change_log_retention_us;
     const struct clock *clock;
     struct committer *committer; /* takes what is due */
+    struct payload_spool *spool;
     unsigned redrives_per_second;
     /* Whether an object-svc is there: with none, no payload is announced again. */
     bool (*objects_served)(void *self);

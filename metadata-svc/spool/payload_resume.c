@@ -194,6 +194,17 @@ void payload_spool_reopen(struct payload_spool *spool, const struct uuid *payloa
     pthread_mutex_unlock(&spool->lock);
 }
 
+bool payload_spool_cancel_upload(struct payload_spool *spool, const struct uuid *upload_id) {
+    pthread_mutex_lock(&spool->lock);
+    struct partial *partial = partial_find(spool, upload_id);
+    bool unfinished = partial != NULL && !partial->payload->complete;
+    if (unfinished) {
+        payload_give_up(spool, partial->payload);
+    }
+    pthread_mutex_unlock(&spool->lock);
+    return unfinished;
+}
+
 uint64_t payload_spool_expire_uploads(struct payload_spool *spool) {
     int64_t now_us = clock_monotonic_us(spool->clock);
     uint64_t count = 0;

@@ -137,6 +137,8 @@ bool payload_spool_find_upload(struct payload_spool *spool, const struct uuid *u
 /* Visits each that broke off; the visit may call the spool. */
 void payload_spool_each_upload(struct payload_spool *spool,
                                void (*visit)(void *context, const struct upload_info *info), void *context);
+/* Gives it up; false when there is none, or it is finished. */
+bool payload_spool_cancel_upload(struct payload_spool *spool, const struct uuid *upload_id);
 /* Gives up those that were idle for too long; how many. */
 uint64_t payload_spool_expire_uploads(struct payload_spool *spool);
 

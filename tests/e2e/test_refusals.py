@@ -160,7 +160,6 @@ OTHERS = [
     ("metadata.RestoreRecord", metadata.RestoreRecordRequest(bucket="good-bucket", key="there", version=-1),
      Code.INVALID_ARGUMENT, "BAD_VERSION", "version"),
     ("schemas.GetSchema", schema_service_pb2.GetSchemaRequest(id="x"), Code.UNIMPLEMENTED, "NOT_SERVED_YET", None),
-    ("payloads.QueryUpload", payloads.QueryUploadRequest(upload_id="x"), Code.UNIMPLEMENTED, "NOT_SERVED_YET", None),
     ("object_admin.Drain", admin.DrainRequest(), Code.UNIMPLEMENTED, "NOT_SERVED_YET", None),
     ("objects.ReadObject", objects.ReadObjectRequest(bucket="good-bucket", key="absent"), Code.NOT_FOUND,
      "RECORD_NOT_FOUND", None),
