@@ -9,6 +9,7 @@
 struct cold_fixture {
     char root[64];
     struct cold_store *store;
+    uint64_t large_bytes; /* of the largest object that every run writes */
 };
 
 static inline void cold_fixture_open(struct cold_fixture *fixture) {
@@ -20,6 +21,7 @@ static inline void cold_fixture_open(struct cold_fixture *fixture) {
 }
 
 static inline void cold_fixture_init(struct cold_fixture *fixture) {
+    fixture->large_bytes = (UINT64_C(101) << 20) + 7;
     snprintf(fixture->root, sizeof fixture->root, "/tmp/waybill-cold-XXXXXX");
     cr_assert_not_null(mkdtemp(fixture->root));
     cold_fixture_open(fixture);

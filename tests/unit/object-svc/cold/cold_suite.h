@@ -12,7 +12,7 @@
 static struct cold_fixture fixture;
 
 static inline void cold_suite_objects_of_all_sizes_come_back_byte_for_byte(void) {
-    static const uint64_t sizes[] = {0, 1, 4096, 262143, 262144, 262145, 524288, 1000000, (UINT64_C(101) << 20) + 7};
+    const uint64_t sizes[] = {0, 1, 4096, 262143, 262144, 262145, 524288, 1000000, fixture.large_bytes};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         struct fixture_names names;
         struct error error = {0};

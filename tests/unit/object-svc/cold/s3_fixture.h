@@ -141,6 +141,7 @@ static inline void s3_fixture_init(struct s3_fixture *self, struct cold_fixture 
         .upload_bytes = 10 << 20,
         .uploads_directory = self->uploads,
     };
+    cold->large_bytes = (UINT64_C(12) << 20) + 7;
     s3_fixture_serve(self, program);
     s3_fixture_open(self, cold);
 }

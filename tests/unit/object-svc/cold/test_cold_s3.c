@@ -150,8 +150,9 @@ static bool count_entry(void *context, const struct cold_entry *entry) {
 Test(cold_s3, a_listing_of_several_pages_is_whole) {
     struct error error = {0};
     int count = 0;
-    fixture_shell("for i in $(seq 1200); do mkdir -p %s/pictures/k$i; echo x > %s/pictures/k$i/@1; done", fixture.root,
-                  fixture.root);
+    fixture_shell(
+        "mkdir -p $(seq -f %s/pictures/k%%g 1200) && echo x | tee $(seq -f %s/pictures/k%%g/@1 1200) > /dev/null",
+        fixture.root, fixture.root);
     cr_assert(cold_store_list(fixture.store, "pictures", "", count_entry, &count, &error), "%s", error.message);
     cr_assert_eq(count, 1200);
 }
