@@ -35,6 +35,10 @@ static void print_object(FILE *out, const Waybill__V1__ObjectStatus *status) {
     fprintf(out, "  hot disk            %s free, of which %s are kept free%s\n",
             output_bytes(status->hot_free_bytes, unused), output_bytes(status->hot_reserve_bytes, reserve),
             status->hot_full ? "; FULL: new objects wait" : "");
+    if (status->cold_writes_suspended || status->cold_reads_suspended) {
+        fprintf(out, "  cold store          KEEPS FAILING, is left alone for a while: %s: %s\n",
+                status->cold_error_reason, status->cold_error_message);
+    }
     fprintf(out, "  since start         %" PRId64 " stored, %" PRId64 " moved\n", status->stored_total,
             status->tiered_total);
 }

@@ -116,6 +116,12 @@ static const struct config_entry entries[] = {
     DURATION(recall_stay, .initial = "1h", .min = 0, .max = MINUTES(60 * 24 * 366),
              .help = "How long a hot copy that was promoted, or that another policy left, stays at least where the "
                      "bucket's objects belong in the cold store alone; cold_after where that is longer"),
+    INT(cold_suspend_failures, .initial = "3", .min = 1, .max = 1000, .unit = "failures",
+        .help = "How often in a row the cold store may fail before it is left alone for a while"),
+    DURATION(cold_suspend_longest, .initial = "30s", .min = SECONDS(1), .max = MINUTES(60),
+             .help =
+                 "How long a cold store that keeps failing is left alone at most before it is tried once; the first "
+                 "time a second, then twice as long"),
     DURATION(scrub_interval, .initial = "168h", .min = 0, .max = MINUTES(60 * 24 * 366),
              .help = "How often all objects are read and held to their records by themselves; the first time an "
                      "eighth of it after the start; 0: only on demand"),

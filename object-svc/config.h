@@ -54,6 +54,8 @@ struct object_config {
     int64_t compaction_interval_ms;
     int64_t tier_interval_ms;
     int64_t policy_refresh_ms;
+    int64_t cold_suspend_failures;
+    int64_t cold_suspend_longest_ms;
     int64_t recall_stay_ms;
     int64_t scrub_interval_ms;
     int64_t scrub_bytes_per_second;

@@ -6,6 +6,8 @@
 
 enum { HOT_APPENDERS_MAX = 8 }; /* the ingester's, repairs, scrubs and promotions */
 
+enum { COLD_FIRST_PAUSE_MS = 1000, COLD_PROBE_MS = 30000 };
+
 static bool open_hot(struct stores *stores, const struct object_config *config, struct error *error) {
     char volumes[STORES_PATH_BYTES];
     char index[STORES_PATH_BYTES];
@@ -67,7 +69,16 @@ static bool open_cold(struct stores *stores, const struct object_config *config,
         return false;
     }
     struct cold_pair *pair = cold_pair_new(configured);
-    stores->cold = cold_pair_store(pair);
+    struct cold_breaker_options breaker_options = {
+        .clock = &system_clock,
+        .limits = {.failures = (unsigned)config->cold_suspend_failures,
+                   .first_pause_ms = COLD_FIRST_PAUSE_MS,
+                   .longest_pause_ms = config->cold_suspend_longest_ms,
+                   .probe_ms = COLD_PROBE_MS},
+        .metrics = metrics,
+    };
+    stores->cold_breaker = cold_breaker_new(cold_pair_store(pair), &breaker_options);
+    stores->cold = cold_breaker_store(stores->cold_breaker);
     struct migrator_options options = {
         .pair = pair,
         .configured = &stores->cold_options,

@@ -5,6 +5,7 @@
 
 #include "common/base/disk.h"
 #include "common/observe/metrics.h"
+#include "object-svc/cold/cold_breaker.h"
 #include "object-svc/cold/cold_s3.h"
 #include "object-svc/config.h"
 #include "object-svc/hot/hot_store.h"
@@ -16,7 +17,8 @@ enum { STORES_PATH_BYTES = 4200 };
 
 struct stores {
     struct hot_store *hot;
-    struct cold_store *cold;
+    struct cold_store *cold; /* behind the breaker */
+    struct cold_breaker *cold_breaker;
     struct cold_store *quarantine;
     struct migrator *migrator;
     struct move_notes *move_notes;

@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/stream/stream_landmarks.h"
+#include "common/stream/stuck_watch.h"
 
 enum {
     /* A request that a restarting server forgot is missed for no longer than this. */
@@ -25,6 +26,7 @@ struct stream_consumer {
     struct stream_consumer_options options;
     natsSubscription *subscription; /* NULL: to be made */
     struct stream_landmarks landmarks;
+    struct stuck_watch stuck;
     int64_t checked_us;
     uint64_t checked_reconnects; /* of the connection, when the place was good; more: it is in doubt */
     uint64_t looked_reconnects;  /* ... when it was last looked at */
@@ -112,15 +114,24 @@ static natsStatus add_consumer(struct stream_consumer *consumer, uint64_t start,
                           &within_time, code);
 }
 
+static bool same_filter(const struct stream_consumer_options *options, const jsConsumerConfig *found) {
+    return strcmp(options->filter, found->FilterSubject != NULL ? found->FilterSubject : "") == 0;
+}
+
+static bool options_match(const struct stream_consumer_options *options, const jsConsumerConfig *found) {
+    jsConsumerConfig config = *found;
+    fill_config(options, &config);
+    return config.AckWait == found->AckWait && config.MaxDeliver == found->MaxDeliver &&
+           config.MaxAckPending == found->MaxAckPending && same_filter(options, found);
+}
+
 /* A consumer that was made with other options follows ours. */
 static natsStatus follow_options(struct stream_consumer *consumer, const jsConsumerInfo *info, int64_t until_us,
                                  jsErrCode *code) {
     const jsConsumerConfig *found = info->Config;
     jsConsumerConfig config = *found;
     fill_config(&consumer->options, &config);
-    if (config.AckWait == found->AckWait && config.MaxDeliver == found->MaxDeliver &&
-        config.MaxAckPending == found->MaxAckPending &&
-        strcmp(config.FilterSubject, found->FilterSubject != NULL ? found->FilterSubject : "") == 0) {
+    if (options_match(&consumer->options, found)) {
         return NATS_OK;
     }
     jsOptions within_time = within(until_us);
@@ -168,7 +179,8 @@ static bool subscribe(struct stream_consumer *consumer, int64_t until_us, struct
 enum place {
     PLACE_GOOD,
     PLACE_IN_DOUBT,  /* the stream is shorter than it was; what it will be filled with decides */
-    PLACE_LOST,      /* there is no consumer any more */
+    PLACE_LOST,      /* there is no consumer any more, or not as it was made, or it is stuck */
+    PLACE_FOREIGN,   /* somebody made another consumer of its name, or it stays stuck: to be made anew */
     PLACE_REWRITTEN, /* the stream has other messages where some were delivered, or may get them */
 };
 
@@ -226,6 +238,30 @@ static natsStatus judge_place(struct stream_consumer *consumer, const jsConsumer
     return status;
 }
 
+/* One that is there, but does not do what it is for. `start`: from where it is to be made anew; what
+ * one that somebody made with another idea acknowledged or passed over says nothing. */
+static enum place judge_consumer(struct stream_consumer *consumer, const jsConsumerInfo *info, uint64_t *start) {
+    const jsConsumerConfig *found = info->Config;
+    bool pushes = found->DeliverSubject != NULL && found->DeliverSubject[0] != '\0';
+    if (pushes || !same_filter(&consumer->options, found)) {
+        *start = 0;
+        return PLACE_FOREIGN;
+    }
+    bool room = info->NumAckPending < consumer->options.max_ack_pending;
+    enum stuck_verdict verdict =
+        consumer->idle ? stuck_watch_look(&consumer->stuck, info->Delivered.Consumer, info->NumPending, room)
+                       : STUCK_NOT;
+    if (verdict != STUCK_NOT) {
+        log_warn("event_consumer_stuck", LOG_STR("consumer", consumer->options.durable),
+                 LOG_INT("waiting", info->NumPending),
+                 LOG_STR("hint", verdict == STUCK_RENEW ? "it is subscribed to anew" : "it is made anew"));
+    }
+    *start = verdict == STUCK_REMAKE ? info->AckFloor.Stream + 1 : 0;
+    return verdict == STUCK_REMAKE                                               ? PLACE_FOREIGN
+           : verdict == STUCK_RENEW || !options_match(&consumer->options, found) ? PLACE_LOST
+                                                                                 : PLACE_GOOD;
+}
+
 /* The consumer is asked for first: a stream that grows meanwhile is never behind it. */
 static natsStatus find_place(struct stream_consumer *consumer, int64_t until_us, enum place *place, uint64_t *start,
                              jsErrCode *code) {
@@ -247,15 +283,21 @@ static natsStatus find_place(struct stream_consumer *consumer, int64_t until_us,
     if (status == NATS_OK) {
         status = judge_place(consumer, info, &stream->State, until_us, place, start, code);
     }
+    if (status == NATS_OK && *place == PLACE_GOOD) {
+        *place = judge_consumer(consumer, info, start);
+    }
     jsConsumerInfo_Destroy(info);
     jsStreamInfo_Destroy(stream);
     return status;
 }
 
-static natsStatus reset(struct stream_consumer *consumer, uint64_t start, int64_t until_us, jsErrCode *code) {
-    log_warn("event_stream_rewritten", LOG_STR("stream", consumer->options.stream),
-             LOG_INT("delivered_again_from", start),
-             LOG_STR("hint", "the stream lost its end; events are delivered again, which does no harm"));
+static natsStatus reset(struct stream_consumer *consumer, enum place place, uint64_t start, int64_t until_us,
+                        jsErrCode *code) {
+    log_warn(place == PLACE_REWRITTEN ? "event_stream_rewritten" : "event_consumer_remade",
+             LOG_STR("stream", consumer->options.stream), LOG_INT("delivered_again_from", start),
+             LOG_STR("hint", place == PLACE_REWRITTEN
+                                 ? "the stream lost its end; events are delivered again, which does no harm"
+                                 : "the consumer did not do its work; events are delivered again, which does no harm"));
     jsOptions within_time = within(until_us);
     natsStatus status = js_DeleteConsumer(stream_connection_jetstream(consumer->connection), consumer->options.stream,
                                           consumer->options.durable, &within_time, code);
@@ -276,8 +318,8 @@ static bool in_doubt(const struct stream_consumer *consumer) {
 static bool check_is_due(const struct stream_consumer *consumer) {
     int64_t age_us = now_us() - consumer->checked_us;
     bool new_server = stream_connection_reconnects(consumer->connection) != consumer->looked_reconnects;
-    return new_server || (in_doubt(consumer) && age_us >= DOUBT_CHECK_US) ||
-           (consumer->idle && age_us >= IDLE_CHECK_US);
+    bool doubt = in_doubt(consumer) || consumer->subscription == NULL; /* which whatever broke has dropped */
+    return new_server || (doubt && age_us >= DOUBT_CHECK_US) || (consumer->idle && age_us >= IDLE_CHECK_US);
 }
 
 static void settle(struct stream_consumer *consumer, enum place place, uint64_t reconnects) {
@@ -301,8 +343,8 @@ static bool check_place(struct stream_consumer *consumer, int64_t until_us, stru
     uint64_t start = 0;
     jsErrCode code = 0;
     natsStatus status = find_place(consumer, until_us, &place, &start, &code);
-    if (status == NATS_OK && place == PLACE_REWRITTEN) {
-        status = reset(consumer, start, until_us, &code);
+    if (status == NATS_OK && (place == PLACE_REWRITTEN || place == PLACE_FOREIGN)) {
+        status = reset(consumer, place, start, until_us, &code);
     }
     consumer->checked_us = now_us();
     if (status == NATS_TIMEOUT && ++consumer->unanswered < UNANSWERED_MAX) {

@@ -1,7 +1,8 @@
 /* A durable pull consumer of one JetStream stream, shared by all who open it by the same name:
  * each message goes to one of them and is delivered again unless it is acknowledged in time.
  *
- * It mends itself: a consumer or stream that is missing is made again or waited for. A stream
+ * It mends itself: a consumer or stream that is missing is made again or waited for. One that
+ * somebody made with other options gets ours, one that delivers nothing though it could is made anew. A stream
  * that lost its end and was filled again differently from what was delivered would never show
  * its new messages to a consumer whose place is behind them; then the consumer is made anew,
  * with its place where the two still agree. Whoever uses it must bear redelivery.

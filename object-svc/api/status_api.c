@@ -25,6 +25,11 @@ static void get_status(void *service, struct rpc_call *call) {
     status.compacted_bytes_total = (int64_t)counter_value(api->compacted_bytes);
     status.stored_total = (int64_t)counter_value(api->stored);
     status.tiered_total = (int64_t)counter_value(api->tiered);
+    struct error cold = {0};
+    status.cold_reads_suspended = cold_breaker_suspended(api->cold_breaker, COLD_PATH_READ, &cold);
+    status.cold_writes_suspended = cold_breaker_suspended(api->cold_breaker, COLD_PATH_WRITE, &cold);
+    status.cold_error_reason = cold.reason;
+    status.cold_error_message = cold.message;
     Google__Protobuf__Timestamp start = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
     start.seconds = api->start_us / 1000000;
     start.nanos = (int32_t)(api->start_us % 1000000) * 1000;

@@ -1,8 +1,10 @@
 #include "object-svc/tier/tier_core.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/log.h"
+#include "object-svc/cold/cold_breaker.h"
 
 struct due_list {
     struct moved_object *objects;
@@ -46,6 +48,9 @@ static bool demote_due(const struct tier_ports *ports, const struct tier_rules *
             continue;
         }
         more = more && error.code == ERROR_NOT_FOUND;
+        if (strcmp(error.reason, COLD_STORE_SUSPENDED) == 0) {
+            break; /* of which the breaker tells */
+        }
         if (!is_harmless(&error)) {
             round->failed_objects++;
             log_warn("tier_move_failed", LOG_ERROR(&error), LOG_STR("bucket", object->bucket),

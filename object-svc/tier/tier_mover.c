@@ -69,12 +69,16 @@ static bool run_round(struct tier_mover *mover) {
     return more;
 }
 
+static bool cold_takes_writes(const struct tier_mover *mover) {
+    return mover->options.breaker == NULL || cold_breaker_ready(mover->options.breaker, COLD_PATH_WRITE);
+}
+
 static void *tier_mover_loop(void *argument) {
     struct tier_mover *mover = argument;
     bool more = false;
     while (!stop_signal_pause(&mover->stop, more ? 0 : mover->options.interval_ms)) {
         refresh_policies(mover);
-        more = tier_core_finish_noted(&mover->options.ports) && run_round(mover);
+        more = cold_takes_writes(mover) && tier_core_finish_noted(&mover->options.ports) && run_round(mover);
     }
     return NULL;
 }

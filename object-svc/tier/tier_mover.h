@@ -3,6 +3,7 @@
 #ifndef WAYBILL_TIER_TIER_MOVER_H
 #define WAYBILL_TIER_TIER_MOVER_H
 
+#include "object-svc/cold/cold_breaker.h"
 #include "object-svc/tier/drop_core.h"
 #include "object-svc/tier/tier_core.h"
 
@@ -10,6 +11,7 @@ struct tier_mover;
 
 struct tier_mover_options {
     struct tier_ports ports;
+    struct cold_breaker *breaker; /* while it lets no writes through there are no rounds; NULL: none */
     struct drop_source drops;
     int64_t recall_stay_ms; /* see struct tier_rules */
     struct metadata_client *metadata;

@@ -10,7 +10,8 @@ ROOMS = ["metadata-svc/api", "metadata-svc/commit", "metadata-svc/store", "metad
          "metadata-svc/snapshot", "metadata-svc/rebuild", "metadata-svc/watch", "object-svc/read", "object-svc/peer",
          "object-svc/cold/cold_object.c", "object-svc/cold/s3/s3_verdict.c", "object-svc/cold/s3/s3_credentials.c",
          "object-svc/scrub/scrubber.c", "object-svc/migrate", "object-svc/tier", "object-svc/hot/volume_space.c", "object-svc/api",
-         "object-svc/ingest/dead_letters.c", "object-svc/ingest/dead_letter_codec.c",
+         "object-svc/cold/cold_breaker.h", "object-svc/cold/cold_breaker.c", "object-svc/ingest/dead_letters.c",
+         "object-svc/ingest/dead_letter_codec.c",
          "common/base/names.c", "common/base/error.c", "common/rpc"]
 
 # Seen only by our own code: clients of a channel, start-up, or code paths of a broken program.

@@ -264,6 +264,43 @@ Test(stream_consumer, survives_the_deletion_of_consumer_and_stream) {
     stream_test_close(&t);
 }
 
+/* As an operator might who gets a flag wrong. */
+static void remake_consumer(struct stream_test *t, const char *filter, const char *deliver_subject) {
+    jsConsumerConfig config;
+    jsErrCode code = 0;
+    jsConsumerConfig_Init(&config);
+    config.Durable = DURABLE;
+    config.AckPolicy = js_AckExplicit;
+    config.FilterSubject = filter;
+    config.DeliverSubject = deliver_subject;
+    cr_assert_eq(js_DeleteConsumer(t->jetstream, STREAM, DURABLE, NULL, NULL), NATS_OK);
+    cr_assert_eq(js_AddConsumer(NULL, t->jetstream, STREAM, &config, NULL, &code), NATS_OK, "%d", (int)code);
+}
+
+Test(stream_consumer, takes_back_a_consumer_that_somebody_made_with_another_filter) {
+    struct stream_test t;
+    stream_test_open(&t);
+    add_stream(&t);
+    put_events(&t, "a", 1, 5);
+    take_events(&t, "a", 1, 5);
+    remake_consumer(&t, "events.other", NULL);
+    put_events(&t, "a", 6, 10);
+    take_events(&t, "a", 6, 10);
+    stream_test_close(&t);
+}
+
+Test(stream_consumer, takes_back_a_consumer_that_somebody_made_to_push) {
+    struct stream_test t;
+    stream_test_open(&t);
+    add_stream(&t);
+    put_events(&t, "a", 1, 5);
+    take_events(&t, "a", 1, 5);
+    remake_consumer(&t, "events.>", "elsewhere");
+    put_events(&t, "a", 6, 10);
+    take_events(&t, "a", 6, 10);
+    stream_test_close(&t);
+}
+
 Test(stream_consumer, survives_a_wiped_server) {
     struct stream_test t;
     stream_test_open(&t);
