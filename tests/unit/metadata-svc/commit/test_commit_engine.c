@@ -279,6 +279,54 @@ Test(commit_engine, an_announced_payload_is_staged_when_its_upload_finishes) {
     cr_assert_eq(twice.error.code, ERROR_FAILED_PRECONDITION);
 }
 
+Test(commit_engine, a_finished_upload_is_remembered_under_its_upload_id) {
+    struct commit_request put = put_announced("a");
+    cr_assert(run(&put));
+    struct commit_request finish = make(COMMIT_FINISH_UPLOAD, "");
+    finish.record.payload_id = put.record.payload_id;
+    finish.request_id = put.record.payload_id;
+    finish.record.size = 4;
+    finish.record.crc32c = 7;
+    struct commit_request again = finish;
+    struct commit_request other = finish;
+    cr_assert(run(&finish));
+    cr_assert(run(&again), "%s", again.error.message);
+    cr_assert_eq(again.record.revision, finish.record.revision);
+    cr_assert_eq(commit_engine_revision(engine), finish.record.revision, "nothing is committed twice");
+    other.fingerprint.raw[0] = 1;
+    cr_assert_not(run(&other));
+    cr_assert_str_eq(other.error.reason, "REQUEST_ID_REUSED");
+}
+
+Test(commit_engine, a_cancelled_upload_fails_and_gives_back_what_had_arrived) {
+    struct commit_request put = put_announced("a");
+    cr_assert(run(&put));
+    struct commit_request cancel = make(COMMIT_CANCEL_UPLOAD, "");
+    cancel.record.payload_id = put.record.payload_id;
+    cancel.request_id = uuid_make();
+    cancel.reason = "no longer wanted";
+    struct commit_request again = cancel;
+    struct commit_request second = cancel;
+    cr_assert(run(&cancel), "%s", cancel.error.message);
+    cr_assert_eq(get("a", 0).state, RECORD_FAILED);
+    cr_assert_not_null(strstr(get("a", 0).cause.reason, "no longer wanted"));
+    cr_assert_eq(cancel.released_count, 1);
+    cr_assert(uuid_equal(&cancel.released[0], &put.record.payload_id));
+    cr_assert(run(&again), "%s", again.error.message);
+    cr_assert_eq(again.record.revision, cancel.record.revision);
+    second.request_id = uuid_make();
+    cr_assert_not(run(&second));
+    cr_assert_str_eq(second.error.reason, "PAYLOAD_NOT_AWAITED");
+    struct commit_request finish = make(COMMIT_FINISH_UPLOAD, "");
+    finish.record.payload_id = put.record.payload_id;
+    cr_assert_not(run(&finish));
+    cr_assert_str_eq(finish.error.reason, "PAYLOAD_NOT_AWAITED");
+    struct commit_request unknown = make(COMMIT_CANCEL_UPLOAD, "");
+    unknown.record.payload_id = uuid_make();
+    cr_assert_not(run(&unknown));
+    cr_assert_str_eq(unknown.error.reason, "UPLOAD_NOT_FOUND");
+}
+
 Test(commit_engine, readers_keep_the_last_serving_version_while_a_new_one_is_awaited_or_failed) {
     struct commit_request old = put_inline("a", "old");
     struct commit_request announced = put_announced("a");

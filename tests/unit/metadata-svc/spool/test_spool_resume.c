@@ -2,6 +2,7 @@
 #include "tests/unit/metadata-svc/spool/spool_fixture.h"
 
 #include "common/base/log.h"
+#include "metadata-svc/spool/spool_parts.h"
 
 /* Uploads that break off and go on. The upload id of payload `number` is another one than its
  * payload id, as for an upload that makes a record of its own. */
@@ -220,6 +221,38 @@ Test(spool_resume, a_finished_payload_that_was_not_committed_is_an_upload_again)
     fixture_lose_power(&fixture, FAULTY_DROP);
     fixture_check(&fixture, 1, 130000);
     fixture_end(&fixture);
+}
+
+/* ---- large ones ---- */
+
+/* As if all before had been uploaded: only the end is written, over several segments. */
+Test(spool_resume, offsets_are_right_up_to_5_tib) {
+    static const uint64_t before[] = {((uint64_t)4 << 30) - 30000, ((uint64_t)5 << 40) - 3 * WRITTEN_AT_ONCE};
+    for (uint64_t number = 0; number < 2; number++) {
+        struct spool_fixture fixture = fixture_start(14, 20);
+        struct uuid id = fixture_id(number);
+        struct error error = {0};
+        pthread_mutex_lock(&fixture.spool->lock);
+        struct payload *payload = payload_begin(fixture.spool, &id, "pictures", "large");
+        pthread_mutex_unlock(&fixture.spool->lock);
+        payload->spooled_bytes = before[number];
+        struct payload_upload *upload = payload_upload_new(fixture.spool, payload, true, 0);
+        payload->spooled_bytes = 0;
+        append_to(upload, number, before[number] + 3 * WRITTEN_AT_ONCE, WRITTEN_AT_ONCE);
+        finish(upload);
+        for (int i = 0; i < 2; i++) {
+            struct payload_info info;
+            cr_assert(payload_spool_stat(fixture.spool, &id, &info, &error));
+            cr_assert_eq(info.size_bytes, before[number] + 3 * WRITTEN_AT_ONCE);
+            for (uint64_t at = 0; at < 3 * WRITTEN_AT_ONCE; at += 20000) {
+                size_t count = (size_t)(3 * WRITTEN_AT_ONCE - at < 20000 ? 3 * WRITTEN_AT_ONCE - at : 20000);
+                cr_assert(fixture_try_read(fixture.spool, number, before[number] + at, count, &error), "%s",
+                          error.message);
+            }
+            fixture_reopen(&fixture);
+        }
+        fixture_end(&fixture);
+    }
 }
 
 /* ---- giving up ---- */

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 enum { WRITERS = 4, READERS = 2, ROUNDS = 60, WINDOW = 3 };
 
@@ -140,4 +141,108 @@ Test(spool_threads, uploads_that_finish_together_share_flushes) {
     char command[128];
     snprintf(command, sizeof command, "rm -r %s", root);
     cr_assert_eq(system(command), 0);
+}
+
+/* Threads that upload one payload over and over, each under the same upload id, while another one
+ * cancels it, lets time run out and asks how far it is. */
+struct contest {
+    struct spool_fixture fixture;
+    atomic_uint finished;
+    atomic_uint wrong;
+    atomic_bool stop;
+};
+
+enum { CONTEST_SIZE = 200000, CONTEST_PAYLOADS = 30 };
+
+static struct uuid contest_upload_id(void) {
+    return (struct uuid){{0x55}};
+}
+
+/* Goes on with it, wherever it is; breaks off, finishes, or is told that somebody else has it. */
+static void contend(struct contest *contest, unsigned turn) {
+    struct payload_spool *spool = contest->fixture.spool;
+    unsigned number = atomic_load(&contest->finished);
+    struct uuid upload_id = contest_upload_id();
+    struct upload_info info = {0};
+    struct error error = {0};
+    payload_spool_find_upload(spool, &upload_id, &info);
+    struct upload_start start = {.upload_id = upload_id,
+                                 .payload_id = fixture_id(1000000 + turn),
+                                 .bucket = "pictures",
+                                 .key = "contested",
+                                 .write_offset = info.persisted_bytes};
+    struct payload_upload *upload = payload_upload_open(spool, &start, &error);
+    if (upload == NULL) {
+        bool known = strcmp(error.reason, "UPLOAD_IN_PROGRESS") == 0 ||
+                     strcmp(error.reason, "WRONG_WRITE_OFFSET") == 0 || strcmp(error.reason, "UPLOAD_GIVEN_UP") == 0;
+        atomic_fetch_add(&contest->wrong, known ? 0 : 1);
+        return;
+    }
+    uint64_t size = payload_upload_size(upload) + 70000;
+    struct uuid payload_id = payload_upload_payload_id(upload);
+    if (!fixture_append(upload, 7, size < CONTEST_SIZE ? size : CONTEST_SIZE, 66000, &error) || size < CONTEST_SIZE) {
+        payload_upload_suspend(upload);
+    } else if (payload_upload_finish(upload, &error)) {
+        static uint8_t want[CONTEST_SIZE]; /* of whoever has the upload, which nobody else can */
+        static uint8_t got[CONTEST_SIZE];
+        fixture_fill(7, 0, want, sizeof want);
+        bool right =
+            payload_spool_read(spool, &payload_id, 0, got, sizeof got, &error) && memcmp(got, want, sizeof want) == 0;
+        atomic_fetch_add(&contest->wrong, right ? 0 : 1);
+        atomic_store(&contest->finished, number + 1);
+        payload_spool_release(spool, &payload_id);
+    }
+}
+
+static void *contend_often(void *argument) {
+    struct contest *contest = argument;
+    static atomic_uint turns;
+    while (!atomic_load(&contest->stop)) {
+        contend(contest, atomic_fetch_add(&turns, 1));
+    }
+    return NULL;
+}
+
+static void *disturb(void *argument) {
+    struct contest *contest = argument;
+    struct payload_spool *spool = contest->fixture.spool;
+    struct uuid upload_id = contest_upload_id();
+    for (unsigned turn = 0; !atomic_load(&contest->stop); turn++) {
+        struct upload_info info;
+        if (turn % 64 == 0) {
+            payload_spool_cancel_upload(spool, &upload_id);
+        } else if (turn % 64 == 32) {
+            payload_spool_expire_uploads(spool);
+        } else {
+            payload_spool_find_upload(spool, &upload_id, &info);
+        }
+        usleep(200);
+    }
+    return NULL;
+}
+
+Test(spool_threads, of_those_that_contend_for_an_upload_one_writes_and_its_bytes_are_right) {
+    struct contest contest = {.fixture = fixture_start(2, 60)};
+    pthread_t threads[WRITERS + 1];
+    contest.fixture.options.clock = &system_clock;
+    contest.fixture.options.upload_idle_us = 500;
+    fixture_reopen(&contest.fixture);
+    for (unsigned i = 0; i < WRITERS; i++) {
+        cr_assert_eq(pthread_create(&threads[i], NULL, contend_often, &contest), 0);
+    }
+    cr_assert_eq(pthread_create(&threads[WRITERS], NULL, disturb, &contest), 0);
+    for (int i = 0; i < 20000 && atomic_load(&contest.finished) < CONTEST_PAYLOADS; i++) {
+        usleep(1000);
+    }
+    atomic_store(&contest.stop, true);
+    for (unsigned i = 0; i <= WRITERS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    cr_assert_eq(atomic_load(&contest.wrong), 0);
+    cr_assert_geq(atomic_load(&contest.finished), CONTEST_PAYLOADS);
+    struct uuid upload_id = contest_upload_id();
+    payload_spool_cancel_upload(contest.fixture.spool, &upload_id);
+    cr_assert_eq(fixture_stats(&contest.fixture).live_bytes, 0);
+    cr_assert_eq(fixture_stats(&contest.fixture).live_payloads, 0);
+    fixture_end(&contest.fixture);
 }
