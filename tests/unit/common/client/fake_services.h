@@ -493,13 +493,14 @@ static void fake_upload_payload(void *service, struct rpc_stream *stream) {
     pthread_mutex_lock(&fake->lock);
     fake->uploads++;
     bool ok = !fake_fails(fake, FAKE_PAYLOAD "UploadPayload", &error);
-    if (start->message_case == WAYBILL__V1__UPLOAD_PAYLOAD_REQUEST__MESSAGE_NEW_RECORD) {
+    bool is_new = start->message_case == WAYBILL__V1__UPLOAD_PAYLOAD_REQUEST__MESSAGE_NEW_RECORD;
+    int64_t offset = is_new ? start->new_record->write_offset : start->announced->write_offset;
+    if (is_new) {
         fake_saw_request(fake, start->new_record->request_id);
-    } else if (start->announced->write_offset > 0) {
-        /* The payload of these tests: its byte n is n. */
-        for (int64_t i = 0; i < start->announced->write_offset; i++) {
-            buffer_append_u8(&payload, (uint8_t)i);
-        }
+    }
+    /* The payload of these tests: its byte n is n. */
+    for (int64_t i = 0; i < offset; i++) {
+        buffer_append_u8(&payload, (uint8_t)i);
     }
     pthread_mutex_unlock(&fake->lock);
     ok = ok && fake_receive(fake, stream, &arena, &payload, &error);

@@ -158,6 +158,45 @@ Test(client, a_broken_upload_begins_again_under_its_request_id) {
     stop(&fixture);
 }
 
+Test(client, a_broken_put_goes_on_where_it_was) {
+    struct fixture fixture = start();
+    fake_set(fixture.fake, fail_upload_at, 3 * MIB);
+    fake_set(fixture.fake, persisted, 2 * MIB + 5); /* the rest was lost with the connection */
+    struct bytes data = counting(4 * MIB);
+    Waybill__V1__Record *record = put(&fixture, &put_a, data);
+    cr_assert_eq(record->crc32c, crc32c(data));
+    cr_assert_eq(fake_get(fixture.fake, uploads), 2);
+    cr_assert_eq(fake_get(fixture.fake, bytes_uploaded), 3 * MIB + 2 * MIB - 5);
+    forget(data);
+    stop(&fixture);
+}
+
+Test(client, a_put_under_a_known_request_id_asks_first_what_is_there) {
+    struct fixture fixture = start();
+    fake_set(fixture.fake, persisted, 3 * MIB);
+    struct waybill_put what = put_a;
+    what.request_id = "6f1c53d8-6a0c-4b2e-9e3a-0d1f3f6f2c11";
+    struct bytes data = counting(4 * MIB);
+    Waybill__V1__Record *record = put(&fixture, &what, data);
+    cr_assert_eq(record->crc32c, crc32c(data));
+    cr_assert_eq(fake_get(fixture.fake, bytes_uploaded), MIB);
+    forget(data);
+    stop(&fixture);
+}
+
+Test(client, an_upload_that_brings_nothing_more_is_given_up) {
+    struct fixture fixture = start();
+    fake_fail(fixture.fake, FAKE_PAYLOAD "UploadPayload", 1000, ERROR_UNAVAILABLE, "DRAINING");
+    struct bytes data = counting(MIB);
+    Waybill__V1__Record *record;
+    cr_assert_not(waybill_put_bytes(fixture.client, &put_a, data, NULL, &fixture.arena, &record, &fixture.error));
+    assert_error(&fixture, ERROR_UNAVAILABLE, "DRAINING");
+    unsigned attempts = fake_get(fixture.fake, uploads);
+    cr_assert(attempts > 1 && attempts <= WAYBILL_DEFAULT_ATTEMPTS);
+    forget(data);
+    stop(&fixture);
+}
+
 Test(client, the_callers_request_id_is_sent) {
     struct fixture fixture = start();
     struct waybill_put what = put_a;

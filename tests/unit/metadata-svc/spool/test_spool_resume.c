@@ -496,7 +496,7 @@ Test(spool_resume, however_often_it_breaks_off_what_is_finished_has_the_right_by
         walk_seed(strtoull(only, NULL, 10));
         return;
     }
-    for (uint64_t seed = 1; seed <= 40; seed++) {
+    for (uint64_t seed = 1; seed <= 15; seed++) {
         log_info("walking", LOG_INT("seed", seed));
         walk_seed(seed);
     }
