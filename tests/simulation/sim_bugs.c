@@ -33,6 +33,8 @@ static const struct {
     [BUG_HOT_DROPPED_BEFORE_COMMIT] = {"hot-dropped-before-commit", "the hot copy goes before the move is committed"},
     [BUG_COLD_NOT_VERIFIED] = {"cold-not-verified", "what the cold store took is not read back"},
     [BUG_COLD_WRITE_DENIED] = {"cold-write-denied", "a cold write that failed counts as done, and is not read back"},
+    [BUG_REVERT_PAST_NEWER] = {"revert-past-newer", "a failed version is taken back although a newer one was written"},
+    [BUG_DEADLINES_FORGOTTEN] = {"deadlines-forgotten", "nobody looks for what falls due"},
 };
 
 const char *sim_bug_name(enum sim_bug bug) {

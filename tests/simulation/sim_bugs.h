@@ -27,6 +27,8 @@ enum sim_bug {
     BUG_HOT_DROPPED_BEFORE_COMMIT, /* the hot copy goes before the move is committed */
     BUG_COLD_NOT_VERIFIED,         /* what the cold store took is not read back */
     BUG_COLD_WRITE_DENIED,         /* a cold write that failed counts as done, and is not read back */
+    BUG_REVERT_PAST_NEWER,         /* a failed version is taken back although a newer one was written */
+    BUG_DEADLINES_FORGOTTEN,       /* nobody looks for what falls due */
     BUG_COUNT,
 };
 

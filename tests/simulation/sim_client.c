@@ -147,6 +147,46 @@ static void put_or_so(struct sim_clients *clients) {
     attempt(clients, op);
 }
 
+/* ---- operators ---- */
+
+/* By then no report from before the failure is on its way any more: a replica that heard that its copy
+ * is obsolete has dropped it, and must not be believed when an older report comes. */
+enum { OPERATOR_PAUSE_MOST_S = 6, RETRY_AFTER_S = 15 };
+
+static const struct model_payload *choose_payload(struct sim_clients *clients) {
+    const struct model_payload *chosen = NULL;
+    unsigned count = 0;
+    for (const struct model_payload *payload = model_payloads(clients->options.model); payload != NULL;
+         payload = payload->next) {
+        bool failed = payload->state == RECORD_FAILED && payload->fail_us + RETRY_AFTER_S * SIM_SECOND < sim_now_us();
+        bool wanted = failed || payload->state == RECORD_STAGED || payload->state == RECORD_AWAITING_PAYLOAD;
+        if (wanted && sim_range(0, count++) == 0) {
+            chosen = payload;
+        }
+    }
+    return chosen;
+}
+
+static void operator_run(void *argument) {
+    struct sim_clients *clients = argument;
+    while (!clients->stopping && clients->running > 1) {
+        struct error error = {0};
+        sim_sleep(sim_range(1, OPERATOR_PAUSE_MOST_S) * SIM_SECOND);
+        const struct model_payload *payload = choose_payload(clients);
+        if (payload != NULL && (payload->state == RECORD_FAILED || sim_chance(300))) {
+            bool retried = payload->state == RECORD_FAILED && sim_chance(700);
+            unsigned number = payload->number;
+            struct uuid id = payload->id;
+            enum sim_outcome outcome = retried ? sim_metadata_retry_payload(clients->options.metadata, &id, &error)
+                                               : sim_metadata_cancel_payload(clients->options.metadata, &id, &error);
+            sim_trace("payload %u is %s: %d %s", number, retried ? "retried" : "cancelled", (int)outcome, error.reason);
+        }
+    }
+    clients->running--;
+}
+
+/* ---- all ---- */
+
 static void client_run(void *argument) {
     struct sim_clients *clients = argument;
     for (unsigned i = 0; i < clients->options.operations && !clients->stopping; i++) {
@@ -168,7 +208,8 @@ struct sim_clients *sim_clients_start(const struct sim_clients_options *options)
         abort();
     }
     clients->options = *options;
-    clients->running = options->clients;
+    clients->running = options->clients + 1;
+    sim_spawn("operator", NULL, operator_run, clients);
     for (unsigned i = 0; i < options->clients; i++) {
         sim_spawn("client", NULL, client_run, clients);
     }

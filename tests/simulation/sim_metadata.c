@@ -106,31 +106,16 @@ int64_t sim_metadata_published(const struct sim_metadata *metadata) {
 
 /* ---- the housekeeper ---- */
 
-static size_t read_due(struct sim_metadata *metadata, struct arena *arena, struct timer *due) {
-    static const uint8_t first[] = {LAYOUT_TIMER_PREFIX};
-    struct kv *kv = metadata->kv;
-    int64_t now_us = clock_unix_us(&sim_clock);
-    size_t count = 0;
-    struct kv_cursor *cursor = kv->ops->cursor_open(kv);
-    const struct kv_ops *ops = cursor->ops;
-    ops->cursor_seek(cursor, bytes_of(first, sizeof first));
-    while (count < STEP_TIMERS && ops->cursor_valid(cursor) &&
-           layout_read_timer_key(arena, ops->cursor_key(cursor), &due[count]) && due[count].due_us <= now_us) {
-        count++;
-        ops->cursor_next(cursor);
-    }
-    ops->cursor_close(cursor);
-    return count;
-}
-
 static void run_due(struct sim_metadata *metadata) {
     struct sim_job *job = sim_job_new(COMMIT_TIMERS);
     struct timer *due = arena_alloc(&job->arena, STEP_TIMERS * sizeof *due);
+    struct error error = {0};
+    int count = due_timers_read(&metadata->due, &job->arena, due, STEP_TIMERS, &error);
     job->request.timers = due;
-    job->request.timer_count = read_due(metadata, &job->arena, due);
+    job->request.timer_count = count > 0 ? (size_t)count : 0; /* it fails when the process is killed meanwhile */
     job->request.redrives_max = (size_t)sim_range(0, REDRIVES_MAX);
     job->request.published_revision = sim_metadata_published(metadata);
-    if (job->request.timer_count > 0) {
+    if (job->request.timer_count > 0 && sim_alive()) {
         sim_job_send(metadata, job, 0);
         sim_job_await(metadata, job, INT64_MAX / 4);
     }
@@ -150,7 +135,7 @@ static void housekeeper_run(void *argument) {
     struct sim_metadata *metadata = argument;
     for (unsigned round = 1; sim_alive(); round++) {
         sim_sleep(TIMER_PAUSE_MS * SIM_MS);
-        if (sim_alive() && !metadata->failed) {
+        if (sim_alive() && !metadata->failed && metadata->options.bug != BUG_DEADLINES_FORGOTTEN) {
             run_due(metadata);
         }
         if (round % TRIM_EVERY == 0) {
@@ -195,6 +180,7 @@ bool sim_metadata_start(struct sim_metadata *metadata) {
     }
     model_restart(metadata->options.model, metadata->kv);
     open_publisher(metadata);
+    metadata->due = (struct due_timers){.kv = metadata->kv, .clock = &sim_clock, .long_walk_us = SIM_SECOND};
     metadata->committer = sim_spawn("committer", &metadata->process, sim_committer_run, metadata);
     metadata->publishing = sim_spawn("publisher", &metadata->process, publisher_run, metadata);
     sim_spawn("housekeeper", &metadata->process, housekeeper_run, metadata);

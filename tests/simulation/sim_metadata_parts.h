@@ -4,6 +4,7 @@
 #define WAYBILL_SIM_METADATA_PARTS_H
 
 #include "metadata-svc/commit/commit_engine.h"
+#include "metadata-svc/lifecycle/due_timers.h"
 #include "metadata-svc/publish/publisher_core.h"
 #include "metadata-svc/spool/payload_spool.h"
 #include "metadata-svc/store/record_cache.h"
@@ -43,6 +44,7 @@ struct sim_metadata {
     struct commit_engine *engine;
     struct payload_spool *spool;
     struct publisher_core *publisher;
+    struct due_timers due;
     struct payload_upload *uploads[UPLOADS_MAX];
     struct sim_job *inbox; /* by time of arrival */
     struct sim_fiber *committer;

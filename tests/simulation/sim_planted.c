@@ -2,6 +2,7 @@
  * room to another, which the linker sends here. */
 #include <stdlib.h>
 
+#include "metadata-svc/commit/payload_failing.h"
 #include "tests/simulation/sim_disk.h"
 #include "tests/simulation/sim_metadata_parts.h"
 
@@ -15,6 +16,37 @@ bool __wrap_bucket_policy_satisfied(const struct bucket *bucket, const struct re
 
 bool __wrap_bucket_policy_satisfied(const struct bucket *bucket, const struct record *record) {
     return planted == BUG_RELEASE_AT_FIRST_COPY || __real_bucket_policy_satisfied(bucket, record);
+}
+
+/* The version that is being failed; 0: none. */
+static int64_t failing_version;
+
+bool __real_payload_fail(struct change_builder *builder, struct commit_request *request, struct record *record,
+                         enum system_cause system, const struct payload_failure *failure, struct error *error);
+bool __wrap_payload_fail(struct change_builder *builder, struct commit_request *request, struct record *record,
+                         enum system_cause system, const struct payload_failure *failure, struct error *error);
+
+bool __wrap_payload_fail(struct change_builder *builder, struct commit_request *request, struct record *record,
+                         enum system_cause system, const struct payload_failure *failure, struct error *error) {
+    failing_version = planted == BUG_REVERT_PAST_NEWER ? record->version : 0;
+    bool good = __real_payload_fail(builder, request, record, system, failure, error);
+    failing_version = 0;
+    return good;
+}
+
+bool __real_record_store_get_head(struct kv_lookup lookup, const char *bucket, const char *key, struct arena *arena,
+                                  struct record_head *head, bool *found, struct error *error);
+bool __wrap_record_store_get_head(struct kv_lookup lookup, const char *bucket, const char *key, struct arena *arena,
+                                  struct record_head *head, bool *found, struct error *error);
+
+/* Whoever makes a version fail takes it for the latest one. */
+bool __wrap_record_store_get_head(struct kv_lookup lookup, const char *bucket, const char *key, struct arena *arena,
+                                  struct record_head *head, bool *found, struct error *error) {
+    bool good = __real_record_store_get_head(lookup, bucket, key, arena, head, found, error);
+    if (failing_version != 0 && good && *found) {
+        head->record.version = failing_version;
+    }
+    return good;
 }
 
 /* ---- a way past the record cache ---- */
