@@ -69,8 +69,11 @@ static bool run_round(struct tier_mover *mover) {
     return more;
 }
 
-static bool cold_takes_writes(const struct tier_mover *mover) {
-    return mover->options.breaker == NULL || cold_breaker_ready(mover->options.breaker, COLD_PATH_WRITE);
+/* A move writes and reads back; one that could only do the first would leave a copy that is not told of. */
+static bool cold_is_there(const struct tier_mover *mover) {
+    struct cold_breaker *breaker = mover->options.breaker;
+    return breaker == NULL ||
+           (cold_breaker_ready(breaker, COLD_PATH_WRITE) && cold_breaker_ready(breaker, COLD_PATH_READ));
 }
 
 static void *tier_mover_loop(void *argument) {
@@ -78,7 +81,7 @@ static void *tier_mover_loop(void *argument) {
     bool more = false;
     while (!stop_signal_pause(&mover->stop, more ? 0 : mover->options.interval_ms)) {
         refresh_policies(mover);
-        more = cold_takes_writes(mover) && tier_core_finish_noted(&mover->options.ports) && run_round(mover);
+        more = cold_is_there(mover) && tier_core_finish_noted(&mover->options.ports) && run_round(mover);
     }
     return NULL;
 }

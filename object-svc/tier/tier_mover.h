@@ -11,7 +11,7 @@ struct tier_mover;
 
 struct tier_mover_options {
     struct tier_ports ports;
-    struct cold_breaker *breaker; /* while it lets no writes through there are no rounds; NULL: none */
+    struct cold_breaker *breaker; /* while it lets nothing through there are no rounds; NULL: none */
     struct drop_source drops;
     int64_t recall_stay_ms; /* see struct tier_rules */
     struct metadata_client *metadata;
