@@ -57,9 +57,10 @@ const struct cli_command cli_commands[] = {
      "The hot copies go once the cold one is verified and committed, whatever the bucket's policy. Waits until\n"
      "it is done; interrupted, the move goes on in the service.",
      cmd_demote},
-    {"migrate start", "TARGET", "begin to move the cold store, and copy it",
+    {"migrate start", "TARGET", "begin to move the cold store, or hot volumes",
      "TARGET is file:///path or s3+https://host/bucket[/prefix][?region=...]. From now on what is written goes\n"
-     "to both places. Waits until everything is copied; interrupted, the copying goes on in the service.",
+     "to both places, hot objects to the new one. Waits until everything is copied; interrupted, the copying goes on "
+     "in the service.",
      cmd_migrate_start},
     {"migrate status", "", "show how the migration is doing", "", cmd_migrate_status},
     {"migrate switch", "", "read from the new place", "Both places are still written.", cmd_migrate_switch},
@@ -67,8 +68,8 @@ const struct cli_command cli_commands[] = {
     {"migrate finish", "", "let go of the old place",
      "There is no way back but another migration. The configuration should then name the new place.",
      cmd_migrate_finish},
-    {"migrate cancel", "", "give up a migration that is not switched", "What was copied stays in the new place.",
-     cmd_migrate_cancel},
+    {"migrate cancel", "", "give up a migration that is not switched",
+     "What was copied stays in the new place; hot volumes go back to the old one.", cmd_migrate_cancel},
     {"snapshot", "FILE", "back metadata-svc up while it works",
      "FILE has all records, and the payloads that wait for object-svc, as of one revision; '-' is standard\n"
      "output. It appears under its name only when it is whole and durable.",

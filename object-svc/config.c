@@ -35,7 +35,9 @@ static const struct config_entry entries[] = {
     STRING(admin_listen, .initial = "127.0.0.1:9080", .format = &config_format_optional_address,
            .help = "Address of the admin port: metrics, probes, status page; empty: none"),
     STRING(data_dir, .initial = "/var/lib/waybill/object", .format = &config_format_path,
-           .help = "Directory of the hot volumes and the object index"),
+           .help = "Directory of the object index and, where hot_dir does not say otherwise, the hot volumes"),
+    STRING(hot_dir, .initial = "", .derived = "<data_dir>/volumes", .format = &config_format_optional_path,
+           .help = "Directory of the hot volumes"),
     ENUM(cold_store, .initial = "directory", .choices = cold_stores, .help = "Backend of the cold tier"),
     STRING(cold_dir, .initial = "", .derived = "<data_dir>/cold", .format = &config_format_optional_path,
            .help = "Directory of the cold tier, where the backend is a directory; shared by all replicas"),
@@ -163,18 +165,18 @@ static bool fill_replica(struct object_config *config, struct error *error) {
     return true;
 }
 
-static void fill_cold_dir(struct object_config *config) {
-    if (*config->cold_dir != '\0') {
-        return;
+static void fill_directory(char **member, const struct object_config *config, const char *name) {
+    char path[1024 + sizeof "/volumes"];
+    if (**member == '\0') {
+        snprintf(path, sizeof path, "%s/%s", config->data_dir, name);
+        config_set_string(member, path);
     }
-    char path[1024 + sizeof "/cold"];
-    snprintf(path, sizeof path, "%s/cold", config->data_dir);
-    config_set_string(&config->cold_dir, path);
 }
 
 static bool complete(void *values, struct error *error) {
     struct object_config *config = values;
-    fill_cold_dir(config);
+    fill_directory(&config->hot_dir, config, "volumes");
+    fill_directory(&config->cold_dir, config, "cold");
     if (config->cold_store == OBJECT_COLD_STORE_S3 && (*config->s3_endpoint == '\0' || *config->s3_bucket == '\0')) {
         const char *missing = *config->s3_endpoint == '\0' ? "s3_endpoint" : "s3_bucket";
         return error_set_field(error, missing, "BAD_CONFIG", "%s: must be set where cold_store is s3", missing);

@@ -18,6 +18,7 @@ struct object_config {
     char *advertise_address; /* "": as main makes it of the address that it listens on */
     char *admin_listen;      /* "" = no admin port */
     char *data_dir;
+    char *hot_dir; /* filled: <data_dir>/volumes */
     enum object_cold_store cold_store;
     char *cold_dir; /* filled: <data_dir>/cold */
     char *s3_endpoint;

@@ -252,7 +252,8 @@ static bool start_work(struct service *service, struct error *error) {
         .confirm_ms = SCRUB_CONFIRM_MS,
     };
     service->scrubber = scrubber_start(&scrubber_options);
-    service->migration = (struct migration_api){.replica = config->replica, .migrator = service->stores.migrator};
+    service->migration = (struct migration_api){
+        .replica = config->replica, .migrator = service->stores.migrator, .hot = service->stores.hot_migrator};
     service->stored = (struct stored_objects_api){
         .replica = config->replica, .hot = service->stores.hot, .cold = service->stores.cold};
     service->dead_letters =

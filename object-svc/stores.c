@@ -8,17 +8,27 @@ enum { HOT_APPENDERS_MAX = 8 }; /* the ingester's, repairs, scrubs and promotion
 
 enum { COLD_FIRST_PAUSE_MS = 1000, COLD_PROBE_MS = 30000 };
 
+/* With those above it. */
+static bool have_directory(const char *path, struct error *error) {
+    struct disk *disk = posix_disk_new(path, error);
+    if (disk != NULL) {
+        disk->ops->free(disk);
+    }
+    return disk != NULL;
+}
+
 static bool open_hot(struct stores *stores, const struct object_config *config, struct error *error) {
-    char volumes[STORES_PATH_BYTES];
     char index[STORES_PATH_BYTES];
-    snprintf(volumes, sizeof volumes, "%s/volumes", config->data_dir);
     snprintf(index, sizeof index, "%s/index", config->data_dir);
-    stores->volumes_disk = posix_disk_new(volumes, error);
-    if (stores->volumes_disk == NULL) {
+    snprintf(stores->migration, sizeof stores->migration, "%s/migration", config->data_dir);
+    struct hot_migrator_options migration = {
+        .configured = config->hot_dir, .directory = stores->migration, .clock = &system_clock};
+    stores->hot_migrator = have_directory(config->data_dir, error) ? hot_migrator_open(&migration, error) : NULL;
+    if (stores->hot_migrator == NULL) {
         return false;
     }
     struct volume_store_options options = {
-        .disk = stores->volumes_disk,
+        .disk = hot_migrator_disk(stores->hot_migrator),
         .index_directory = index,
         .clock = &system_clock,
         .replica = config->replica,
@@ -27,7 +37,11 @@ static bool open_hot(struct stores *stores, const struct object_config *config, 
         .max_appenders = HOT_APPENDERS_MAX,
     };
     stores->hot = volume_store_open(&options, error);
-    return stores->hot != NULL;
+    if (stores->hot == NULL) {
+        return false;
+    }
+    hot_migrator_start(stores->hot_migrator, stores->hot);
+    return true;
 }
 
 static void fill_cold_options(struct stores *stores, const struct object_config *config) {
@@ -61,8 +75,6 @@ static void fill_cold_options(struct stores *stores, const struct object_config 
 
 static bool open_cold(struct stores *stores, const struct object_config *config, struct metrics *metrics,
                       struct error *error) {
-    char migration[STORES_PATH_BYTES];
-    snprintf(migration, sizeof migration, "%s/migration", config->data_dir);
     fill_cold_options(stores, config);
     struct cold_store *configured = cold_store_open(&stores->cold_options, error);
     if (configured == NULL) {
@@ -82,7 +94,7 @@ static bool open_cold(struct stores *stores, const struct object_config *config,
     struct migrator_options options = {
         .pair = pair,
         .configured = &stores->cold_options,
-        .directory = migration,
+        .directory = stores->migration,
         .bytes_per_second = config->migration_bytes_per_second,
         .metrics = metrics,
     };
@@ -134,10 +146,9 @@ void stores_close(struct stores *stores) {
     if (stores->cold != NULL) {
         cold_store_close(stores->cold);
     }
+    hot_migrator_stop(stores->hot_migrator);
     if (stores->hot != NULL) {
         hot_store_close(stores->hot);
     }
-    if (stores->volumes_disk != NULL) {
-        stores->volumes_disk->ops->free(stores->volumes_disk);
-    }
+    hot_migrator_close(stores->hot_migrator);
 }

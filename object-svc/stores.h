@@ -10,6 +10,7 @@
 #include "object-svc/config.h"
 #include "object-svc/hot/hot_store.h"
 #include "object-svc/ingest/dead_letters.h"
+#include "object-svc/migrate/hot_migrator.h"
 #include "object-svc/migrate/migrator.h"
 #include "object-svc/tier/move_notes.h"
 
@@ -21,11 +22,12 @@ struct stores {
     struct cold_breaker *cold_breaker;
     struct cold_store *quarantine;
     struct migrator *migrator;
+    struct hot_migrator *hot_migrator;
     struct move_notes *move_notes;
     struct dead_letters *dead_letters;
 
     /* What they borrow. */
-    struct disk *volumes_disk;
+    char migration[STORES_PATH_BYTES];
     struct disk *moves_disk;
     char uploads[STORES_PATH_BYTES];
     struct cold_s3_options s3_options;

@@ -457,15 +457,15 @@ bool waybill_scrub(struct waybill_client *client, const struct waybill_scrub *sc
                    const struct waybill_scrub_watcher *watcher, struct arena *arena,
                    Waybill__V1__GetScrubResponse **end, struct error *error);
 
-/* ---- migration of the cold store of one object-svc ---- */
+/* ---- migration of the cold store, or the hot volumes, of one object-svc ---- */
 
 /* Starts it; `target` is as AdminService.StartMigration takes it. */
-bool waybill_start_migration(struct waybill_client *client, const char *target, bool join_only, struct arena *arena,
-                             struct error *error);
-bool waybill_get_migration(struct waybill_client *client, struct arena *arena, Waybill__V1__Migration **migration,
-                           struct error *error);
-bool waybill_change_migration(struct waybill_client *client, Waybill__V1__MigrationStep step, struct arena *arena,
-                              Waybill__V1__Migration **migration, struct error *error);
+bool waybill_start_migration(struct waybill_client *client, Waybill__V1__Tier tier, const char *target, bool join_only,
+                             struct arena *arena, struct error *error);
+bool waybill_get_migration(struct waybill_client *client, Waybill__V1__Tier tier, struct arena *arena,
+                           Waybill__V1__Migration **migration, struct error *error);
+bool waybill_change_migration(struct waybill_client *client, Waybill__V1__Tier tier, Waybill__V1__MigrationStep step,
+                              struct arena *arena, Waybill__V1__Migration **migration, struct error *error);
 
 /* Called again and again with how far it is. */
 struct waybill_migration_watcher {
@@ -473,8 +473,9 @@ struct waybill_migration_watcher {
     void *self;
 };
 /* Waits until everything is copied. The copying goes on without whoever waits. */
-bool waybill_await_migration(struct waybill_client *client, const struct waybill_migration_watcher *watcher,
-                             struct arena *arena, Waybill__V1__Migration **migration, struct error *error);
+bool waybill_await_migration(struct waybill_client *client, Waybill__V1__Tier tier,
+                             const struct waybill_migration_watcher *watcher, struct arena *arena,
+                             Waybill__V1__Migration **migration, struct error *error);
 
 /* ---- moves of one object between tiers ---- */
 

@@ -3,11 +3,13 @@
 #define WAYBILL_OBJECT_MIGRATION_API_H
 
 #include "common/rpc/rpc_server.h"
+#include "object-svc/migrate/hot_migrator.h"
 #include "object-svc/migrate/migrator.h"
 
 struct migration_api {
     const char *replica;
     struct migrator *migrator;
+    struct hot_migrator *hot;
 };
 
 /* The api outlives the server. */

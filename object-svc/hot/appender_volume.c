@@ -96,7 +96,7 @@ bool appender_make_room(struct volume_appender *self, uint64_t wanted, struct er
         uint64_t end = self->writer.end;
         bool fits = end == VOLUME_HEADER_BYTES ||
                     (end < self->store->volume_bytes && wanted <= self->store->volume_bytes - end);
-        if (fits) {
+        if (fits && !volume_set_is_leaving(&self->store->volumes, self->volume)) {
             return true;
         }
         /* Each turn seals one volume; a new one always fits. */

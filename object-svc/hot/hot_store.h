@@ -149,8 +149,9 @@ static inline void hot_appender_abort(struct hot_appender *appender) {
 }
 
 /* Makes every finished object durable, then visible. No object may be open. With nothing to
- * commit it does nothing. On failure none of them may be reported; each may nevertheless turn
- * up after a restart, which is harmless, since a redelivery finds it. */
+ * commit it only lets a volume go that the store wants to move: so an appender that rests calls it now and then. On
+ * failure none of them may be reported; each may nevertheless turn up after a restart, which is harmless, since a
+ * redelivery finds it. */
 static inline bool hot_appender_commit(struct hot_appender *appender, struct error *error) {
     return appender->ops->commit(appender, error);
 }

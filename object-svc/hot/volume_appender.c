@@ -300,6 +300,9 @@ bool volume_appender_commit(struct hot_appender *appender, struct error *error) 
         self->lost = false;
         self->count = 0;
         appender_release_volume(self);
+    } else if (self->volume != NULL && volume_set_is_leaving(&self->store->volumes, self->volume)) {
+        struct error later;
+        appender_seal_volume(self, &later); /* a failure shows again at the next commit */
     }
     return ok;
 }

@@ -147,6 +147,9 @@ static bool meets(const struct volume *volume, const struct volume_wish *wish) {
         return false; /* it goes with its last reader */
     }
     bool at_rest = !volume->appending && !volume->doomed && !volume->quarantined && volume->sealed == wish->sealed;
+    if (volume->leaving) {
+        return at_rest && volume->live_bytes <= wish->live_max_bytes;
+    }
     return at_rest && garbage > 0 && volume->live_bytes <= wish->live_max_bytes &&
            (double)garbage * 100 >= (double)volume->size_bytes * wish->garbage_percent;
 }
@@ -189,12 +192,29 @@ bool volume_set_take_dirty(struct volume_set *set, struct volume **volume, struc
     return ok;
 }
 
+void volume_set_mark_leaving(struct volume_set *set, bool (*is_leaving)(void *self, const char *name), void *self) {
+    pthread_mutex_lock(&set->lock);
+    for (size_t i = 0; i < set->count; i++) {
+        char name[VOLUME_NAME_BYTES];
+        hot_volume_name(set->volumes[i]->id, name);
+        set->volumes[i]->leaving = is_leaving(self, name);
+    }
+    pthread_mutex_unlock(&set->lock);
+}
+
+bool volume_set_is_leaving(struct volume_set *set, const struct volume *volume) {
+    pthread_mutex_lock(&set->lock);
+    bool leaving = volume->leaving;
+    pthread_mutex_unlock(&set->lock);
+    return leaving;
+}
+
 bool volume_set_take_unsealed(struct volume_set *set, struct volume **volume, struct error *error) {
     bool ok = true;
     *volume = NULL;
     pthread_mutex_lock(&set->lock);
     for (size_t i = 0; i < set->count && *volume == NULL; i++) {
-        if (!set->volumes[i]->sealed && !set->volumes[i]->appending) {
+        if (!set->volumes[i]->sealed && !set->volumes[i]->appending && !set->volumes[i]->leaving) {
             *volume = set->volumes[i];
         }
     }

@@ -25,6 +25,7 @@ struct volume {
     bool name_durable;
     bool quarantined;       /* its live objects cannot be read: kept, and not compacted again */
     bool doomed;            /* being deleted: cannot be pinned any more */
+    bool leaving;           /* to be emptied, whatever its garbage: nothing is appended, what lives is moved */
     unsigned pins;          /* under the set's lock */
     struct disk_file *file; /* NULL: closed; under the set's lock, unless pinned */
     uint64_t last_use;
@@ -74,8 +75,12 @@ bool volume_set_take_garbage(struct volume_set *set, const struct volume_wish *w
 /* Pins a volume whose dead list is to be synced and takes that mark away; as above. */
 bool volume_set_take_dirty(struct volume_set *set, struct volume **volume, struct error *error);
 
-/* Pins an unsealed volume that no appender has and marks it as appending; `volume` is NULL where
- * there is none. */
+/* Marks the volumes whose files the predicate names as leaving, and the others as staying. */
+void volume_set_mark_leaving(struct volume_set *set, bool (*is_leaving)(void *self, const char *name), void *self);
+bool volume_set_is_leaving(struct volume_set *set, const struct volume *volume);
+
+/* Pins an unsealed volume that no appender has, and that is not leaving, and marks it as appending; `volume`
+ * is NULL where there is none. */
 bool volume_set_take_unsealed(struct volume_set *set, struct volume **volume, struct error *error);
 /* Dooms one sealed, unpinned volume without live objects; NULL where there is none. */
 struct volume *volume_set_doom(struct volume_set *set);

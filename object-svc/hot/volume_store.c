@@ -273,3 +273,23 @@ struct hot_store *volume_store_open(const struct volume_store_options *options, 
     volume_store_reap(store);
     return &store->base;
 }
+
+void volume_store_move_out(struct hot_store *base, bool (*is_leaving)(void *self, const char *name), void *self) {
+    volume_set_mark_leaving(&volume_store_of(base)->volumes, is_leaving, self);
+}
+
+void volume_store_leaving(struct hot_store *base, struct volume_leaving *leaving) {
+    struct volume_set *set = &volume_store_of(base)->volumes;
+    *leaving = (struct volume_leaving){0};
+    pthread_mutex_lock(&set->lock);
+    for (size_t i = 0; i < set->count; i++) {
+        const struct volume *volume = set->volumes[i];
+        if (volume->leaving) {
+            leaving->volumes++;
+            leaving->objects += volume->live_objects;
+            leaving->bytes += volume->live_bytes;
+            leaving->damaged_objects += volume->quarantined ? volume->live_objects : 0;
+        }
+    }
+    pthread_mutex_unlock(&set->lock);
+}

@@ -29,4 +29,16 @@ struct volume_store_options {
  * on without it). */
 struct hot_store *volume_store_open(const struct volume_store_options *options, struct error *error);
 
+/* Has the volumes whose files the predicate names emptied: compaction moves what lives in them to others, and
+ * they go. It replaces what was said before; volumes that come later stay. */
+void volume_store_move_out(struct hot_store *store, bool (*is_leaving)(void *self, const char *name), void *self);
+/* What is still to be moved out. */
+struct volume_leaving {
+    uint64_t volumes;
+    uint64_t objects;
+    uint64_t bytes;           /* of the objects' needles */
+    uint64_t damaged_objects; /* of those, in volumes that are kept for damaged objects */
+};
+void volume_store_leaving(struct hot_store *store, struct volume_leaving *leaving);
+
 #endif

@@ -300,3 +300,10 @@ void ingest_core_run(struct ingest_core *core, struct ingest_item *items, size_t
     core->ports.progress(core->ports.progress_self);
     ingest_failures_settle(core->failures, items, count);
 }
+
+void ingest_core_rest(struct ingest_core *core) {
+    struct error error = {0};
+    if (!hot_appender_commit(core->appender, &error)) {
+        log_debug("appender_not_at_rest", LOG_ERROR(&error)); /* the next batch tells */
+    }
+}

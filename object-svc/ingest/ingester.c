@@ -237,6 +237,9 @@ static int64_t fetch_and_run(struct ingester *ingester) {
         log_warn("events_not_fetched", LOG_ERROR(&error), LOG_STR("hint", "it is tried again"));
     }
     ingester->fetch_failed = count < 0;
+    if (count <= 0) {
+        ingest_core_rest(ingester->core);
+    }
     if (count < 0) {
         set_flowing(ingester, false);
         return RECONNECT_PAUSE_MS;

@@ -13,16 +13,16 @@ enum { FORMAT = 1, PATH_BYTES = 4300 };
 
 static const char *const phase_names[] = {
     [MIGRATION_NONE] = "none",         [MIGRATION_COPYING] = "copying",   [MIGRATION_COPIED] = "copied",
-    [MIGRATION_SWITCHED] = "switched", [MIGRATION_FINISHED] = "finished",
+    [MIGRATION_SWITCHED] = "switched", [MIGRATION_FINISHED] = "finished", [MIGRATION_RETURNING] = "returning",
 };
 
 static bool corrupt(struct error *error, const char *path) {
     return error_set(error, ERROR_DATA_LOSS, "MIGRATION_FILE_CORRUPT",
-                     "%s cannot be understood; it says where the cold store is being moved to", path);
+                     "%s cannot be understood; it says where objects are being moved to", path);
 }
 
 static bool take_phase(const char *name, enum migration_phase *phase) {
-    for (int i = MIGRATION_COPYING; i <= MIGRATION_FINISHED; i++) {
+    for (int i = MIGRATION_COPYING; i <= MIGRATION_RETURNING; i++) {
         if (strcmp(name, phase_names[i]) == 0) {
             *phase = (enum migration_phase)i;
             return true;

@@ -17,6 +17,7 @@ enum migration_phase {
     MIGRATION_COPIED = 2,
     MIGRATION_SWITCHED = 3,
     MIGRATION_FINISHED = 4,
+    MIGRATION_RETURNING = 5, /* of hot volumes: on the way back */
 };
 
 struct migration_memo {

@@ -172,6 +172,7 @@ static void *migrator_loop(void *argument) {
 static enum cold_pair_mode mode_of(enum migration_phase phase) {
     switch (phase) {
     case MIGRATION_NONE:
+    case MIGRATION_RETURNING: /* of hot volumes only */
         break;
     case MIGRATION_COPYING:
     case MIGRATION_COPIED:
