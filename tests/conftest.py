@@ -4,7 +4,12 @@ Tests of a module that share something, such as a cluster, stay together and in 
 worker. One with a cluster of its own may run anywhere. What takes longest begins first, so that no
 worker is still at it when the others have nothing left."""
 
+import signal
+
 import pytest
+
+# A shell that starts the tests in the background has them ignore it, and with them all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LONG = ("fault", "linearizability")
 

@@ -194,6 +194,7 @@ def test_a_read_goes_on_from_the_hot_copy_while_the_cold_store_lies(stage):
 def test_a_read_says_what_is_wrong_with_the_cold_store(stage, fault, code, reason):
     key = f"reason-{reason}"
     data = stage.stored(key, 1000)
+    wait_for(lambda: stage.client.read("cold", key)[1] == objects.READ_SOURCE_COLD, "the hot copy to be gone")
     stage.proxy.inject(fault)
     failure = stage.failure(key)
     assert (failure.code, failure.reason) == (code, reason), failure.message

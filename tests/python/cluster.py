@@ -203,7 +203,7 @@ class Cluster:
              "--listen", f"127.0.0.1:{port}", "--admin-listen", f"127.0.0.1:{admin_port}",
              "--metadata-target", f"127.0.0.1:{self.metadata_port}",
              "--payload-target", f"127.0.0.1:{self.bulk_port}", "--policy-refresh", "500ms",
-             "--tier-interval", "200ms", "--peer-refresh", "500ms", *self.object_flags],
+             "--tier-interval", "200ms", "--peer-refresh", f"{500 * SLOWNESS}ms", *self.object_flags],
             self.directory, [port, admin_port])
         self.objects.append(process)
         self.object_ports.append(port)
