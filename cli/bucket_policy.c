@@ -25,7 +25,8 @@ bool bucket_policy_take(struct cli *cli, const struct bucket_policy_options *giv
                 value_duration(cli, "payload-deadline", given->payload_deadline, &bucket->payload_deadline_ms) &&
                 value_enum(cli, "on-failure", &waybill__v1__on_failure__descriptor, given->on_failure, &on_failure) &&
                 value_size(cli, "inline-max", given->inline_max, &bucket->inline_max_bytes) &&
-                value_integer(cli, "promote-after-reads", given->promote_after_reads, 0, INT32_MAX, &promote);
+                value_integer(cli, "promote-after-reads", given->promote_after_reads, 0, INT32_MAX, &promote) &&
+                value_bool(cli, "overflow-to-cold", given->overflow_to_cold, &bucket->overflow_to_cold);
     bucket->storage_class = (Waybill__V1__StorageClass)storage_class;
     bucket->on_failure = (Waybill__V1__OnFailure)on_failure;
     bucket->max_versions = (int32_t)max_versions;
@@ -39,7 +40,8 @@ bool bucket_policy_take(struct cli *cli, const struct bucket_policy_options *giv
               if_given(given->payload_deadline, WAYBILL_BUCKET_PAYLOAD_DEADLINE) |
               if_given(given->on_failure, WAYBILL_BUCKET_ON_FAILURE) |
               if_given(given->inline_max, WAYBILL_BUCKET_INLINE_MAX_BYTES) |
-              if_given(given->promote_after_reads, WAYBILL_BUCKET_PROMOTE_AFTER_READS);
+              if_given(given->promote_after_reads, WAYBILL_BUCKET_PROMOTE_AFTER_READS) |
+              if_given(given->overflow_to_cold, WAYBILL_BUCKET_OVERFLOW_TO_COLD);
     return good;
 }
 
@@ -66,6 +68,9 @@ static void print_storage(FILE *out, const Waybill__V1__StoragePolicy *storage) 
     print_duration(out, "version retention", storage->version_retention, "for ever");
     if (storage->promote_after_reads > 0) {
         fprintf(out, "%-19s%d reads\n", "promote after", (int)storage->promote_after_reads);
+    }
+    if (storage->overflow_to_cold) {
+        fprintf(out, "%-19s%s\n", "overflow to cold", "yes");
     }
 }
 

@@ -6,7 +6,7 @@
 
 struct bucket_policy_options {
     char *storage_class, *cold_after, *expire_after, *max_versions, *version_retention, *delete_retention;
-    char *payload_deadline, *on_failure, *inline_max, *promote_after_reads;
+    char *payload_deadline, *on_failure, *inline_max, *promote_after_reads, *overflow_to_cold;
 };
 /* `default_` makes of each default what help says of it. */
 #define BUCKET_POLICY_OPTIONS(given_, default_)                                                                        \
@@ -28,7 +28,10 @@ struct bucket_policy_options {
         OPTION_TEXT("inline-max", &(given_)->inline_max, "SIZE",                                                       \
                     "largest payload inside PutRecord" default_("64KiB")),                                             \
         OPTION_TEXT("promote-after-reads", &(given_)->promote_after_reads, "N",                                        \
-                    "reads after which a cold object is promoted; 0: never" default_("0"))
+                    "reads after which a cold object is promoted; 0: never" default_("0")),                            \
+        OPTION_TEXT(                                                                                                   \
+            "overflow-to-cold", &(given_)->overflow_to_cold, "BOOL",                                                   \
+            "true or false: whether hot objects may go to the cold store where hot is too full" default_("false"))
 
 /* Takes what was given; `fields` are of enum waybill_bucket_field. */
 bool bucket_policy_take(struct cli *cli, const struct bucket_policy_options *given, struct waybill_bucket *bucket,

@@ -35,6 +35,15 @@ bool value_size(struct cli *cli, const char *option, const char *text, int64_t *
     return number(cli, option, CONFIG_TYPE_SIZE, text, 0, INT64_MAX, bytes);
 }
 
+bool value_bool(struct cli *cli, const char *option, const char *text, bool *value) {
+    if (text != NULL && strcmp(text, "true") != 0 && strcmp(text, "false") != 0) {
+        cli->usage_status = cli_usage(cli, "--%s: \"%s\" is neither true nor false", option, text);
+        return false;
+    }
+    *value = text != NULL ? strcmp(text, "true") == 0 : *value;
+    return true;
+}
+
 bool value_integer(struct cli *cli, const char *option, const char *text, int64_t min, int64_t max, int64_t *out) {
     return number(cli, option, CONFIG_TYPE_INT, text, min, max, out);
 }

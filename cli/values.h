@@ -9,6 +9,8 @@
  * "64KiB", "1GiB". */
 bool value_duration(struct cli *cli, const char *option, const char *text, int64_t *ms);
 bool value_size(struct cli *cli, const char *option, const char *text, int64_t *bytes);
+/* "true" or "false". */
+bool value_bool(struct cli *cli, const char *option, const char *text, bool *value);
 bool value_integer(struct cli *cli, const char *option, const char *text, int64_t min, int64_t max, int64_t *number);
 
 /* "photos/2026/a.jpg" as "photos" and "2026/a.jpg", checked. A leading "/" or "waybill://" is

@@ -105,6 +105,14 @@ static const struct config_entry entries[] = {
     SIZE(hot_reserve_bytes, .initial = "1GiB", .min = 0, .max = TIB(1024),
          .help = "Bytes kept free on the disk of the hot volumes: below, new objects wait in the spool; compaction may "
                  "use half of them; 0: none"),
+    SIZE(hot_capacity_bytes, .initial = "0", .min = 0, .max = TIB(1024),
+         .help = "Bytes that objects may take in hot volumes, for the watermarks; 0: what volumes take and their disk "
+                 "has free"),
+    INT(hot_high_watermark_percent, .initial = "85", .min = 0, .max = 100, .unit = "percent",
+        .help = "Share of the hot capacity above which the objects that were not used for longest go to the cold "
+                "store; 0: no watermark"),
+    INT(hot_low_watermark_percent, .initial = "75", .min = 0, .max = 100, .unit = "percent",
+        .help = "Share of the hot capacity at which that ends"),
     INT(compaction_garbage_percent, .initial = "50", .min = 1, .max = 100, .unit = "percent",
         .help = "Share of garbage at which a hot volume is rewritten; 10 where the reserve is touched"),
     SIZE(compaction_bytes_per_second, .initial = "32MiB", .min = 0, .max = TIB(1),
@@ -177,6 +185,11 @@ static bool complete(void *values, struct error *error) {
     struct object_config *config = values;
     fill_directory(&config->hot_dir, config, "volumes");
     fill_directory(&config->cold_dir, config, "cold");
+    if (config->hot_high_watermark_percent > 0 &&
+        config->hot_low_watermark_percent > config->hot_high_watermark_percent) {
+        return error_set_field(error, "hot_low_watermark_percent", "BAD_CONFIG",
+                               "hot_low_watermark_percent: must not be above hot_high_watermark_percent");
+    }
     if (config->cold_store == OBJECT_COLD_STORE_S3 && (*config->s3_endpoint == '\0' || *config->s3_bucket == '\0')) {
         const char *missing = *config->s3_endpoint == '\0' ? "s3_endpoint" : "s3_bucket";
         return error_set_field(error, missing, "BAD_CONFIG", "%s: must be set where cold_store is s3", missing);

@@ -58,6 +58,9 @@ struct object_config {
     int64_t cold_suspend_failures;
     int64_t cold_suspend_longest_ms;
     int64_t recall_stay_ms;
+    int64_t hot_capacity_bytes; /* 0: as the disk has it */
+    int64_t hot_high_watermark_percent;
+    int64_t hot_low_watermark_percent;
     int64_t scrub_interval_ms;
     int64_t scrub_bytes_per_second;
     int64_t nice;

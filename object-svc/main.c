@@ -54,6 +54,7 @@ struct service {
     struct metadata_client *metadata;
     struct ingester *ingester;
     struct move_guard move_guard;
+    struct cold_reads *cold_reads;
     struct tier_mover *mover;
     struct move_queue *moves;
     struct peer_table *peers;
@@ -106,6 +107,36 @@ static void on_corrupt_moved(void *self, enum object_tier tier, const struct mov
     memcpy(copy.bucket, object->bucket, sizeof copy.bucket);
     memcpy(copy.key, object->key, sizeof copy.key);
     repairer_note(service->repairer, &copy);
+}
+
+/* What is read often from the cold store comes back, where its bucket's policy wants that. */
+static void promote_read(struct service *service, const Waybill__V1__Record *record) {
+    struct move_wish wish = {.direction = MOVE_TO_HOT, .version = record->version, .background = true};
+    struct error error = {0};
+    struct move_state state;
+    if (!tier_record_object(record, &wish.object, &error) ||
+        !cold_reads_note(service->cold_reads, record->bucket, &wish.object.payload_id)) {
+        return;
+    }
+    if (!move_queue_ask(service->moves, &wish, &state, &error)) {
+        log_info("promotion_not_begun", LOG_ERROR(&error), LOG_STR("bucket", record->bucket),
+                 LOG_STR("key", record->key));
+    }
+}
+
+static void on_peer_read(void *self, const struct uuid *payload_id) {
+    struct service *service = self;
+    read_times_note(service->stores.read_times, payload_id, clock_unix_us(&system_clock));
+}
+
+static void on_read(void *self, enum read_source source, const Waybill__V1__Record *record) {
+    struct service *service = self;
+    struct uuid payload_id;
+    if (source == READ_FROM_HOT && uuid_parse_text(record->payload_id, &payload_id)) {
+        on_peer_read(service, &payload_id);
+    } else if (source == READ_FROM_COLD) {
+        promote_read(service, record);
+    }
 }
 
 static void on_corrupt_copy(void *self, const struct damaged_copy *copy) {
@@ -173,11 +204,17 @@ static void start_moves(struct service *service, struct report_sink sink) {
         .on_corrupt = on_corrupt_moved,
         .self = service,
     };
+    service->cold_reads = cold_reads_new(&system_clock);
     struct tier_mover_options mover_options = {
         .ports = ports,
         .drops = metadata_client_drop_source(service->metadata),
         .recall_stay_ms = config->recall_stay_ms,
         .breaker = service->stores.cold_breaker,
+        .watermark = {.capacity_bytes = (uint64_t)config->hot_capacity_bytes,
+                      .high_percent = (unsigned)config->hot_high_watermark_percent,
+                      .low_percent = (unsigned)config->hot_low_watermark_percent},
+        .read_times = service->stores.read_times,
+        .cold_reads = service->cold_reads,
         .metadata = service->metadata,
         .interval_ms = config->tier_interval_ms,
         .policy_refresh_ms = config->policy_refresh_ms,
@@ -263,6 +300,7 @@ static bool start_work(struct service *service, struct error *error) {
     reader_ports.self = service;
     service->peer_api = (struct peer_api){
         .on_corrupt = on_corrupt_hot,
+        .on_read = on_peer_read,
         .self = service,
         .hot = service->stores.hot,
         .max_streams = (unsigned)config->max_peer_streams,
@@ -273,6 +311,8 @@ static bool start_work(struct service *service, struct error *error) {
         .ports = reader_ports,
         .metadata = service->metadata,
         .max_streams = (unsigned)config->max_streams,
+        .on_read = on_read,
+        .self = service,
     };
     service->status = (struct status_api){
         .replica = config->replica,
@@ -382,6 +422,7 @@ static void stop(struct service *service) {
     scrubber_stop(service->scrubber);
     move_queue_free(service->moves);
     tier_mover_stop(service->mover);
+    cold_reads_free(service->cold_reads);
     hot_compactor_stop(service->compactor);
     repairer_stop(service->repairer);
     ingester_stop(service->ingester);

@@ -115,7 +115,11 @@ static bool open_moves(struct stores *stores, const struct object_config *config
     char moves[STORES_PATH_BYTES];
     snprintf(moves, sizeof moves, "%s/moves", config->data_dir);
     stores->moves_disk = posix_disk_new(moves, error);
-    stores->move_notes = stores->moves_disk != NULL ? move_notes_open(stores->moves_disk, error) : NULL;
+    if (stores->moves_disk == NULL) {
+        return false;
+    }
+    stores->read_times = read_times_open(stores->moves_disk);
+    stores->move_notes = move_notes_open(stores->moves_disk, error);
     return stores->move_notes != NULL;
 }
 
@@ -135,6 +139,7 @@ bool stores_open(struct stores *stores, const struct object_config *config, stru
 
 void stores_close(struct stores *stores) {
     move_notes_close(stores->move_notes);
+    read_times_free(stores->read_times);
     if (stores->moves_disk != NULL) {
         stores->moves_disk->ops->free(stores->moves_disk);
     }

@@ -13,6 +13,7 @@
 #include "object-svc/migrate/hot_migrator.h"
 #include "object-svc/migrate/migrator.h"
 #include "object-svc/tier/move_notes.h"
+#include "object-svc/tier/read_times.h"
 
 enum { STORES_PATH_BYTES = 4200 };
 
@@ -25,6 +26,7 @@ struct stores {
     struct hot_migrator *hot_migrator;
     struct move_notes *move_notes;
     struct dead_letters *dead_letters;
+    struct read_times *read_times;
 
     /* What they borrow. */
     char migration[STORES_PATH_BYTES];

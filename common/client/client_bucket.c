@@ -10,6 +10,7 @@ static Waybill__V1__Bucket *make_message(const struct waybill_bucket *bucket, st
     storage->storage_class = bucket->storage_class;
     storage->max_versions = bucket->max_versions;
     storage->promote_after_reads = bucket->promote_after_reads;
+    storage->overflow_to_cold = bucket->overflow_to_cold;
     if (bucket->cold_after_ms >= 0) {
         storage->cold_after = client_duration(bucket->cold_after_ms, arena);
     }
@@ -51,6 +52,7 @@ static void fill_mask(unsigned fields, struct arena *arena, Google__Protobuf__Fi
         {WAYBILL_BUCKET_VERSION_RETENTION, "storage.version_retention"},
         {WAYBILL_BUCKET_MAX_VERSIONS, "storage.max_versions"},
         {WAYBILL_BUCKET_PROMOTE_AFTER_READS, "storage.promote_after_reads"},
+        {WAYBILL_BUCKET_OVERFLOW_TO_COLD, "storage.overflow_to_cold"},
         {WAYBILL_BUCKET_ON_FAILURE, "on_failure"},
     };
     mask->paths = arena_alloc(arena, sizeof paths / sizeof paths[0] * sizeof *mask->paths);

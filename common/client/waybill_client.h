@@ -97,9 +97,10 @@ struct waybill_bucket {
     int64_t version_retention_ms;            /* 0: for ever */
     int32_t max_versions;                    /* 0: all */
     int32_t promote_after_reads;             /* 0: never */
-    Waybill__V1__OnFailure on_failure;       /* 0: the server's default */
-    const char *request_id;                  /* NULL: one is made */
-    const char *reason;                      /* NULL: none */
+    bool overflow_to_cold;
+    Waybill__V1__OnFailure on_failure; /* 0: the server's default */
+    const char *request_id;            /* NULL: one is made */
+    const char *reason;                /* NULL: none */
 };
 /* All defaults. */
 #define WAYBILL_BUCKET_INIT                                                                                            \
@@ -120,6 +121,7 @@ enum waybill_bucket_field {
     WAYBILL_BUCKET_MAX_VERSIONS = 1 << 7,
     WAYBILL_BUCKET_PROMOTE_AFTER_READS = 1 << 8,
     WAYBILL_BUCKET_ON_FAILURE = 1 << 9,
+    WAYBILL_BUCKET_OVERFLOW_TO_COLD = 1 << 10,
 };
 
 struct waybill_bucket_update {

@@ -14,7 +14,7 @@ enum { INLINE_MAX_BYTES = 64 * 1024 };
 
 #define COLD_AFTER_DEFAULT_US (24LL * 3600 * 1000000)
 
-enum { MAX_VERSIONS_MAX = 1000000 };
+enum { MAX_VERSIONS_MAX = 1000000, PROMOTE_AFTER_READS_MAX = 1000000 };
 
 static bool take_storage(const Waybill__V1__StoragePolicy *storage, struct bucket *bucket, struct error *error) {
     static const Waybill__V1__StoragePolicy unset = WAYBILL__V1__STORAGE_POLICY__INIT;
@@ -30,13 +30,18 @@ static bool take_storage(const Waybill__V1__StoragePolicy *storage, struct bucke
         return error_set_field(error, "bucket.storage.max_versions", "BAD_MAX_VERSIONS", "max_versions is 0 to %d",
                                MAX_VERSIONS_MAX);
     }
+    if (given->promote_after_reads < 0 || given->promote_after_reads > PROMOTE_AFTER_READS_MAX) {
+        return error_set_field(error, "bucket.storage.promote_after_reads", "BAD_PROMOTE_AFTER_READS",
+                               "promote_after_reads is 0 to %d", PROMOTE_AFTER_READS_MAX);
+    }
     bucket->max_versions = given->max_versions;
+    bucket->promote_after_reads = given->promote_after_reads;
+    bucket->overflow_to_cold = given->overflow_to_cold;
     return check_duration(given->cold_after, "bucket.storage.cold_after", COLD_AFTER_DEFAULT_US, &bucket->cold_after_us,
                           error) &&
            check_duration(given->expire_after, "bucket.storage.expire_after", 0, &bucket->expire_after_us, error) &&
            check_duration(given->version_retention, "bucket.storage.version_retention", 0,
-                          &bucket->version_retention_us, error) &&
-           check_not_served_yet(given->promote_after_reads != 0, "bucket.storage.promote_after_reads", error);
+                          &bucket->version_retention_us, error);
 }
 
 static bool take_failure_policy(const Waybill__V1__Bucket *message, struct bucket *bucket, struct error *error) {
@@ -105,13 +110,15 @@ static const struct mask_path {
     const char *path;
     unsigned fields;
 } mask_paths[] = {
-    {"storage",
-     BUCKET_STORAGE_CLASS | BUCKET_COLD_AFTER | BUCKET_EXPIRE_AFTER | BUCKET_MAX_VERSIONS | BUCKET_VERSION_RETENTION},
+    {"storage", BUCKET_STORAGE_CLASS | BUCKET_COLD_AFTER | BUCKET_EXPIRE_AFTER | BUCKET_MAX_VERSIONS |
+                    BUCKET_VERSION_RETENTION | BUCKET_PROMOTE_AFTER_READS | BUCKET_OVERFLOW_TO_COLD},
     {"storage.storage_class", BUCKET_STORAGE_CLASS},
     {"storage.cold_after", BUCKET_COLD_AFTER},
     {"storage.expire_after", BUCKET_EXPIRE_AFTER},
     {"storage.max_versions", BUCKET_MAX_VERSIONS},
     {"storage.version_retention", BUCKET_VERSION_RETENTION},
+    {"storage.promote_after_reads", BUCKET_PROMOTE_AFTER_READS},
+    {"storage.overflow_to_cold", BUCKET_OVERFLOW_TO_COLD},
     {"inline_max_bytes", BUCKET_INLINE_MAX_BYTES},
     {"delete_retention", BUCKET_DELETE_RETENTION},
     {"payload_deadline", BUCKET_PAYLOAD_DEADLINE},

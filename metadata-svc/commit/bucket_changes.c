@@ -67,6 +67,12 @@ static void take_fields(struct bucket *bucket, const struct bucket *from, unsign
     if (fields & BUCKET_MAX_VERSIONS) {
         bucket->max_versions = from->max_versions;
     }
+    if (fields & BUCKET_PROMOTE_AFTER_READS) {
+        bucket->promote_after_reads = from->promote_after_reads;
+    }
+    if (fields & BUCKET_OVERFLOW_TO_COLD) {
+        bucket->overflow_to_cold = from->overflow_to_cold;
+    }
     if (fields & BUCKET_VERSION_RETENTION) {
         bucket->version_retention_us = from->version_retention_us;
     }

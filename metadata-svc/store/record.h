@@ -156,7 +156,9 @@ struct bucket {
     int64_t payload_deadline_us; /* from the commit, where the request names none */
     enum on_failure on_failure;
     int64_t inline_max_bytes;
-    int32_t max_versions; /* 0: all */
+    int32_t max_versions;        /* 0: all */
+    int32_t promote_after_reads; /* 0: never */
+    bool overflow_to_cold;
     int64_t version_floor;
     struct uuid uid;
     int64_t version;

@@ -256,6 +256,8 @@ static Waybill__V1__StoragePolicy *storage_to_proto(const struct bucket *bucket,
     storage->storage_class = (Waybill__V1__StorageClass)bucket->storage_class;
     storage->cold_after = duration_to_proto(bucket->cold_after_us, arena);
     storage->max_versions = bucket->max_versions;
+    storage->promote_after_reads = bucket->promote_after_reads;
+    storage->overflow_to_cold = bucket->overflow_to_cold;
     if (bucket->expire_after_us > 0) {
         storage->expire_after = duration_to_proto(bucket->expire_after_us, arena);
     }
@@ -309,6 +311,8 @@ bool bucket_from_proto(const Waybill__V1__Bucket *message, struct bucket *bucket
     bucket->on_failure =
         message->on_failure == WAYBILL__V1__ON_FAILURE__ON_FAILURE_REVERT ? ON_FAILURE_REVERT : ON_FAILURE_KEEP_FAILED;
     bucket->max_versions = message->storage->max_versions;
+    bucket->promote_after_reads = message->storage->promote_after_reads;
+    bucket->overflow_to_cold = message->storage->overflow_to_cold;
     bucket->version_floor = message->version_floor;
     return true;
 }

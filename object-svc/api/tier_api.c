@@ -76,7 +76,7 @@ static void take_locations(const struct move_call *move, struct move_wish *wish,
     }
 }
 
-static bool take_object(const Waybill__V1__Record *record, struct moved_object *object, struct error *error) {
+bool tier_record_object(const Waybill__V1__Record *record, struct moved_object *object, struct error *error) {
     object->version = record->payload_version;
     object->size_bytes = (uint64_t)record->size;
     object->crc32c = record->crc32c;
@@ -96,7 +96,7 @@ static bool serve(struct move_call *move, const struct serving_query *query, str
     struct arena *arena = rpc_call_arena(move->call);
     struct move_wish wish = {.direction = move->direction};
     if (!serving_record_find(move->api->metadata, query, arena, &move->record, error) ||
-        !check_stored(move->record, error) || !take_object(move->record, &wish.object, error)) {
+        !check_stored(move->record, error) || !tier_record_object(move->record, &wish.object, error)) {
         return false;
     }
     wish.version = move->record->version;

@@ -131,6 +131,9 @@ static bool serve(struct peer_api *api, struct rpc_stream *stream, const Waybill
         return error_set_field(error, "payload_id", "BAD_PAYLOAD_ID", "a payload id is a UUID");
     }
     struct hot_reader *reader = hot_store_open_object(api->hot, &payload_id, error);
+    if (reader != NULL && api->on_read != NULL) {
+        api->on_read(api->self, &payload_id);
+    }
     bool good = reader != NULL && send_object(api, stream, reader, request, error);
     if (reader != NULL) {
         hot_reader_close(reader);

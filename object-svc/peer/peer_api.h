@@ -14,6 +14,8 @@ struct peer_api {
     int64_t stall_ms;     /* a reader that takes nothing for so long is cut off */
     /* Told of a copy that proved damaged; may be NULL. Any thread. */
     void (*on_corrupt)(void *self, const struct hot_object *object);
+    /* Told of each object that another replica reads; may be NULL. Any thread, must not wait. */
+    void (*on_read)(void *self, const struct uuid *payload_id);
     void *self;
     atomic_uint streams;
     struct counter *sent_bytes;

@@ -177,6 +177,9 @@ static bool send_object(struct read_api *api, struct rpc_stream *stream, struct 
             return false;
         }
         counter_add(api->read_bytes[source], (uint64_t)got);
+        if (first && api->on_read != NULL) {
+            api->on_read(api->self, source, wanted->record);
+        }
         first = false;
     } while (offset < span.end);
     return true;

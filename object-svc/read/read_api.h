@@ -12,6 +12,9 @@ struct read_api {
     struct object_reader_ports ports;
     struct metadata_client *metadata;
     unsigned max_streams; /* served at once; more are refused */
+    /* Told of each read when its first bytes are sent; may be NULL. Any thread, must not wait. */
+    void (*on_read)(void *self, enum read_source source, const Waybill__V1__Record *record);
+    void *self;
     atomic_uint streams;
     struct counter *read_bytes[READ_FROM_SPOOL + 1]; /* by enum read_source */
 };

@@ -6,6 +6,8 @@
 #include "common/base/log.h"
 #include "common/base/stop_signal.h"
 
+enum { READ_TIMES_SAVE_MS = 60000 };
+
 struct tier_mover {
     struct tier_mover_options options;
     pthread_t thread;
@@ -13,6 +15,8 @@ struct tier_mover {
     size_t policy_count;
     int64_t policies_us; /* when they were read; 0: never */
     bool drops_failed;   /* said once */
+    struct watermark watermark;
+    int64_t saved_us; /* when the read times were */
     struct stop_signal stop;
 };
 
@@ -33,6 +37,7 @@ static void refresh_policies(struct tier_mover *mover) {
     mover->policies = policies;
     mover->policy_count = count;
     mover->policies_us = now_us;
+    cold_reads_set_policies(mover->options.cold_reads, policies, count);
 }
 
 static bool step(void *self, uint64_t bytes, struct error *error) {
@@ -56,6 +61,8 @@ static bool run_round(struct tier_mover *mover) {
             break;
         }
     }
+    more |= watermark_run(&mover->watermark, &mover->options.ports, &rules.move, mover->policies, mover->policy_count,
+                          &round);
     more |= drop_core_run(&mover->options.ports, &mover->options.drops, &rules.move, &drops);
     if (drops.error.code != ERROR_OK && !mover->drops_failed) {
         log_warn("objects_not_dropped", LOG_ERROR(&drops.error), LOG_STR("hint", "it is tried again"));
@@ -76,13 +83,30 @@ static bool cold_is_there(const struct tier_mover *mover) {
            (cold_breaker_ready(breaker, COLD_PATH_WRITE) && cold_breaker_ready(breaker, COLD_PATH_READ));
 }
 
+static void save_read_times(struct tier_mover *mover) {
+    struct error error = {0};
+    mover->saved_us = clock_monotonic_us(mover->options.ports.clock);
+    if (!read_times_save(mover->options.read_times, &error)) {
+        log_warn("read_times_not_saved", LOG_ERROR(&error),
+                 LOG_STR("hint", "after a restart objects seem less used than they are"));
+    }
+}
+
+static bool save_is_due(const struct tier_mover *mover) {
+    return clock_monotonic_us(mover->options.ports.clock) - mover->saved_us > READ_TIMES_SAVE_MS * 1000LL;
+}
+
 static void *tier_mover_loop(void *argument) {
     struct tier_mover *mover = argument;
     bool more = false;
     while (!stop_signal_pause(&mover->stop, more ? 0 : mover->options.interval_ms)) {
         refresh_policies(mover);
         more = cold_is_there(mover) && tier_core_finish_noted(&mover->options.ports) && run_round(mover);
+        if (save_is_due(mover)) {
+            save_read_times(mover);
+        }
     }
+    save_read_times(mover);
     return NULL;
 }
 
@@ -92,6 +116,8 @@ struct tier_mover *tier_mover_start(const struct tier_mover_options *options) {
         abort();
     }
     mover->options = *options;
+    mover->watermark = (struct watermark){.rules = options->watermark, .times = options->read_times};
+    mover->saved_us = clock_monotonic_us(options->ports.clock);
     stop_signal_init(&mover->stop);
     if (pthread_create(&mover->thread, NULL, tier_mover_loop, mover) != 0) {
         abort();

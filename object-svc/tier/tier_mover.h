@@ -1,11 +1,13 @@
 /* The thread that runs the storage policy: every interval it goes through the buckets, whose
- * policies it asks metadata-svc for from time to time, and drops what no version needs any more. */
+ * policies it asks metadata-svc for from time to time, keeps room in hot, and drops what no version needs
+ * any more. */
 #ifndef WAYBILL_TIER_TIER_MOVER_H
 #define WAYBILL_TIER_TIER_MOVER_H
 
 #include "object-svc/cold/cold_breaker.h"
+#include "object-svc/tier/cold_reads.h"
 #include "object-svc/tier/drop_core.h"
-#include "object-svc/tier/tier_core.h"
+#include "object-svc/tier/watermark.h"
 
 struct tier_mover;
 
@@ -14,6 +16,9 @@ struct tier_mover_options {
     struct cold_breaker *breaker; /* while it lets nothing through there are no rounds; NULL: none */
     struct drop_source drops;
     int64_t recall_stay_ms; /* see struct tier_rules */
+    struct watermark_rules watermark;
+    struct read_times *read_times;
+    struct cold_reads *cold_reads; /* told of the policies */
     struct metadata_client *metadata;
     int64_t interval_ms;       /* between rounds */
     int64_t policy_refresh_ms; /* how old the policies may be */

@@ -61,6 +61,8 @@ static struct bucket_policy policy_of(const Waybill__V1__Bucket *bucket) {
         Waybill__V1__StorageClass class = bucket->storage->storage_class;
         policy.leaves_hot = class == WAYBILL__V1__STORAGE_CLASS__STORAGE_CLASS_COLD;
         policy.goes_cold = policy.leaves_hot || class == WAYBILL__V1__STORAGE_CLASS__STORAGE_CLASS_HOT_AND_COLD;
+        policy.promote_after_reads = (unsigned)bucket->storage->promote_after_reads;
+        policy.overflows = policy.goes_cold || bucket->storage->overflow_to_cold;
         if (bucket->storage->cold_after != NULL) {
             policy.cold_after_us =
                 bucket->storage->cold_after->seconds * 1000000 + bucket->storage->cold_after->nanos / 1000;

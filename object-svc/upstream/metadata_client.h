@@ -26,6 +26,8 @@ struct bucket_policy {
     bool goes_cold;  /* HOT_AND_COLD or COLD */
     bool leaves_hot; /* COLD */
     int64_t cold_after_us;
+    unsigned promote_after_reads; /* 0: never */
+    bool overflows;               /* its objects may leave hot where that is too full */
 };
 
 /* All buckets' policies; the caller frees the array with free(). */

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import threading
+import time
 
 import grpc
 import pytest
@@ -25,7 +26,7 @@ class Tiers(Client):
     """What a client does with tiers."""
 
     def create_bucket(self, name, storage_class=HOT, cold_after=3600.0, expire_after=0, **fields):
-        policy = {name: fields.pop(name) for name in ("max_versions", "promote_after_reads") if name in fields}
+        policy = {name: fields.pop(name) for name in ("max_versions", "promote_after_reads", "overflow_to_cold") if name in fields}
         bucket = bucket_messages.Bucket(name=name, **fields)
         bucket.storage.CopyFrom(bucket_messages.StoragePolicy(
             storage_class=storage_class, cold_after=duration_pb2.Duration(seconds=int(cold_after)),
@@ -357,3 +358,77 @@ def test_drops_are_told_in_pages_until_they_are_reported():
         client.reports.ReportObjects(request, timeout=TIMEOUT)
         assert [drop.object.version for drop in page().drops] == [4, 5]
         assert client.revision() == before
+
+
+# ---- promotion by reads ----
+
+def test_what_is_read_often_from_cold_is_promoted():
+    for cluster in run_cluster():
+        client = Tiers(cluster)
+        bucket = client.create_bucket("often", COLD, cold_after=0, promote_after_reads=3)
+        assert bucket.storage.promote_after_reads == 3
+        content = client.store("often", "a", {"COLD"})
+        client.store("often", "b", {"COLD"})
+        for _ in range(2):
+            assert client.read("often", "a")[:2] == (content, objects.READ_SOURCE_COLD)
+        assert tiers_of(client.get("often", "a")) == {"COLD"}
+        client.read("often", "a")
+        client.wait_tiers("often", "a", {"HOT", "COLD"})
+        assert client.read("often", "a")[:2] == (content, objects.READ_SOURCE_HOT)
+        assert tiers_of(client.get("often", "b")) == {"COLD"}
+
+
+@pytest.mark.parametrize("reads", [-1, 1000001])
+def test_a_bad_number_of_reads_is_refused(tiers, reads):
+    failure = failure_of(tiers.create_bucket, "bad-reads", promote_after_reads=reads)
+    assert (failure.code, failure.reason, failure.field) == (
+        grpc.StatusCode.INVALID_ARGUMENT, "BAD_PROMOTE_AFTER_READS", "bucket.storage.promote_after_reads")
+
+
+# ---- a policy that changes ----
+
+def test_a_policy_that_changes_moves_the_objects_that_are_there():
+    for cluster in run_cluster(object_flags=["--recall-stay", "0s"]):
+        client = Tiers(cluster)
+        client.create_bucket("changing", HOT)
+        content = client.store("changing", "a", {"HOT"})
+        assert client.waybill("bucket", "update", "changing", "--storage-class=hot-and-cold", "--cold-after=0s")[0] == 0
+        client.wait_tiers("changing", "a", {"HOT", "COLD"})
+        assert client.waybill("bucket", "update", "changing", "--storage-class=cold")[0] == 0
+        client.wait_tiers("changing", "a", {"COLD"})
+        assert client.waybill("bucket", "update", "changing", "--storage-class=hot", "--promote-after-reads=1")[0] == 0
+
+        def promoted():
+            assert client.read("changing", "a")[0] == content
+            return tiers_of(client.get("changing", "a")) == {"HOT", "COLD"}
+
+        wait_for(promoted, "the new policy to promote the object")
+
+
+# ---- watermarks ----
+
+def test_what_was_not_used_for_longest_leaves_a_hot_tier_that_is_too_full():
+    size = 400 << 10
+    flags = ["--hot-capacity-bytes", "4MiB", "--hot-high-watermark-percent", "80", "--hot-low-watermark-percent", "50",
+             "--volume-bytes", "1MiB", "--compaction-interval", "50ms", "--compaction-bytes-per-second", "0"]
+    for cluster in run_cluster(object_flags=flags):
+        client = Tiers(cluster)
+        client.create_bucket("pinned", HOT)
+        client.create_bucket("may-go", HOT, overflow_to_cold=True)
+        contents = {("pinned", "first"): client.store("pinned", "first", {"HOT"}, size)}
+        for number in range(6):
+            contents["may-go", str(number)] = client.store("may-go", str(number), {"HOT"}, size)
+        stored = time.time()
+        wait_for(lambda: time.time() > stored + 1, "the next second, since times of reads are whole ones")
+        client.read("may-go", "0")
+        contents["may-go", "6"] = client.store("may-go", "6", {"HOT"}, size)
+        contents["may-go", "7"] = client.store("may-go", "7", {"HOT"}, size)
+        for key in ("1", "2", "3"):
+            client.wait_tiers("may-go", key, {"COLD"})
+        assert tiers_of(client.get("may-go", "0")) == {"HOT"}, "it was read"
+        assert tiers_of(client.get("pinned", "first")) == {"HOT"}, "its bucket does not let it go"
+        wait_for(lambda: object_files(cluster)[0] <= 5, "hot to be below the low watermark")
+        for (bucket, key), content in contents.items():
+            assert client.read(bucket, key)[0] == content
+        wait_for(lambda: client.object_admin.GetStatus(admin.GetStatusRequest(), timeout=TIMEOUT).object.hot_disk_bytes
+                 < 4 << 20, "the compactor to give the garbage back")

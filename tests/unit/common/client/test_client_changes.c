@@ -212,11 +212,12 @@ Test(client_changes, a_bucket_update_names_just_what_it_changes) {
     update.has_if_version_match = true;
     update.if_version_match = 4;
     update_policy(service, update);
-    cr_assert_str_eq(last_request(service),
-                     "{\"bucket\":{\"name\":\"photos\",\"storage\":{}},\"updateMask\":\"storage.storageClass,"
-                     "storage.coldAfter,storage.expireAfter,deleteRetention,payloadDeadline,inlineMaxBytes,"
-                     "storage.versionRetention,storage.maxVersions,storage.promoteAfterReads,onFailure\","
-                     "\"ifVersionMatch\":\"4\",\"requestId\":\"" REQUEST_ID "\"}");
+    cr_assert_str_eq(
+        last_request(service),
+        "{\"bucket\":{\"name\":\"photos\",\"storage\":{}},\"updateMask\":\"storage.storageClass,"
+        "storage.coldAfter,storage.expireAfter,deleteRetention,payloadDeadline,inlineMaxBytes,"
+        "storage.versionRetention,storage.maxVersions,storage.promoteAfterReads,storage.overflowToCold,onFailure\","
+        "\"ifVersionMatch\":\"4\",\"requestId\":\"" REQUEST_ID "\"}");
     stop(service);
 }
 
