@@ -128,7 +128,8 @@ Test(watermark, the_file_of_read_times_has_these_bytes_and_is_empty_when_damaged
     struct error error = {0};
     struct uuid id = {{[12] = 1}};
     uint8_t bytes[20];
-    static const uint8_t golden[] = {1, 0, 0, 0, 0, 0, 4, 0, 0xa8, 0xfc, 0x5f, 0x69, 0, 0, 0, 0, 0x00, 0xf1, 0x53, 0x65};
+    static const uint8_t golden[] = {1,    0,    0, 0, 0, 0, 4,    0,    0xa8, 0xfc,
+                                     0x5f, 0x69, 0, 0, 0, 0, 0x00, 0xf1, 0x53, 0x65};
     read_times_note(times, &id, 1700000000000000);
     cr_assert(read_times_save(times, &error));
     struct disk_file *file = disk->ops->open(disk, "read-times", false, &error);
