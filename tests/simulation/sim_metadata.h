@@ -77,8 +77,9 @@ struct sim_report {
     uint32_t crc32c;
     int verdict; /* the answer */
 };
-bool sim_metadata_report(struct sim_metadata *metadata, const char *replica, struct sim_report *reports, size_t count,
-                         struct error *error);
+/* Reports come in the order in which a replica sends them; `last_arrive_us` is the connection's. */
+bool sim_metadata_report(struct sim_metadata *metadata, const char *replica, int64_t *last_arrive_us,
+                         struct sim_report *reports, size_t count, struct error *error);
 
 /* What the records say of an object in a tier, by the numbers of proto/waybill/v1. */
 bool sim_metadata_standing(struct sim_metadata *metadata, const char *replica, int tier, const char *bucket,

@@ -118,7 +118,7 @@ bool sim_report(void *self, struct object_report *reports, size_t count, struct 
             .crc32c = reports[i].crc32c,
         };
     }
-    if (!sim_metadata_report(link->metadata, link->replica, sent, count, error)) {
+    if (!sim_metadata_report(link->metadata, link->replica, &link->last_arrive_us, sent, count, error)) {
         return false;
     }
     for (size_t i = 0; i < count; i++) {

@@ -15,6 +15,7 @@
 struct sim_link {
     struct sim_metadata *metadata;
     const char *replica;
+    int64_t last_arrive_us; /* of the reports sent so far */
 };
 
 struct payload_source sim_payload_source(struct sim_link *link);

@@ -421,8 +421,10 @@ static void promote_run(void *argument) {
     const Waybill__V1__Record *record =
         sim_metadata_get(replica->options.metadata, reading->bucket, reading->key, &arena, &error);
     struct moved_object object = {0};
-    if (record != NULL && record->state == WAYBILL__V1__RECORD_STATE__RECORD_STATE_STORED &&
-        uuid_parse_text(record->payload_id, &object.payload_id)) {
+    /* A copy that is there, but by a redelivery that turns out to be obsolete, may be dropped while the
+     * promotion tells of it: known, and left to a scrub. */
+    if (record != NULL && record->state == WAYBILL__V1__RECORD_STATE__RECORD_STATE_STORED && sim_alive() &&
+        uuid_parse_text(record->payload_id, &object.payload_id) && !sim_replica_has(replica, &object.payload_id)) {
         struct tier_ports ports = tier_ports_of(replica);
         struct tier_move move = {0};
         snprintf(object.bucket, sizeof object.bucket, "%s", record->bucket);
