@@ -297,9 +297,13 @@ Test(rebuild, a_payload_in_flight_has_its_deadline_and_a_failed_one_is_kept_for_
     tell_event(5, CHANGE_COMMITTED, awaited, 0);
     tell_event(6, CHANGE_FAILED, failed, 5);
     rebuild();
-    struct timer timer = {4000, TIMER_PAYLOAD, "bkt", "k", 1};
-    struct bytes value;
+    cr_assert_eq(rebuilt(1).deadline_us, 4000);
+    struct payload_entry entry;
+    struct uuid first = id_of(1);
     bool found;
+    cr_assert(record_store_get_payload(kv_lookup_of(kv), &first, &arena, &entry, &found, &error) && found);
+    struct timer timer = {entry.due_us, TIMER_PAYLOAD, "bkt", "k", 1}; /* now: the deadline is over */
+    struct bytes value;
     cr_assert(kv->ops->get(kv, layout_timer_key(&arena, &timer), &arena, &value, &found, &error));
     cr_assert(found);
     cr_assert(payload_waits(2, &place) && place == PAYLOAD_SPOOLED);
