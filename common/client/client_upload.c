@@ -9,7 +9,11 @@
 #include "common/rpc/bulk_field.h"
 #include "common/rpc/proto_message.h"
 
-enum { REQUEST_CHUNK_FIELD = 3, CHUNK_DATA_FIELD = 1 };
+enum {
+    REQUEST_CHUNK_FIELD = 3,
+    CHUNK_DATA_FIELD = 1,
+    UNSENT_MOST_BYTES = 2 * CLIENT_CHUNK_BYTES, /* that may have been read and never left */
+};
 
 struct upload {
     struct waybill_client *client;
@@ -23,6 +27,7 @@ struct upload {
     int64_t done;     /* bytes read from the source in this attempt */
     uint32_t crc;     /* of those */
     bool touched;     /* the source gave bytes in any attempt */
+    bool under_way;   /* the server had taken some of it */
     bool source_failed;
 };
 
@@ -232,16 +237,22 @@ static bool run_upload(struct upload *upload, bool asks, struct arena *arena, Wa
     unsigned made = 1; /* attempts since the last that brought something */
     for (bool broke = false;; broke = true, made++) {
         if ((asks || broke) && !find_offset(upload, arena, error)) {
-            return false;
+            /* A service that had taken much is waited for longer: it may be starting again. */
+            if (!upload->under_way || !prepare_again(upload, made, broke, error)) {
+                return false;
+            }
+            continue;
         }
         if (upload->skip > upload->furthest) {
             upload->furthest = upload->skip;
+            upload->under_way = true;
             made = 1;
         }
         set_offset(upload);
         if (upload_once(upload, &start, arena, record, error)) {
             return true;
         }
+        upload->under_way |= upload->done > UNSENT_MOST_BYTES;
         if (!prepare_again(upload, made, broke, error)) {
             return false;
         }

@@ -78,7 +78,7 @@ def query(client, request):
 
 def kill_in_the_middle(cluster, client, chance, running):
     """Kills when a chosen number of bytes has come; returns how many uploads were under way."""
-    until = client.status().spool_live_bytes + chance.randrange(1 << 20, UPLOADS * SIZE // 3)
+    until = client.status().spool_live_bytes + chance.randrange(UPLOADS * SIZE // 4, UPLOADS * SIZE // 3)
     wait_for(lambda: client.status().spool_live_bytes >= until or
              all(process.poll() is not None for process, _ in running.values()), "bytes to come", 30)
     alive = sum(process.poll() is None for process, _ in running.values())
