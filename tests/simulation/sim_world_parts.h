@@ -9,7 +9,7 @@
 #include "tests/simulation/sim_replica.h"
 
 /* The change log is kept for longer than what the stream may lose, by any clock. */
-enum { WORLD_REPLICAS_MAX = 3, WORLD_KEPT_S = 60, WORLD_UNFLUSHED_S = 20, WORLD_CLOCK_OFF_S = 15 };
+enum { WORLD_REPLICAS_MAX = 3, WORLD_KEPT_S = 90, WORLD_UNFLUSHED_S = 20, WORLD_CLOCK_OFF_S = 15 };
 
 struct world {
     struct model *model;
