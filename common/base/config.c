@@ -199,7 +199,7 @@ bool config_load(const struct config_table *table, int argc, const char *const *
             warn_of_unknown_variables(table, environment);
             ok = load_sources(&loader, &options, environment, error);
             for (size_t i = 0; i < table->task_count; i++) {
-                *(bool *)((char *)values + table->tasks[i].member) |= options.tasks[i];
+                *(bool *)((char *)values + table->tasks[i].member) = options.tasks[i];
             }
         }
         config_options_free(&options);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
 
 enum {
@@ -15,6 +16,7 @@ enum {
     ACKS_MAX = 65536,
     PASSED_MAX = 256, /* messages at the end of the stream that are not ours, or removed */
     NS_PER_MS = 1000000,
+    DELETION_US = 2000000, /* a server takes to remove a stream's files, behind its answer */
 };
 
 struct stream_publisher {
@@ -23,6 +25,8 @@ struct stream_publisher {
     char *inbox; /* acknowledgements come to <inbox>.<epoch>.<token> */
     natsSubscription *subscription;
     natsMsg *last; /* whose body stream_end borrows */
+    bool had_stream;
+    int64_t missed_us; /* when the stream that was there was found to be gone; 0: it is there */
 
     pthread_mutex_t lock; /* below; taken on NATS's thread too */
     struct stream_ack *acks;
@@ -256,6 +260,21 @@ static bool find_last(struct stream_publisher *publisher, uint64_t first_sequenc
     return true;
 }
 
+/* nats-server takes a stream off its list first and removes its files then: one that is made anew at
+ * once loses its files to the removal of the old one, and takes messages no more (seen with 2.9). */
+static bool may_add_stream(struct stream_publisher *publisher, struct error *error) {
+    int64_t now_us = clock_monotonic_us(&system_clock);
+    if (!publisher->had_stream) {
+        return true;
+    }
+    if (publisher->missed_us == 0) {
+        publisher->missed_us = now_us;
+    }
+    return now_us - publisher->missed_us >= DELETION_US ||
+           error_set(error, ERROR_UNAVAILABLE, "EVENT_STREAM_FAILED", "stream %s was deleted; it is made anew soon",
+                     publisher->options.stream);
+}
+
 bool stream_publisher_sync(struct stream_publisher *publisher, struct stream_end *end, struct error *error) {
     pthread_mutex_lock(&publisher->lock);
     publisher->epoch++;
@@ -270,6 +289,9 @@ bool stream_publisher_sync(struct stream_publisher *publisher, struct stream_end
     jsCtx *jetstream = stream_connection_jetstream(publisher->connection);
     natsStatus status = js_GetStreamInfo(&info, jetstream, publisher->options.stream, NULL, &code);
     if (status != NATS_OK && code == JSStreamNotFoundErr) {
+        if (!may_add_stream(publisher, error)) {
+            return false;
+        }
         code = 0;
         status = add_stream(publisher, &info, &code);
     } else if (status == NATS_OK) {
@@ -278,6 +300,8 @@ bool stream_publisher_sync(struct stream_publisher *publisher, struct stream_end
     if (status != NATS_OK) {
         return stream_set_error(error, status, code, "asking for the end of the stream");
     }
+    publisher->had_stream = true;
+    publisher->missed_us = 0;
     end->sequence = info->State.LastSeq;
     uint64_t first_sequence = info->State.FirstSeq;
     bool empty = info->State.Msgs == 0;

@@ -45,7 +45,8 @@ struct stream_end {
 /* Makes the stream where it is missing, gives it the limits of the options where it has others,
  * and asks for its end. Waits for the server, a few seconds at most. Acknowledgements of
  * messages published before are forgotten. FAILED_PRECONDITION (FOREIGN_STREAM) when messages
- * that are not ours, or removed, end it, more than can be passed over; else UNAVAILABLE. */
+ * that are not ours, or removed, end it, more than can be passed over; else UNAVAILABLE, also for two
+ * seconds after a stream that was there was found to be gone: nats-server may be deleting it yet. */
 bool stream_publisher_sync(struct stream_publisher *publisher, struct stream_end *end, struct error *error);
 
 struct stream_header {
