@@ -181,13 +181,13 @@ struct admin_http *admin_http_start(const struct admin_http_options *options, st
     /* poll, not epoll: with epoll, libmicrohttpd 0.9.75 now and then misses that a client which sent
      * nonsense has hung up, and keeps the connection for the idle time. */
     unsigned idle_seconds = options->idle_seconds != 0 ? options->idle_seconds : (unsigned)ADMIN_HTTP_IDLE_SECONDS;
-    admin->daemon = MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle, admin,
-                                     /* first, so that it sees the problems of the other options */
-                                     MHD_OPTION_EXTERNAL_LOGGER, log_problem, NULL, MHD_OPTION_LISTEN_SOCKET, socket_fd,
-                                     MHD_OPTION_CONNECTION_LIMIT, (unsigned)ADMIN_HTTP_MAX_CONNECTIONS,
-                                     MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS_PER_ADDRESS,
-                                     MHD_OPTION_CONNECTION_TIMEOUT, idle_seconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                                     (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_END);
+    admin->daemon = MHD_start_daemon(
+        MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle, admin,
+        /* first, so that it sees the problems of the other options */
+        MHD_OPTION_EXTERNAL_LOGGER, log_problem, NULL, MHD_OPTION_LISTEN_SOCKET, socket_fd, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)ADMIN_HTTP_MAX_CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS_PER_ADDRESS,
+        MHD_OPTION_CONNECTION_TIMEOUT, idle_seconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_END);
     if (admin->daemon == NULL) {
         error_set_errno(error, errno, "cannot start the admin server on %s", options->listen);
         close(socket_fd);
@@ -205,6 +205,12 @@ void admin_http_stop(struct admin_http *admin) {
     if (admin == NULL) {
         return;
     }
+    /* We opened the socket and close it: a descriptor that a library closes out of ThreadSanitizer's sight
+     * looks like a race to it once another thread opens a file under the same number. */
+    MHD_socket socket_fd = MHD_quiesce_daemon(admin->daemon);
     MHD_stop_daemon(admin->daemon);
+    if (socket_fd != MHD_INVALID_SOCKET) {
+        close(socket_fd);
+    }
     admin_free(admin);
 }
