@@ -268,7 +268,6 @@ static bool start_servers(struct service *service, struct error *error) {
         .name = "small",
         .listen = config->listen,
         .queue_threads = 1,
-        .standby_threads = 1, /* for one that commits a lone change itself */
         .blocking_threads = (unsigned)config->read_threads,
         .max_waiting = READS_WAITING_MAX,
         .max_unary_in_flight = INLINE_CALLS_MAX,

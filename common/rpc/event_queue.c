@@ -15,21 +15,14 @@ void event_queue_init(struct event_queue *queue, enum event_queue_kind kind) {
     };
     const grpc_completion_queue_factory *factory = grpc_completion_queue_factory_lookup(&attributes);
     *queue = (struct event_queue){.core = grpc_completion_queue_create(factory, &attributes, NULL)};
-    pthread_mutex_init(&queue->lock, NULL);
-    pthread_cond_init(&queue->changed, NULL);
 }
 
-/* The queue at which this thread has a place. */
-static _Thread_local struct event_queue *attended;
-
-/* Runs events until the queue has ended (false) or the place is given over. */
-static bool attend(struct event_queue *queue) {
-    attended = queue;
-    while (attended != NULL) {
+static void *run(void *argument) {
+    struct event_queue *queue = argument;
+    for (;;) {
         grpc_event next = grpc_completion_queue_next(queue->core, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
         if (next.type == GRPC_QUEUE_SHUTDOWN) {
-            attended = NULL;
-            return false;
+            return NULL;
         }
         if (next.type == GRPC_OP_COMPLETE) {
             struct queue_event *event = next.tag;
@@ -37,49 +30,22 @@ static bool attend(struct event_queue *queue) {
             event->complete(event, next.success != 0);
         }
     }
-    return true;
-}
-
-static bool take_place(struct event_queue *queue) {
-    pthread_mutex_lock(&queue->lock);
-    queue->idle++;
-    while (queue->places == 0 && !queue->ended) {
-        pthread_cond_wait(&queue->changed, &queue->lock);
-    }
-    queue->idle--;
-    bool taken = !queue->ended;
-    queue->places -= taken;
-    pthread_mutex_unlock(&queue->lock);
-    return taken;
-}
-
-static void end(struct event_queue *queue) {
-    pthread_mutex_lock(&queue->lock);
-    queue->ended = true;
-    pthread_cond_broadcast(&queue->changed);
-    pthread_mutex_unlock(&queue->lock);
 }
 
 static void *run_thread(void *argument) {
-    struct event_queue *queue = argument;
+    const struct event_queue *queue = argument;
     thread_turn_stand_back(queue->nice);
     if (queue->prompt) {
         thread_turn_be_prompt();
     }
-    while (take_place(queue)) {
-        if (!attend(queue)) {
-            end(queue);
-        }
-    }
-    return NULL;
+    return run(argument);
 }
 
 bool event_queue_start(struct event_queue *queue, unsigned threads, const char *name) {
-    assert(threads >= 1 && threads + queue->standby <= EVENT_QUEUE_MAX_THREADS);
-    queue->places = threads;
-    for (unsigned i = 0; i < threads + queue->standby; i++) {
+    assert(threads >= 1 && threads <= EVENT_QUEUE_MAX_THREADS);
+    for (unsigned i = 0; i < threads; i++) {
         if (pthread_create(&queue->thread[i], NULL, run_thread, queue) != 0) {
-            return queue->threads >= threads;
+            return queue->threads > 0;
         }
         pthread_setname_np(queue->thread[i], name);
         queue->threads++;
@@ -87,33 +53,16 @@ bool event_queue_start(struct event_queue *queue, unsigned threads, const char *
     return true;
 }
 
-bool event_queue_give_over(struct event_queue *queue) {
-    if (attended != queue) {
-        return false;
-    }
-    pthread_mutex_lock(&queue->lock);
-    bool given = queue->idle > queue->places;
-    if (given) {
-        queue->places++;
-        pthread_cond_signal(&queue->changed);
-    }
-    pthread_mutex_unlock(&queue->lock);
-    attended = given ? NULL : queue;
-    return given;
-}
-
 void event_queue_stop(struct event_queue *queue) {
     grpc_completion_queue_shutdown(queue->core);
     if (queue->threads == 0) {
-        attend(queue);
+        run(queue);
     }
     for (unsigned i = 0; i < queue->threads; i++) {
         pthread_join(queue->thread[i], NULL);
     }
     grpc_completion_queue_destroy(queue->core);
     queue->core = NULL;
-    pthread_cond_destroy(&queue->changed);
-    pthread_mutex_destroy(&queue->lock);
 }
 
 void event_start_batch(grpc_call *call, const grpc_op *ops, size_t count, struct queue_event *event) {

@@ -1,9 +1,7 @@
 /* A completion queue of the C core and the threads on it. What comes out of the queue is an
  * event: a struct with the function to run, embedded in the object that waits for it.
  *
- * Functions run on a queue thread and must not block, unless they have given the queue over to a
- * thread that stands by (leader and followers: the one that has work in hand does it, while
- * another wakes up to wait for more). */
+ * Functions run on a queue thread and must not block. */
 #ifndef WAYBILL_RPC_EVENT_QUEUE_H
 #define WAYBILL_RPC_EVENT_QUEUE_H
 
@@ -27,15 +25,8 @@ struct event_queue {
     /* See common/base/thread_turn.h; set between init and start. */
     int nice;
     bool prompt;
-    unsigned standby; /* threads beyond those that wait on the queue */
-    unsigned threads; /* all of them */
+    unsigned threads;
     pthread_t thread[EVENT_QUEUE_MAX_THREADS];
-
-    pthread_mutex_t lock; /* all below */
-    pthread_cond_t changed;
-    unsigned places; /* free ones, at the queue */
-    unsigned idle;   /* threads without one that wait for it */
-    bool ended;
 };
 
 /* Whether the threads that wait on the queue also poll the process's connections. Without, they
@@ -44,11 +35,8 @@ enum event_queue_kind { EVENT_QUEUE_POLLS, EVENT_QUEUE_SLEEPS };
 
 /* Makes the queue; no threads yet. grpc_init comes before. */
 void event_queue_init(struct event_queue *queue, enum event_queue_kind kind);
-/* Starts `threads` threads, and those that stand by, named `name`; false when the system has none to give. */
+/* Starts `threads` threads named `name`; false when the system has none to give. */
 bool event_queue_start(struct event_queue *queue, unsigned threads, const char *name);
-/* For a function that runs on a thread of this queue and wants to block: another thread takes its
- * place at the queue, until it has returned and stands by itself. False where nobody stands by. */
-bool event_queue_give_over(struct event_queue *queue);
 /* Lets the queue run empty, ends and joins the threads, destroys it. Nothing may add to it. */
 void event_queue_stop(struct event_queue *queue);
 

@@ -203,7 +203,6 @@ static bool start_queues(struct rpc_server *server) {
     snprintf(name, sizeof name, "%s-queue", server->name);
     server->queue.nice = server->poller.nice = server->push_queue.nice = server->options.nice;
     server->queue.prompt = server->options.prompt;
-    server->queue.standby = server->options.standby_threads;
     if (!event_queue_start(&server->queue, at_least_one(server->options.queue_threads), name)) {
         return false;
     }

@@ -38,7 +38,6 @@ struct rpc_server_options {
     const char *name;             /* names its threads, at most 8 characters */
     const char *listen;           /* "host:port"; port 0 takes a free one */
     unsigned queue_threads;       /* threads on the completion queue; 1 is best on two cores */
-    unsigned standby_threads;     /* take the places of those that rpc_call_leave_queue lets go; 0: none do */
     unsigned blocking_threads;    /* workers for BLOCKING unary handlers */
     unsigned max_waiting;         /* BLOCKING calls that may wait for a worker */
     unsigned max_unary_in_flight; /* INLINE calls whose answer is not out yet */
@@ -104,9 +103,6 @@ void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *response);
 void rpc_call_fail(struct rpc_call *call, const struct error *error);
 /* Answers with a message that is encoded already: `head` followed by `body`, both copied. */
 void rpc_call_reply_wire(struct rpc_call *call, struct bytes head, struct bytes body);
-/* For an INLINE handler that goes on with work that blocks: another thread takes its place at the
- * queue. False, and then it must not block, where nobody stands by or the handler runs elsewhere. */
-bool rpc_call_leave_queue(struct rpc_call *call);
 /* Lets a call that is not answered yet go on in `run` on a queue thread, so that many answers
  * leave from the thread that reads the requests, not from two that are in each other's way. */
 void rpc_call_return_to_queue(struct rpc_call *call, void (*run)(void *context), void *context);

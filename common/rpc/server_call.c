@@ -159,10 +159,6 @@ static void call_arrived(struct queue_event *event, bool ok) {
     dispatch(call);
 }
 
-bool rpc_call_leave_queue(struct rpc_call *call) {
-    return event_queue_give_over(&call->method->server->queue);
-}
-
 static void call_returned(struct queue_event *event, bool ok) {
     (void)ok;
     struct rpc_call *call = event_owner(event, struct rpc_call, event);

@@ -76,17 +76,11 @@ bool change_call_check_outbox(struct metadata_api *api, struct error *error) {
     return false;
 }
 
-static bool leave_queue(void *self) {
-    const struct change_call *change = self;
-    return rpc_call_leave_queue(change->call);
-}
-
 void change_call_submit(struct change_call *change) {
     struct error error = {0};
     /* Reports let payloads go, so they are taken also when the outbox is full. */
     bool good = change->commit.kind == COMMIT_REPORTS || change_call_check_outbox(change->api, &error);
-    struct commit_leader leader = {leave_queue, change};
-    if (!good || !committer_submit_or_lead(change->api->committer, &change->commit, leader, &error)) {
+    if (!good || !committer_submit(change->api->committer, &change->commit, &error)) {
         rpc_call_fail(change->call, &error);
     }
 }

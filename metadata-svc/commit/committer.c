@@ -12,9 +12,8 @@ struct committer {
     struct committer_options options;
     struct committer_observer observer;
     pthread_t thread;
-    /* Of whoever runs a batch: the thread, or a submitter that leads. */
-    struct commit_request **batch; /* max_batch places */
-    bool failed;
+    struct commit_request **batch; /* the thread's; max_batch places */
+    bool failed;                   /* the thread's */
 
     pthread_mutex_t lock; /* the queue below */
     pthread_cond_t changed;
@@ -23,9 +22,8 @@ struct committer {
     unsigned waiting;
     unsigned wake_at; /* how many must wait for the thread to be woken; 0: it is awake */
     bool stopping;
-    bool led; /* a submitter runs a batch */
 
-    /* Of whoever runs a batch: what the batch before tells of the next one. */
+    /* The thread's: what the batch before tells of the next one. */
     unsigned expected;
     unsigned last_count;
 };
@@ -148,7 +146,7 @@ static void *committer_loop(void *argument) {
     for (;;) {
         pthread_mutex_lock(&committer->lock);
         committer->wake_at = 1;
-        while (committer->led || (committer->first == NULL && !committer->stopping)) {
+        while (committer->first == NULL && !committer->stopping) {
             pthread_cond_wait(&committer->changed, &committer->lock);
         }
         if (committer->waiting < committer->expected) {
@@ -189,75 +187,29 @@ struct committer *committer_start(struct commit_engine *engine, const struct com
     return committer;
 }
 
-/* Called with the lock held. */
-static bool may_enter(const struct committer *committer, struct error *error) {
-    if (committer->stopping) {
-        return error_set(error, ERROR_UNAVAILABLE, "DRAINING", "the service is shutting down");
-    }
-    if (committer->waiting >= committer->options.max_waiting) {
-        error_set(error, ERROR_RESOURCE_EXHAUSTED, "COMMIT_QUEUE_FULL", "%u changes wait already", committer->waiting);
-        error->retry_after_ms = 100;
-        return false;
-    }
-    return true;
-}
-
-/* Called with the lock held. */
-static void enter(struct committer *committer, struct commit_request *request) {
-    request->next = NULL;
-    if (committer->last != NULL) {
-        committer->last->next = request;
-    } else {
-        committer->first = request;
-    }
-    committer->last = request;
-    if (++committer->waiting == committer->wake_at) {
-        pthread_cond_signal(&committer->changed);
-    }
-}
-
 bool committer_submit(struct committer *committer, struct commit_request *request, struct error *error) {
+    bool good = true;
+    request->next = NULL;
     pthread_mutex_lock(&committer->lock);
-    bool good = may_enter(committer, error);
-    if (good) {
-        enter(committer, request);
+    if (committer->stopping) {
+        good = error_set(error, ERROR_UNAVAILABLE, "DRAINING", "the service is shutting down");
+    } else if (committer->waiting >= committer->options.max_waiting) {
+        good = error_set(error, ERROR_RESOURCE_EXHAUSTED, "COMMIT_QUEUE_FULL", "%u changes wait already",
+                         committer->waiting);
+        error->retry_after_ms = 100;
+    } else {
+        if (committer->last != NULL) {
+            committer->last->next = request;
+        } else {
+            committer->first = request;
+        }
+        committer->last = request;
+        if (++committer->waiting == committer->wake_at) {
+            pthread_cond_signal(&committer->changed);
+        }
     }
     pthread_mutex_unlock(&committer->lock);
     return good;
-}
-
-/* Takes the lead, for a change that is alone and has come alone lately. */
-static bool take_lead(struct committer *committer) {
-    pthread_mutex_lock(&committer->lock);
-    bool taken = !committer->led && committer->wake_at == 1 && committer->first == NULL && committer->expected <= 1 &&
-                 !committer->stopping;
-    committer->led |= taken;
-    pthread_mutex_unlock(&committer->lock);
-    return taken;
-}
-
-static void give_lead_up(struct committer *committer) {
-    pthread_mutex_lock(&committer->lock);
-    committer->led = false;
-    if (committer->first != NULL || committer->stopping) {
-        pthread_cond_broadcast(&committer->changed);
-    }
-    pthread_mutex_unlock(&committer->lock);
-}
-
-bool committer_submit_or_lead(struct committer *committer, struct commit_request *request, struct commit_leader leader,
-                              struct error *error) {
-    if (!take_lead(committer)) {
-        return committer_submit(committer, request, error);
-    }
-    bool leads = leader.begin(leader.self);
-    if (leads) {
-        committer->batch[0] = request;
-        run_batch(committer, 1);
-        learn(committer, 1);
-    }
-    give_lead_up(committer);
-    return leads || committer_submit(committer, request, error);
 }
 
 /* A submitter that waits. */

@@ -3,9 +3,7 @@
  * so that under load many commits share a flush (group commit). Where batches are large it waits
  * until most callers of the batches before are back, as long as they keep coming.
  *
- * Any thread submits. A change that comes alone need not wait until the committer's thread is
- * awake: its submitter may lead, that is, run the batch of this one change itself.
- * Completions run on the thread that ran the batch, if their request names no finisher, and must not
+ * Any thread submits. Completions run on the committer's thread, if their request names no finisher, and must not
  * block. */
 #ifndef WAYBILL_COMMIT_COMMITTER_H
 #define WAYBILL_COMMIT_COMMITTER_H
@@ -23,7 +21,7 @@ struct committer_options {
     const struct clock *clock;
 };
 
-/* Hears of each batch, on the thread that ran it. */
+/* Hears of each batch, on the committer's thread. */
 struct committer_observer {
     /* After a batch became durable and before its completions run. */
     void (*durable)(void *self, int64_t revision);
@@ -36,23 +34,13 @@ struct committer_observer {
     void *self;
 };
 
-/* Asked of a submitter that may lead: true when its thread has nothing more urgent to do and may
- * block for a flush. */
-struct commit_leader {
-    bool (*begin)(void *self);
-    void *self;
-};
-
-/* Starts the thread. The engine is the committer's alone from now on. */
+/* Starts the thread. The engine is used by it alone from now on. */
 struct committer *committer_start(struct commit_engine *engine, const struct committer_options *options,
                                   struct committer_observer observer);
 /* Queues a change; its `done` will be called. False, with the error set and `done` not called:
  * queue full (COMMIT_QUEUE_FULL, with RetryInfo) or stopping (DRAINING). */
 bool committer_submit(struct committer *committer, struct commit_request *request, struct error *error);
-/* The same, but runs the change here and now where it has no company and the leader agrees; it is done then. */
-bool committer_submit_or_lead(struct committer *committer, struct commit_request *request, struct commit_leader leader,
-                              struct error *error);
-/* The same as submit, but waits for the result. */
+/* The same, but waits for the result. */
 bool committer_commit(struct committer *committer, struct commit_request *request, struct error *error);
 /* Changes waiting now. */
 unsigned committer_waiting(struct committer *committer);

@@ -1,7 +1,6 @@
 // rooms: metadata_commit
 #include <criterion/criterion.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,101 +164,6 @@ Test(committer, a_full_queue_refuses_at_once_and_says_when_to_come_again) {
     cr_assert_not(atomic_load(&changes[taken].done), "what was refused is not answered twice");
     for (int i = 0; i <= taken; i++) {
         arena_free(&changes[i].arena);
-    }
-}
-
-static bool agree(void *self) {
-    *(unsigned *)self += 1;
-    return true;
-}
-
-static bool refuse(void *self) {
-    *(unsigned *)self += 1;
-    return false;
-}
-
-Test(committer, a_change_that_comes_alone_is_committed_by_its_submitter) {
-    static struct change changes[ROOM];
-    struct error error = {0};
-    unsigned asked = 0;
-    unsigned led = 0;
-    struct committer *committer = start(ROOM);
-    create_bucket(committer);
-    for (int i = 0; i < ROOM; i++) {
-        prepare(&changes[i], COMMIT_PUT, i);
-        unsigned before = asked;
-        cr_assert(
-            committer_submit_or_lead(committer, &changes[i].request, (struct commit_leader){agree, &asked}, &error),
-            "%s", error.message);
-        led += asked > before;
-        cr_assert(asked == before || atomic_load(&changes[i].done), "who leads is done when the call returns");
-        while (!atomic_load(&changes[i].done)) {
-            sched_yield(); /* the thread has it, and sleeps soon after */
-        }
-    }
-    committer_stop(committer);
-    cr_assert_gt(led, 0);
-    cr_assert_eq(commit_feed_revision(feed), ROOM + 1);
-    for (int i = 0; i < ROOM; i++) {
-        cr_assert(changes[i].request.committed, "%s", changes[i].request.error.message);
-        arena_free(&changes[i].arena);
-    }
-}
-
-Test(committer, a_submitter_that_has_no_time_leaves_its_change_to_the_thread) {
-    struct change change;
-    struct error error = {0};
-    unsigned asked = 0;
-    struct committer *committer = start(4);
-    create_bucket(committer);
-    prepare(&change, COMMIT_PUT, 0);
-    cr_assert(committer_submit_or_lead(committer, &change.request, (struct commit_leader){refuse, &asked}, &error));
-    committer_stop(committer);
-    cr_assert(atomic_load(&change.done));
-    cr_assert(change.request.committed, "%s", change.request.error.message);
-    arena_free(&change.arena);
-}
-
-/* Submitters that lead whenever they may, and others, all at once. */
-enum { SUBMITTERS = 4, EACH = 50 };
-
-static struct committer *crowded;
-
-static void *submit_many(void *argument) {
-    struct change *changes = argument;
-    unsigned asked = 0;
-    for (int i = 0; i < EACH; i++) {
-        struct error error = {0};
-        struct commit_leader leader = {i % 2 == 0 ? agree : refuse, &asked};
-        cr_assert(committer_submit_or_lead(crowded, &changes[i].request, leader, &error), "%s", error.message);
-        while (!atomic_load(&changes[i].done)) {
-            sched_yield();
-        }
-    }
-    return NULL;
-}
-
-Test(committer, leaders_and_the_thread_never_run_beside_each_other) {
-    static struct change changes[SUBMITTERS][EACH];
-    pthread_t threads[SUBMITTERS];
-    crowded = start(CHANGES);
-    create_bucket(crowded);
-    for (int i = 0; i < SUBMITTERS; i++) {
-        for (int j = 0; j < EACH; j++) {
-            prepare(&changes[i][j], COMMIT_PUT, i * EACH + j);
-        }
-        cr_assert_eq(pthread_create(&threads[i], NULL, submit_many, changes[i]), 0);
-    }
-    for (int i = 0; i < SUBMITTERS; i++) {
-        pthread_join(threads[i], NULL);
-    }
-    committer_stop(crowded);
-    cr_assert_eq(commit_feed_revision(feed), SUBMITTERS * EACH + 1, "each has a revision of its own");
-    for (int i = 0; i < SUBMITTERS; i++) {
-        for (int j = 0; j < EACH; j++) {
-            cr_assert(changes[i][j].request.committed, "%s", changes[i][j].request.error.message);
-            arena_free(&changes[i][j].arena);
-        }
     }
 }
 
