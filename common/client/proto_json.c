@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "common/base/names.h"
+#include "common/client/proto_json_parts.h"
 
 enum { NAME_BYTES = 256, NANOS_PER_SECOND = 1000000000 };
 
@@ -275,7 +276,7 @@ static json_t *value_at(const ProtobufCFieldDescriptor *field, const void *at) {
     return json_null();
 }
 
-static size_t element_size(ProtobufCType type) {
+size_t proto_json_element_size(ProtobufCType type) {
     switch (type) {
     case PROTOBUF_C_TYPE_INT64:
     case PROTOBUF_C_TYPE_SINT64:
@@ -309,7 +310,7 @@ static bool is_default(const ProtobufCFieldDescriptor *field, const void *at) {
         return *(ProtobufCMessage *const *)at == NULL;
     default: {
         static const uint8_t zeros[8];
-        return memcmp(at, zeros, element_size(field->type)) == 0;
+        return memcmp(at, zeros, proto_json_element_size(field->type)) == 0;
     }
     }
 }
@@ -357,7 +358,7 @@ static json_t *repeated(const ProtobufCMessageDescriptor *owner, const ProtobufC
     bool map = is_map(owner, field);
     json_t *all = made(map ? json_object() : json_array());
     for (size_t i = 0; i < count; i++) {
-        const uint8_t *at = elements + i * element_size(field->type);
+        const uint8_t *at = elements + i * proto_json_element_size(field->type);
         if (map) {
             add_entry(all, *(ProtobufCMessage *const *)(const void *)at);
         } else if (json_array_append_new(all, value_at(field, at)) != 0) {

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/client/proto_json_parts.h"
+
 static ProtobufCMessage *message_of(const ProtobufCMessageDescriptor *type, json_t *object, struct arena *arena);
 
 /* ---- scalars ---- */
@@ -200,26 +202,6 @@ static bool parse_value(const ProtobufCFieldDescriptor *field, json_t *value, st
     }
 }
 
-static size_t element_size(ProtobufCType type) {
-    switch (type) {
-    case PROTOBUF_C_TYPE_BYTES:
-        return sizeof(ProtobufCBinaryData);
-    case PROTOBUF_C_TYPE_BOOL:
-        return sizeof(protobuf_c_boolean);
-    case PROTOBUF_C_TYPE_STRING:
-    case PROTOBUF_C_TYPE_MESSAGE:
-    case PROTOBUF_C_TYPE_INT64:
-    case PROTOBUF_C_TYPE_SINT64:
-    case PROTOBUF_C_TYPE_SFIXED64:
-    case PROTOBUF_C_TYPE_UINT64:
-    case PROTOBUF_C_TYPE_FIXED64:
-    case PROTOBUF_C_TYPE_DOUBLE:
-        return 8;
-    default:
-        return 4;
-    }
-}
-
 /* An entry of a map; its key is a string in all our maps. */
 static bool parse_entry(const ProtobufCMessageDescriptor *type, const char *key, json_t *value, struct arena *arena,
                         ProtobufCMessage **out) {
@@ -251,7 +233,7 @@ static bool parse_map(const ProtobufCFieldDescriptor *field, json_t *value, stru
 
 static bool parse_repeated(const ProtobufCFieldDescriptor *field, json_t *value, struct arena *arena, size_t *count,
                            void **elements) {
-    size_t size = element_size(field->type);
+    size_t size = proto_json_element_size(field->type);
     size_t index;
     json_t *one;
     if (json_is_object(value)) {

@@ -7,26 +7,13 @@ import time
 
 import grpc
 
-from client import HOT, Client, admin
+from client import HOT, Client, admin, again
 from cluster import PATIENCE, wait_for
 from conftest_shared import run_cluster
 
 ROUNDS = int(os.environ.get("WAYBILL_ROUNDS", "1"))
 KILLS = 2
 FLAGS = ["--volume-bytes", "1MiB", "--compaction-interval", "100ms", "--compaction-bytes-per-second", "64MiB"]
-
-
-def again(call, *arguments):
-    """Through restarts."""
-    def answer():
-        try:
-            return call(*arguments)
-        except grpc.RpcError as error:
-            if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-                raise
-            return None
-
-    return wait_for(answer, "an answer", 60)
 
 
 def phase(client):

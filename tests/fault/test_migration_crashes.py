@@ -10,25 +10,12 @@ import time
 
 import grpc
 
-from client import COLD, Client, admin
+from client import COLD, Client, admin, again
 from cluster import PATIENCE, SLOWNESS, wait_for
 from conftest_shared import run_cluster
 
 ROUNDS = min(4, int(os.environ.get("WAYBILL_ROUNDS", "4")))
 KILLS = 4
-
-
-def again(call, *arguments):
-    """Through restarts."""
-    def answer():
-        try:
-            return call(*arguments)
-        except grpc.RpcError as error:
-            if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-                raise
-            return None
-
-    return wait_for(answer, "an answer", 60)
 
 
 class Killer:

@@ -196,6 +196,19 @@ class Failure:
                 self.retry_seconds = retry.retry_delay.ToTimedelta().total_seconds()
 
 
+def again(call, *arguments):
+    """Through restarts."""
+    def answer():
+        try:
+            return call(*arguments)
+        except grpc.RpcError as error:
+            if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                raise
+            return None
+
+    return wait_for(answer, "an answer", 60)
+
+
 def failure_of(call, *args, **kwargs):
     """The failure that a call must end in; streams are read to their end."""
     try:
