@@ -1,5 +1,6 @@
 #include "metadata-svc/commit/bucket_changes.h"
 
+#include "metadata-svc/commit/policy_sweep.h"
 #include "metadata-svc/store/layout.h"
 #include "metadata-svc/store/record_codec.h"
 
@@ -102,10 +103,11 @@ bool change_update_bucket(struct change_builder *builder, struct commit_request 
     after.version++;
     after.update_us = builder->now_us;
     request->bucket = after;
-    if (!request->validate_only) {
-        log_bucket(builder, request, CHANGE_BUCKET_UPDATED, &before);
+    if (request->validate_only) {
+        return true;
     }
-    return true;
+    log_bucket(builder, request, CHANGE_BUCKET_UPDATED, &before);
+    return policy_sweep_begin(builder, &before, &after, request->arena, &request->error);
 }
 
 bool change_delete_bucket(struct change_builder *builder, struct commit_request *request) {
@@ -126,6 +128,7 @@ bool change_delete_bucket(struct change_builder *builder, struct commit_request 
     request->bucket.update_us = builder->now_us;
     if (!request->validate_only) {
         log_bucket(builder, request, CHANGE_BUCKET_DELETED, &before);
+        overlay_delete(&builder->overlay, layout_sweep_key(request->arena, name));
     }
     return true;
 }

@@ -17,6 +17,17 @@ bool change_builder_get_bucket(struct change_builder *builder, const char *name,
     return builder->has_bucket;
 }
 
+bool change_builder_find_bucket(struct change_builder *builder, const char *name, struct arena *arena,
+                                struct bucket *bucket, bool *found, struct error *error) {
+    struct error missing = {0};
+    *found = change_builder_get_bucket(builder, name, arena, bucket, &missing);
+    if (!*found && missing.code != ERROR_NOT_FOUND) {
+        *error = missing;
+        return false;
+    }
+    return true;
+}
+
 void change_builder_forget_bucket(struct change_builder *builder) {
     builder->has_bucket = false;
 }

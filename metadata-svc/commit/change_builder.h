@@ -22,6 +22,9 @@ struct change_builder {
  * decoded once. */
 bool change_builder_get_bucket(struct change_builder *builder, const char *name, struct arena *arena,
                                struct bucket *bucket, struct error *error);
+/* The same where a bucket that is gone is no error: false only when the store fails. */
+bool change_builder_find_bucket(struct change_builder *builder, const char *name, struct arena *arena,
+                                struct bucket *bucket, bool *found, struct error *error);
 /* A batch begins, or a bucket changed in this one. */
 void change_builder_forget_bucket(struct change_builder *builder);
 

@@ -11,6 +11,7 @@ static bool commit_copy(struct change_builder *builder, struct commit_request *r
     struct record *record = &request->record;
     record->version = old->record.version + 1;
     record->update_us = builder->now_us;
+    record->expire_us = bucket_expiry_of(bucket, record);
     record->serving_version = record_state_serves(record->state) ? record->version : old->record.serving_version;
     record->cause = cause_of(request, SYSTEM_CAUSE_CLIENT);
     return request->validate_only ||
@@ -90,6 +91,7 @@ bool change_update(struct change_builder *builder, struct commit_request *reques
     }
     if (request->update.expire_time) {
         merged.expire_us = given->expire_us;
+        merged.expire_given = true;
     }
     merge_attributes(&merged, given, &request->update, request->arena);
     if (!descriptor_check(&merged, request->arena, &request->error) ||
@@ -160,7 +162,7 @@ bool change_restore(struct change_builder *builder, struct commit_request *reque
     restored.uid = old.record.uid;
     restored.create_us = old.record.create_us;
     /* What was to expire then is not to vanish again at once. */
-    restored.expire_us = bucket.expire_after_us > 0 ? builder->now_us + bucket.expire_after_us : 0;
+    restored.expire_given = false;
     request->record = restored;
     return commit_copy(builder, request, &bucket, &old, CHANGE_COMMITTED);
 }

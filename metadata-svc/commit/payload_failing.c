@@ -60,6 +60,7 @@ static bool revert(struct change_builder *builder, struct commit_request *reques
     }
     back.version = failed->record.version + 1;
     back.update_us = builder->now_us;
+    back.expire_us = bucket_expiry_of(bucket, &back);
     back.serving_version = serving > 0 ? back.version : 0;
     const char *reason = serving > 0 ? arena_printf(arena, "version %lld failed; back to version %lld",
                                                     (long long)failed->record.version, (long long)serving)

@@ -69,9 +69,8 @@ bool change_put(struct change_builder *builder, struct commit_request *request) 
     record->uid = lives ? old.record.uid : request->new_uid;
     record->create_us = lives ? old.record.create_us : builder->now_us;
     record->update_us = builder->now_us;
-    if (record->expire_us == 0 && bucket.expire_after_us > 0) {
-        record->expire_us = builder->now_us + bucket.expire_after_us;
-    }
+    record->expire_given = record->expire_us > 0;
+    record->expire_us = bucket_expiry_of(&bucket, record);
     record->state = state_after_put(request->payload_source);
     record->serving_version = record_state_serves(record->state) ? record->version
                               : lives                            ? old.record.serving_version

@@ -2,6 +2,7 @@
 
 #include "metadata-svc/commit/object_drops.h"
 #include "metadata-svc/commit/payload_changes.h"
+#include "metadata-svc/commit/policy_sweep.h"
 #include "metadata-svc/store/layout.h"
 
 enum {
@@ -162,23 +163,22 @@ bool retention_after_commit(struct change_builder *builder, const struct bucket 
 /* The timer's bucket and head; `found` is false when either is gone. */
 static bool find_head(struct change_builder *builder, const struct timer *timer, struct arena *arena,
                       struct bucket *bucket, struct record_head *head, bool *found, struct error *error) {
-    struct kv_lookup lookup = overlay_lookup(&builder->overlay);
-    struct error missing = {0};
-    *found = false;
-    if (!change_builder_get_bucket(builder, timer->bucket, arena, bucket, &missing)) {
-        if (missing.code != ERROR_NOT_FOUND) {
-            *error = missing;
-        }
-        return missing.code == ERROR_NOT_FOUND;
+    if (!change_builder_find_bucket(builder, timer->bucket, arena, bucket, found, error)) {
+        return false;
     }
-    return record_store_get_head(lookup, timer->bucket, timer->key, arena, head, found, error);
+    return !*found || record_store_get_head(overlay_lookup(&builder->overlay), timer->bucket, timer->key, arena, head,
+                                            found, error);
 }
 
 static bool expire(struct change_builder *builder, const struct timer *timer, const struct bucket *bucket,
                    const struct record_head *head, struct commit_request *request, struct error *error) {
     const struct record *record = &head->record;
-    if (record->version != timer->version || record->state == RECORD_DELETED || record->expire_us == 0 ||
-        record->expire_us > builder->now_us) {
+    int64_t due_us = bucket_expiry_of(bucket, record);
+    if (record->version != timer->version || due_us == 0) {
+        return true;
+    }
+    if (due_us > builder->now_us) {
+        schedule_again(builder, timer, due_us, request->arena);
         return true;
     }
     struct record tombstone = record_make(record->bucket, record->key);
@@ -287,9 +287,14 @@ static bool end_version_age(struct change_builder *builder, const struct timer *
     return true;
 }
 
+/* Whether max_versions still asks for the version to go. */
+static bool is_beyond(const struct bucket *bucket, const struct record_head *head, int64_t version) {
+    return bucket->max_versions > 0 && version <= head->record.version - bucket->max_versions;
+}
+
 static bool trim_again(struct change_builder *builder, const struct timer *timer, const struct bucket *bucket,
                        const struct record_head *head, struct arena *arena, struct error *error) {
-    if (bucket->max_versions == 0 || timer->version > head->record.version - bucket->max_versions) {
+    if (!is_beyond(bucket, head, timer->version)) {
         return true;
     }
     enum removal removal;
@@ -302,12 +307,47 @@ static bool trim_again(struct change_builder *builder, const struct timer *timer
     return removal != REMOVED || trim(builder, &head->record, timer->version - 1, arena, error);
 }
 
+/* ---- what a new policy makes due ---- */
+
+bool retention_review_version(struct change_builder *builder, const struct bucket *bucket,
+                              const struct record_head *head, int64_t version, struct arena *arena,
+                              struct error *error) {
+    struct timer timer = {0, TIMER_VERSION_AGE, head->record.bucket, head->record.key, version};
+    if (!is_beyond(bucket, head, version)) {
+        return end_version_age(builder, &timer, bucket, head, arena, error);
+    }
+    enum removal removal;
+    timer.kind = TIMER_TRIM;
+    if (!remove_version(builder, &head->record, version, arena, &removal, error)) {
+        return false;
+    }
+    if (removal == IS_NEEDED) {
+        schedule_again(builder, &timer, retry_us(builder, &head->record), arena);
+    }
+    return true;
+}
+
+void retention_review_head(struct change_builder *builder, const struct bucket *bucket, const struct record *record,
+                           struct arena *arena) {
+    bool deleted = record->state == RECORD_DELETED;
+    int64_t due_us = deleted ? record->update_us + bucket->delete_retention_us : bucket_expiry_of(bucket, record);
+    if (due_us > 0) {
+        schedule(builder, deleted ? TIMER_PURGE : TIMER_EXPIRE, record,
+                 due_us > builder->now_us ? due_us : builder->now_us + 1, arena);
+    }
+}
+
+/* ---- timers ---- */
+
 static bool run_timer(struct change_builder *builder, const struct timer *timer, struct commit_request *request,
                       struct error *error) {
     struct arena *arena = request->arena;
     struct bucket bucket;
     struct record_head head;
     bool found;
+    if (timer->kind == TIMER_SWEEP) {
+        return policy_sweep_step(builder, timer, arena, error);
+    }
     if (!find_head(builder, timer, arena, &bucket, &head, &found, error)) {
         return false;
     }
@@ -326,6 +366,7 @@ static bool run_timer(struct change_builder *builder, const struct timer *timer,
         return trim_again(builder, timer, &bucket, &head, arena, error);
     case TIMER_PAYLOAD:
         return change_payload_due(builder, timer, request, error);
+    case TIMER_SWEEP: /* above: it has no key */
     case TIMER_MARK:
         break; /* not one that is due */
     }

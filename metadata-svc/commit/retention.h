@@ -7,6 +7,8 @@
  * with a version, a revision and an event. A purge and a trim take away what no reader of
  * latest versions sees; they have no event.
  *
+ * A policy that changes holds for what is there, too: policy_sweep.h goes through the bucket.
+ *
  * Never taken away: a version that readers get, or may come to get since all newer ones may fail
  * yet, and one whose payload is still in flight; they are looked at again later. Used by the commit engine only. */
 #ifndef WAYBILL_COMMIT_RETENTION_H
@@ -19,6 +21,15 @@
  * go. False only when the store fails. */
 bool retention_after_commit(struct change_builder *builder, const struct bucket *bucket, const struct record *record,
                             const struct record *old, struct arena *arena, struct error *error);
+
+/* For a version that is there already, held to the policy as it is now (policy_sweep.h): an older one
+ * goes, or is looked at again when that is due; */
+bool retention_review_version(struct change_builder *builder, const struct bucket *bucket,
+                              const struct record_head *head, int64_t version, struct arena *arena,
+                              struct error *error);
+/* and for a latest one its end is scheduled. */
+void retention_review_head(struct change_builder *builder, const struct bucket *bucket, const struct record *record,
+                           struct arena *arena);
 
 /* Does what fell due. False only when the store fails. */
 bool change_timers(struct change_builder *builder, struct commit_request *request);

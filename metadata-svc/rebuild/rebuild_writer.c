@@ -111,8 +111,8 @@ static void write_timers(struct writing *writing, const struct merged_key *merge
     const struct record *head = &merged->versions[merged->count - 1].record;
     if (head->state == RECORD_DELETED) {
         write_timer(writing, TIMER_PURGE, head, head->update_us + bucket->delete_retention_us, arena);
-    } else if (head->expire_us > 0) {
-        write_timer(writing, TIMER_EXPIRE, head, head->expire_us, arena);
+    } else if (bucket_expiry_of(bucket, head) > 0) {
+        write_timer(writing, TIMER_EXPIRE, head, bucket_expiry_of(bucket, head), arena);
     }
     for (size_t i = 0; i + 1 < merged->count; i++) {
         const struct record *record = &merged->versions[i].record;

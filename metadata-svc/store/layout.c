@@ -10,11 +10,23 @@ static uint8_t *begin(struct arena *arena, char prefix, size_t rest) {
     return out;
 }
 
-struct bytes layout_bucket_key(struct arena *arena, const char *bucket) {
+static struct bytes bucket_key(struct arena *arena, char prefix, const char *bucket) {
     size_t size = strlen(bucket);
-    uint8_t *out = begin(arena, LAYOUT_BUCKET_PREFIX, size);
+    uint8_t *out = begin(arena, prefix, size);
     memcpy(out + 1, bucket, size);
     return bytes_of(out, 1 + size);
+}
+
+struct bytes layout_bucket_key(struct arena *arena, const char *bucket) {
+    return bucket_key(arena, LAYOUT_BUCKET_PREFIX, bucket);
+}
+
+struct bytes layout_floor_key(struct arena *arena, const char *bucket) {
+    return bucket_key(arena, 'f', bucket);
+}
+
+struct bytes layout_sweep_key(struct arena *arena, const char *bucket) {
+    return bucket_key(arena, 'w', bucket);
 }
 
 struct bytes layout_head_key(struct arena *arena, const char *bucket, const char *key) {
@@ -120,13 +132,6 @@ struct bytes layout_payload_key(struct arena *arena, const struct uuid *payload_
 
 struct bytes layout_share_key(struct arena *arena, const struct uuid *payload_id) {
     return uuid_key(arena, 's', payload_id);
-}
-
-struct bytes layout_floor_key(struct arena *arena, const char *bucket) {
-    size_t size = strlen(bucket);
-    uint8_t *out = begin(arena, 'f', size);
-    memcpy(out + 1, bucket, size);
-    return bytes_of(out, 1 + size);
 }
 
 struct bytes layout_failures_prefix(struct arena *arena, const char *bucket) {

@@ -12,6 +12,7 @@
  *   f <bucket>                           what a deleted bucket leaves: the version its keys begin above
  *   t <time BE> <kind> <bucket> 00 <key> 00 <version BE>  what falls due, and when
  *   q <request id>                       a request that took effect, and its revision
+ *   w <bucket>                           how far a bucket's records have followed a change of its policy
  *
  * A bucket name holds no 00 and a key no control character, so the separators cannot occur in
  * either (a payload id comes last). BE are 8 bytes big-endian, so that keys sort by number. Each value begins with the
@@ -34,6 +35,7 @@ struct bytes layout_payload_key(struct arena *arena, const struct uuid *payload_
 struct bytes layout_request_key(struct arena *arena, const struct uuid *request_id);
 struct bytes layout_share_key(struct arena *arena, const struct uuid *payload_id);
 struct bytes layout_floor_key(struct arena *arena, const char *bucket);
+struct bytes layout_sweep_key(struct arena *arena, const char *bucket);
 struct bytes layout_failure_key(struct arena *arena, const char *bucket, const struct uuid *payload_id);
 /* What every failed payload of a bucket begins with; of all buckets where it is "". */
 struct bytes layout_failures_prefix(struct arena *arena, const char *bucket);
@@ -73,6 +75,7 @@ enum timer_kind {
     TIMER_VERSION_AGE = 3, /* the end of a superseded version's retention */
     TIMER_TRIM = 4,        /* a version beyond max_versions that could not go at once */
     TIMER_PAYLOAD = 5,     /* the payload that this version brought is looked at */
+    TIMER_SWEEP = 6,       /* the next of a bucket's records follow a change of its policy; no key, no version */
 };
 
 struct timer {

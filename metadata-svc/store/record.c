@@ -66,3 +66,12 @@ bool bucket_policy_satisfied(const struct bucket *bucket, const struct record *r
     }
     return false;
 }
+
+int64_t bucket_expiry_of(const struct bucket *bucket, const struct record *record) {
+    if (record->state == RECORD_DELETED) {
+        return 0;
+    }
+    return record->expire_given          ? record->expire_us
+           : bucket->expire_after_us > 0 ? record->update_us + bucket->expire_after_us
+                                         : 0;
+}

@@ -120,6 +120,7 @@ struct record {
     int64_t update_us;
     int64_t store_us;
     int64_t expire_us;   /* 0: never */
+    bool expire_given;   /* by a request; else a change of the bucket's policy moves it */
     int64_t deadline_us; /* by when the payload is to be stored; 0: none */
     struct cause cause;
     enum durability durability;
@@ -171,5 +172,8 @@ struct bucket {
  * then the spool may give the payload up. With cold_after 0 that takes the cold copy, since
  * one replica's disk was not meant to be the only one for any time. */
 bool bucket_policy_satisfied(const struct bucket *bucket, const struct record *record);
+
+/* When a latest version expires by what it says itself and by the bucket as it is now; 0 for never. */
+int64_t bucket_expiry_of(const struct bucket *bucket, const struct record *record);
 
 #endif

@@ -140,6 +140,7 @@ Waybill__V1__Record *record_to_proto(const struct record *record, struct arena *
     message->payload_deadline = timestamp_to_proto(record->deadline_us, arena);
     message->cause = cause_to_proto(&record->cause, arena);
     message->durability = (Waybill__V1__Durability)record->durability;
+    message->expire_time_given = record->expire_given;
     return message;
 }
 
@@ -227,6 +228,7 @@ bool record_from_proto(const Waybill__V1__Record *message, struct arena *arena, 
     record->deadline_us = timestamp_from_proto(message->payload_deadline);
     record->payload_version = message->payload_version;
     record->durability = (enum durability)message->durability;
+    record->expire_given = message->expire_time_given;
     if (message->cause != NULL) {
         record->cause =
             (struct cause){message->cause->actor, message->cause->reason, (enum system_cause)message->cause->system};

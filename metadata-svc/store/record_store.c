@@ -360,6 +360,41 @@ struct bytes record_store_drop_value(const struct dropped_object *object, struct
     return value;
 }
 
+/* Sweep: due (8), what is left (1), version (8), key. */
+enum { SWEEP_FIXED_BYTES = 17, SWEEP_VERSIONS = 1, SWEEP_HEADS = 2 };
+
+bool record_store_get_sweep(struct kv_lookup lookup, const char *bucket, struct arena *arena,
+                            struct policy_sweep *sweep, bool *found, struct error *error) {
+    struct bytes value;
+    if (!get_value(lookup, layout_sweep_key(arena, bucket), "sweep", arena, &value, found, error)) {
+        return false;
+    }
+    if (!*found) {
+        return true;
+    }
+    if (value.size < SWEEP_FIXED_BYTES) {
+        return corrupt(error, "sweep");
+    }
+    *sweep = (struct policy_sweep){
+        .due_us = (int64_t)get_le64(value.data),
+        .versions = (value.data[8] & SWEEP_VERSIONS) != 0,
+        .heads = (value.data[8] & SWEEP_HEADS) != 0,
+        .version = (int64_t)get_le64(value.data + 9),
+        .key = arena_printf(arena, "%.*s", (int)(value.size - SWEEP_FIXED_BYTES),
+                            (const char *)value.data + SWEEP_FIXED_BYTES),
+    };
+    return true;
+}
+
+struct bytes record_store_sweep_value(const struct policy_sweep *sweep, struct arena *arena) {
+    struct bytes value;
+    uint8_t *out = begin_value(arena, SWEEP_FIXED_BYTES, bytes_of_string(sweep->key), &value);
+    put_le64(out, (uint64_t)sweep->due_us);
+    out[8] = (uint8_t)((sweep->versions ? SWEEP_VERSIONS : 0) | (sweep->heads ? SWEEP_HEADS : 0));
+    put_le64(out + 9, (uint64_t)sweep->version);
+    return value;
+}
+
 /* Request: fingerprint (16), revision (8). */
 enum { REQUEST_BYTES = 24 };
 

@@ -108,6 +108,19 @@ bool record_store_get_floor(struct kv_lookup lookup, const char *bucket, struct 
                             struct error *error);
 struct bytes record_store_floor_value(int64_t floor, struct arena *arena);
 
+/* How far a bucket's records have followed a change of its policy (commit/policy_sweep.h). */
+struct policy_sweep {
+    int64_t due_us; /* of its timer: one that is due at another time is not its own */
+    bool versions;  /* the older versions are still to be gone through, */
+    bool heads;     /* and then the latest ones */
+    int64_t version;
+    const char *key; /* up to this one, and version, the first of the two is done; "" at its start */
+};
+
+bool record_store_get_sweep(struct kv_lookup lookup, const char *bucket, struct arena *arena,
+                            struct policy_sweep *sweep, bool *found, struct error *error);
+struct bytes record_store_sweep_value(const struct policy_sweep *sweep, struct arena *arena);
+
 /* The version that an object belongs to. Objects carry the number of the version that brought
  * the payload; that one may be gone while others still share it. With a zero payload id the
  * number alone decides, so a payload that is only shared is not found. */

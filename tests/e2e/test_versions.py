@@ -6,7 +6,7 @@ import uuid
 import grpc
 import pytest
 
-from client import COLD, TIMEOUT, failure_of, metadata
+from client import COLD, TIMEOUT, again, failure_of, metadata
 from cluster import wait_for
 from contract import event_pb2, record_pb2
 
@@ -201,6 +201,31 @@ def test_a_bucket_expires_its_records(client):
     for number in range(50):
         client.put("ttl", f"key-{number}")
     wait_for(lambda: not any(client.list_pages("ttl")), "all to expire")
+
+
+def test_records_that_are_there_follow_a_policy_that_changes(cluster, client):
+    client.create_bucket("tightened")
+    for number in range(30):
+        for _ in range(4):
+            client.put("tightened", f"key-{number}")
+    own = metadata.PutRecordRequest(bucket="tightened", key="own")
+    own.expire_time.FromMicroseconds(int((time.time() + 3600) * 1e6))
+    assert client.metadata.PutRecord(own, timeout=TIMEOUT).record.expire_time_given
+
+    def tighten(path, **storage):
+        client.metadata.UpdateBucket(metadata.UpdateBucketRequest(
+            bucket={"name": "tightened", "storage": storage},
+            update_mask={"paths": [f"storage.{path}"]}), timeout=TIMEOUT)
+
+    tighten("max_versions", max_versions=2)
+    cluster.metadata.kill()
+    cluster.metadata.start()
+    again(client.get, "tightened", "own")
+    wait_for(lambda: all(versions(client, f"key-{number}", bucket="tightened") == [4, 3] for number in range(30)),
+             "older versions to go")
+    tighten("expire_after", expire_after={"nanos": 1000})
+    wait_for(lambda: [record.key for page in client.list_pages("tightened") for record in page] == ["own"],
+             "the others to expire")
 
 
 def test_a_purged_key_begins_above_its_old_versions(client):

@@ -100,6 +100,27 @@ Test(record_store, a_failed_payload_has_the_documented_bytes) {
     }
 }
 
+Test(record_store, a_policy_sweep_has_the_documented_bytes) {
+    static const uint8_t key[] = {0x77, 0x61, 0x62, 0x63};
+    static const uint8_t golden[] = {0x01, 0x80, 0x38, 0x01, 0, 0, 0, 0, 0,    0x03,
+                                     0x07, 0,    0,    0,    0, 0, 0, 0, 0x6b, 0x2f};
+    cr_assert(bytes_equal(layout_sweep_key(&arena, "abc"), bytes_of(key, sizeof key)));
+    struct policy_sweep sweep = {.due_us = 0x13880, .versions = true, .heads = true, .version = 7, .key = "k/"};
+    struct bytes value = record_store_sweep_value(&sweep, &arena);
+    cr_assert(bytes_equal(value, bytes_of(golden, sizeof golden)));
+    struct policy_sweep read;
+    struct error error = {0};
+    bool found;
+    cr_assert(record_store_get_sweep(lookup_of(&value), "abc", &arena, &read, &found, &error));
+    cr_assert(read.versions && read.heads && read.version == 7 && read.due_us == 0x13880);
+    cr_assert_str_eq(read.key, "k/");
+    for (size_t i = 0; i < 18; i++) {
+        struct bytes cut = bytes_of(golden, i);
+        cr_assert_not(record_store_get_sweep(lookup_of(&cut), "abc", &arena, &read, &found, &error));
+        cr_assert_eq(error.code, ERROR_DATA_LOSS);
+    }
+}
+
 Test(record_store, a_record_comes_back_as_it_was_stored) {
     struct attribute attributes[] = {
         {.name = "bool", .kind = ATTRIBUTE_BOOL, .whole = 1},
@@ -129,6 +150,8 @@ Test(record_store, a_record_comes_back_as_it_was_stored) {
     record.update_us = 1600000000123457;
     record.store_us = 1700000000000001;
     record.deadline_us = 1700000000000003;
+    record.expire_us = 1800000000000000;
+    record.expire_given = true;
     record.cause = (struct cause){"someone", "because", SYSTEM_CAUSE_TIER_POLICY};
 
     struct record_head head = {.record = record, .last_revision = 101};
@@ -146,6 +169,7 @@ Test(record_store, a_record_comes_back_as_it_was_stored) {
     cr_assert_eq(back.record.locations[1].store_us, 1700000000000002);
     cr_assert_eq(back.record.create_us, 1600000000123456);
     cr_assert_eq(back.record.deadline_us, 1700000000000003);
+    cr_assert(back.record.expire_us == 1800000000000000 && back.record.expire_given);
     cr_assert_eq(back.record.crc32c, 0xdeadbeef);
 }
 
