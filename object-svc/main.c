@@ -86,6 +86,7 @@ static void on_ingest_state(void *self, bool serving) {
 static void on_tier_round(void *self, const struct tier_round *round, const struct drop_round *drops) {
     struct service *service = self;
     counter_add(service->tiered, round->moved_objects);
+    counter_add(service->promoted, round->recalled_objects);
     counter_add(service->cold_bytes, round->moved_bytes);
     counter_add(service->tier_failures, round->failed_objects);
     for (int tier = OBJECT_TIER_HOT; tier <= OBJECT_TIER_COLD; tier++) {
@@ -101,6 +102,11 @@ static void on_moved(void *self, enum move_direction direction, const struct mov
     counter_add(service->tier_failures, good ? 0 : 1);
 }
 
+static bool is_mine(void *self, const struct uuid *payload_id) {
+    struct service *service = self;
+    return peer_table_is_nearest(service->peers, payload_id);
+}
+
 static void on_corrupt_moved(void *self, enum object_tier tier, const struct moved_object *object) {
     struct service *service = self;
     struct repair_copy copy = {.tier = tier, .version = object->version, .payload_id = object->payload_id};
@@ -114,7 +120,7 @@ static void promote_read(struct service *service, const Waybill__V1__Record *rec
     struct move_wish wish = {.direction = MOVE_TO_HOT, .version = record->version, .background = true};
     struct error error = {0};
     struct move_state state;
-    if (!tier_record_object(record, &wish.object, &error) ||
+    if (!moved_object_of_record(record, &wish.object, &error) ||
         !cold_reads_note(service->cold_reads, record->bucket, &wish.object.payload_id)) {
         return;
     }
@@ -214,6 +220,8 @@ static void start_moves(struct service *service, struct report_sink sink) {
                       .high_percent = (unsigned)config->hot_high_watermark_percent,
                       .low_percent = (unsigned)config->hot_low_watermark_percent},
         .read_times = service->stores.read_times,
+        .recall_notes = service->stores.moves_disk,
+        .is_mine = is_mine,
         .cold_reads = service->cold_reads,
         .metadata = service->metadata,
         .interval_ms = config->tier_interval_ms,

@@ -76,16 +76,6 @@ static void take_locations(const struct move_call *move, struct move_wish *wish,
     }
 }
 
-bool tier_record_object(const Waybill__V1__Record *record, struct moved_object *object, struct error *error) {
-    object->version = record->payload_version;
-    object->size_bytes = (uint64_t)record->size;
-    object->crc32c = record->crc32c;
-    strncpy(object->bucket, record->bucket, sizeof object->bucket - 1);
-    strncpy(object->key, record->key, sizeof object->key - 1);
-    return uuid_parse_text(record->payload_id, &object->payload_id) ||
-           error_set(error, ERROR_INTERNAL, "BAD_ANSWER", "metadata-svc told of a stored version without a payload");
-}
-
 static bool is_done(const struct move_call *move, const struct move_wish *wish) {
     bool elsewhere = wish->replica_count > 0;
     return move->direction == MOVE_TO_HOT ? wish->here || elsewhere : !wish->here && (!elsewhere || move->here_only);
@@ -96,7 +86,7 @@ static bool serve(struct move_call *move, const struct serving_query *query, str
     struct arena *arena = rpc_call_arena(move->call);
     struct move_wish wish = {.direction = move->direction};
     if (!serving_record_find(move->api->metadata, query, arena, &move->record, error) ||
-        !check_stored(move->record, error) || !tier_record_object(move->record, &wish.object, error)) {
+        !check_stored(move->record, error) || !moved_object_of_record(move->record, &wish.object, error)) {
         return false;
     }
     wish.version = move->record->version;

@@ -11,9 +11,6 @@ struct tier_api {
     struct move_queue *moves;
 };
 
-/* The object as its record describes it. */
-bool tier_record_object(const Waybill__V1__Record *record, struct moved_object *object, struct error *error);
-
 /* The api outlives the server; the moves are stopped before the server is drained, so that no call
  * waits for them. */
 void tier_api_add_to(struct tier_api *api, struct rpc_server *server);

@@ -7,6 +7,7 @@
 
 #include "common/base/log.h"
 #include "common/base/stop_signal.h"
+#include "common/checksum/crc32c.h"
 
 enum {
     PEER_MESSAGE_MAX_BYTES = 4 * 1024 * 1024,
@@ -105,6 +106,25 @@ struct peer *peer_table_get(struct peer_table *table, const char *replica) {
     }
     pthread_mutex_unlock(&table->lock);
     return peer;
+}
+
+/* A number that differs from replica to replica, and for each object in another way. */
+static uint64_t nearness(const char *replica, const struct uuid *payload_id) {
+    uint32_t crc = crc32c_extend(crc32c(bytes_of_string(replica)), bytes_of(payload_id->raw, sizeof payload_id->raw));
+    uint64_t mixed = (crc ^ (uint64_t)crc << 32) * 0x9e3779b97f4a7c15;
+    return (mixed ^ mixed >> 29) * 0xbf58476d1ce4e5b9;
+}
+
+bool peer_table_is_nearest(struct peer_table *table, const struct uuid *payload_id) {
+    uint64_t own = nearness(table->replica, payload_id);
+    bool nearest = true;
+    pthread_mutex_lock(&table->lock);
+    for (const struct peer *peer = table->peers; nearest && peer != NULL; peer = peer->next) {
+        uint64_t other = nearness(peer->name, payload_id);
+        nearest = own > other || (own == other && strcmp(table->replica, peer->name) > 0);
+    }
+    pthread_mutex_unlock(&table->lock);
+    return nearest;
 }
 
 void peer_table_refresh(struct peer_table *table) {

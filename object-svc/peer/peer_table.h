@@ -35,6 +35,9 @@ void peer_table_free(struct peer_table *table);
 
 /* NULL: no replica of that name is known, or it is this one. */
 struct peer *peer_table_get(struct peer_table *table, const char *replica);
+/* Whether of all replicas that are known this one is to look after the object: each other one says
+ * no, as far as they know of the same. */
+bool peer_table_is_nearest(struct peer_table *table, const struct uuid *payload_id);
 /* The table turned out to be old: metadata-svc is asked soon, but not too often. */
 void peer_table_refresh(struct peer_table *table);
 void peer_release(struct peer *peer);

@@ -12,6 +12,7 @@ struct tier_round {
     uint64_t moved_objects; /* written to the cold store, or given up in hot since they are there */
     uint64_t moved_bytes;
     uint64_t failed_objects;
+    uint64_t recalled_objects; /* written to hot (recall.h) */
 };
 
 /* Objects that one round moves at most, per bucket, so that policies are looked at anew. */

@@ -5,6 +5,7 @@
 
 #include "common/base/log.h"
 #include "common/base/stop_signal.h"
+#include "object-svc/tier/recall.h"
 
 enum { READ_TIMES_SAVE_MS = 60000 };
 
@@ -16,6 +17,7 @@ struct tier_mover {
     int64_t policies_us; /* when they were read; 0: never */
     bool drops_failed;   /* said once */
     struct watermark watermark;
+    struct recall *recall;
     int64_t saved_us; /* when the read times were */
     struct stop_signal stop;
 };
@@ -61,6 +63,8 @@ static bool run_round(struct tier_mover *mover) {
             break;
         }
     }
+    more |=
+        mover->policies_us != 0 && recall_run(mover->recall, &rules.move, mover->policies, mover->policy_count, &round);
     more |= watermark_run(&mover->watermark, &mover->options.ports, &rules.move, mover->policies, mover->policy_count,
                           &round);
     more |= drop_core_run(&mover->options.ports, &mover->options.drops, &rules.move, &drops);
@@ -68,8 +72,8 @@ static bool run_round(struct tier_mover *mover) {
         log_warn("objects_not_dropped", LOG_ERROR(&drops.error), LOG_STR("hint", "it is tried again"));
     }
     mover->drops_failed = drops.error.code != ERROR_OK;
-    bool did = round.moved_objects > 0 || round.failed_objects > 0 || drops.dropped[OBJECT_TIER_HOT] > 0 ||
-               drops.dropped[OBJECT_TIER_COLD] > 0;
+    bool did = round.moved_objects > 0 || round.recalled_objects > 0 || round.failed_objects > 0 ||
+               drops.dropped[OBJECT_TIER_HOT] > 0 || drops.dropped[OBJECT_TIER_COLD] > 0;
     if (mover->options.round_done != NULL && did) {
         mover->options.round_done(mover->options.self, &round, &drops);
     }
@@ -117,6 +121,12 @@ struct tier_mover *tier_mover_start(const struct tier_mover_options *options) {
     }
     mover->options = *options;
     mover->watermark = (struct watermark){.rules = options->watermark, .times = options->read_times};
+    struct recall_options recall = {.ports = options->ports,
+                                    .notes = options->recall_notes,
+                                    .watermark = options->watermark,
+                                    .is_mine = options->is_mine,
+                                    .self = options->self};
+    mover->recall = recall_new(&recall);
     mover->saved_us = clock_monotonic_us(options->ports.clock);
     stop_signal_init(&mover->stop);
     if (pthread_create(&mover->thread, NULL, tier_mover_loop, mover) != 0) {
@@ -133,6 +143,7 @@ void tier_mover_stop(struct tier_mover *mover) {
     stop_signal_raise(&mover->stop);
     pthread_join(mover->thread, NULL);
     stop_signal_destroy(&mover->stop);
+    recall_free(mover->recall);
     free(mover->policies);
     free(mover);
 }

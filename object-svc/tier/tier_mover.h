@@ -18,6 +18,9 @@ struct tier_mover_options {
     int64_t recall_stay_ms; /* see struct tier_rules */
     struct watermark_rules watermark;
     struct read_times *read_times;
+    struct disk *recall_notes; /* borrowed */
+    /* Whether of all replicas this one is to bring the object back to hot. */
+    bool (*is_mine)(void *self, const struct uuid *payload_id);
     struct cold_reads *cold_reads; /* told of the policies */
     struct metadata_client *metadata;
     int64_t interval_ms;       /* between rounds */

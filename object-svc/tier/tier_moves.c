@@ -20,6 +20,16 @@ struct moved_object moved_object_of(const struct hot_object *object) {
     return moved;
 }
 
+bool moved_object_of_record(const Waybill__V1__Record *record, struct moved_object *object, struct error *error) {
+    object->version = record->payload_version;
+    object->size_bytes = (uint64_t)record->size;
+    object->crc32c = record->crc32c;
+    strncpy(object->bucket, record->bucket, sizeof object->bucket - 1);
+    strncpy(object->key, record->key, sizeof object->key - 1);
+    return uuid_parse_text(record->payload_id, &object->payload_id) ||
+           error_set(error, ERROR_INTERNAL, "BAD_ANSWER", "metadata-svc told of a stored version without a payload");
+}
+
 static struct cold_name cold_name_of(const struct moved_object *object) {
     return (struct cold_name){object->bucket, object->key, object->version};
 }

@@ -62,5 +62,7 @@ bool tier_finish_noted(const struct tier_ports *ports, enum object_tier tier, co
 bool tier_remove_cold(const struct tier_ports *ports, const struct moved_object *object, struct error *error);
 
 struct moved_object moved_object_of(const struct hot_object *object);
+/* The object of a version that is stored. INTERNAL, BAD_ANSWER where it says that it has none. */
+bool moved_object_of_record(const Waybill__V1__Record *record, struct moved_object *object, struct error *error);
 
 #endif

@@ -21,14 +21,25 @@ struct search {
     uint64_t found_bytes;
 };
 
-static uint64_t capacity_of(const struct watermark *watermark, const struct hot_stats *stats) {
-    return watermark->rules.capacity_bytes > 0 ? watermark->rules.capacity_bytes
-           : stats->free_bytes > 0             ? stats->disk_bytes + stats->free_bytes
-                                               : 0;
+static uint64_t capacity_of(const struct watermark_rules *rules, const struct hot_stats *stats) {
+    return rules->capacity_bytes > 0 ? rules->capacity_bytes
+           : stats->free_bytes > 0   ? stats->disk_bytes + stats->free_bytes
+                                     : 0;
 }
 
 static uint64_t share_of(uint64_t capacity, unsigned percent) {
     return capacity / 100 * percent + capacity % 100 * percent / 100;
+}
+
+uint64_t watermark_room(const struct watermark_rules *rules, struct hot_store *hot) {
+    struct hot_stats stats;
+    hot_store_stats(hot, &stats);
+    uint64_t capacity = capacity_of(rules, &stats);
+    uint64_t low = share_of(capacity, rules->low_percent);
+    if (rules->high_percent == 0 || capacity == 0) {
+        return UINT64_MAX;
+    }
+    return stats.object_bytes < low ? low - stats.object_bytes : 0;
 }
 
 /* ---- finding ---- */
@@ -165,7 +176,7 @@ bool watermark_run(struct watermark *watermark, const struct tier_ports *ports, 
                    const struct bucket_policy *policies, size_t policy_count, struct tier_round *round) {
     struct hot_stats stats;
     hot_store_stats(ports->hot, &stats);
-    uint64_t capacity = capacity_of(watermark, &stats);
+    uint64_t capacity = capacity_of(&watermark->rules, &stats);
     uint64_t high = share_of(capacity, watermark->rules.high_percent);
     uint64_t low = share_of(capacity, watermark->rules.low_percent);
     watermark->draining =

@@ -19,6 +19,10 @@ struct watermark_rules {
     unsigned low_percent;
 };
 
+/* How many bytes of objects hot takes until it is at its low watermark; what it takes where there is
+ * none is for the hot store to say. */
+uint64_t watermark_room(const struct watermark_rules *rules, struct hot_store *hot);
+
 struct watermark {
     struct watermark_rules rules;
     const struct read_times *times;

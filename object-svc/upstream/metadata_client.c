@@ -57,8 +57,11 @@ bool metadata_client_get_record(struct metadata_client *client, const char *buck
 static struct bucket_policy policy_of(const Waybill__V1__Bucket *bucket) {
     struct bucket_policy policy = {0};
     strncpy(policy.bucket, bucket->name, sizeof policy.bucket - 1);
+    uuid_parse_text(bucket->uid, &policy.uid);
+    policy.was_changed = bucket->version > 1;
     if (bucket->storage != NULL) {
         Waybill__V1__StorageClass class = bucket->storage->storage_class;
+        policy.storage_class = (int)class;
         policy.leaves_hot = class == WAYBILL__V1__STORAGE_CLASS__STORAGE_CLASS_COLD;
         policy.goes_cold = policy.leaves_hot || class == WAYBILL__V1__STORAGE_CLASS__STORAGE_CLASS_HOT_AND_COLD;
         policy.promote_after_reads = (unsigned)bucket->storage->promote_after_reads;

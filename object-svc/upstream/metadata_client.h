@@ -23,8 +23,11 @@ bool metadata_client_get_record(struct metadata_client *client, const char *buck
 /* Which tiers a bucket's objects go to. */
 struct bucket_policy {
     char bucket[NAME_BUCKET_MAX_BYTES + 1];
-    bool goes_cold;  /* HOT_AND_COLD or COLD */
-    bool leaves_hot; /* COLD */
+    struct uuid uid;
+    int storage_class; /* number of proto/waybill/v1 */
+    bool was_changed;  /* since the bucket was made */
+    bool goes_cold;    /* HOT_AND_COLD or COLD */
+    bool leaves_hot;   /* COLD */
     int64_t cold_after_us;
     unsigned promote_after_reads; /* 0: never */
     bool overflows;               /* its objects may leave hot where that is too full */

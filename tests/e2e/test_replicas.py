@@ -5,7 +5,8 @@ import os
 import grpc
 import pytest
 
-from client import HOT, HOT_AND_COLD, TIMEOUT, Client, failure_of, objects, peer, record_messages, report
+from client import (COLD, HOT, HOT_AND_COLD, TIMEOUT, Client, failure_of, metadata, objects, peer, record_messages,
+                    report)
 from contract import peer_service_pb2_grpc as peer_grpc
 from cluster import wait_for
 from conftest_shared import run_cluster
@@ -106,6 +107,24 @@ def test_replicas_are_still_known_after_a_restart_of_metadata_svc(trio, trio_cli
         assert trio_client.read("kept", "key", replica=replica)[0] == content
     known = wait_for(lambda: len(everyone(trio_client)) == REPLICAS and everyone(trio_client), "all to register again")
     assert known[f"replica-{home + 1}"] == f"127.0.0.1:{trio.object_ports[home]}"
+
+
+def test_replicas_share_what_comes_back_to_hot(trio, trio_client):
+    trio.wait_peers()
+    trio_client.create_bucket("recalled", COLD, cold_after=0)
+    keys = [f"object-{number}" for number in range(12)]
+    for key in keys:
+        trio_client.upload("recalled", key, os.urandom(70000))
+    for key in keys:
+        trio_client.wait_tiers("recalled", key, {"COLD"})
+    trio_client.metadata.UpdateBucket(metadata.UpdateBucketRequest(
+        bucket={"name": "recalled", "storage": {"storage_class": HOT}},
+        update_mask={"paths": ["storage.storage_class"]}), timeout=TIMEOUT)
+    for key in keys:
+        trio_client.wait_tiers("recalled", key, {"HOT", "COLD"})
+    homes = {replica_of(trio_client.get("recalled", key)) for key in keys}
+    assert len(homes) > 1, homes
+    assert all(len(trio_client.get("recalled", key).locations) == 2 for key in keys), "each by one of them"
 
 
 def everyone(client):

@@ -12,7 +12,7 @@ import pytest
 from google.protobuf import duration_pb2
 
 from client import (
-    COLD, HOT, HOT_AND_COLD, TIMEOUT, Client, Failure, admin, bucket_messages, failure_of, metadata, objects, record_messages,
+    COLD, HOT, HOT_AND_COLD, TIMEOUT, Client, Failure, admin, again, bucket_messages, failure_of, metadata, objects, record_messages,
     report, tiers_of)
 from cluster import BUILD, wait_for
 from conftest_shared import run_cluster
@@ -396,7 +396,15 @@ def test_a_policy_that_changes_moves_the_objects_that_are_there():
         client.wait_tiers("changing", "a", {"HOT", "COLD"})
         assert client.waybill("bucket", "update", "changing", "--storage-class=cold")[0] == 0
         client.wait_tiers("changing", "a", {"COLD"})
-        assert client.waybill("bucket", "update", "changing", "--storage-class=hot", "--promote-after-reads=1")[0] == 0
+        cluster.object.kill()
+        assert client.waybill("bucket", "update", "changing", "--storage-class=hot")[0] == 0
+        cluster.object.start()
+        client.wait_tiers("changing", "a", {"HOT", "COLD"})
+        assert again(client.read, "changing", "a")[:2] == (content, objects.READ_SOURCE_HOT)
+        client.demote("changing", "a")
+        assert client.waybill("bucket", "update", "changing", "--storage-class=hot-and-cold", "--promote-after-reads=1")[0] == 0
+        client.wait_tiers("changing", "a", {"HOT", "COLD"})
+        client.demote("changing", "a")
 
         def promoted():
             assert client.read("changing", "a")[0] == content
