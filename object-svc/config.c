@@ -69,6 +69,11 @@ static const struct config_entry entries[] = {
     SIZE(s3_upload_bytes, .initial = "64MiB", .min = MIB(5), .max = GIB(64),
          .help =
              "Most bytes of parts that are on their way to S3 or wait for it, in memory, besides one part per upload"),
+    SIZE(
+        s3_read_ahead_bytes, .initial = "64MiB", .min = 0, .max = GIB(64),
+        .help =
+            "Most bytes that are read ahead of reads in order of large objects in S3, in memory, 16 MiB at most of one "
+            "read; 0: none"),
     INT(s3_connections, .initial = "16", .min = 1, .max = 64, .unit = "connections",
         .help = "Most S3 requests at once; more wait"),
     DURATION(s3_connect_timeout, .initial = "5s", .min = 10, .max = MINUTES(5),

@@ -33,6 +33,7 @@ struct object_config {
     int64_t s3_part_bytes;
     int64_t s3_parallel_parts;
     int64_t s3_upload_bytes;
+    int64_t s3_read_ahead_bytes;
     int64_t s3_connections;
     int64_t s3_connect_timeout_ms;
     int64_t s3_stall_timeout_ms;

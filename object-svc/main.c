@@ -18,6 +18,7 @@
 #include "object-svc/api/stored_objects_api.h"
 #include "object-svc/api/tier_api.h"
 #include "object-svc/api/verify_api.h"
+#include "object-svc/drain_limit.h"
 #include "object-svc/hot/hot_compactor.h"
 #include "object-svc/hot/hot_metrics.h"
 #include "object-svc/ingest/ingester.h"
@@ -419,11 +420,13 @@ static bool start(struct service *service, struct error *error) {
 
 /* Also after a start that failed half way. */
 static void stop(struct service *service) {
+    struct drain_limit limit;
     health_shut_down(service->health);
+    drain_limit_begin(&limit, service->stores.cold, service->config.drain_grace_ms);
     peer_table_leave(service->peers);
     move_queue_stop(service->moves);
     if (service->server != NULL) {
-        rpc_server_drain(service->server, service->config.drain_grace_ms);
+        rpc_server_drain(service->server, drain_limit_left_ms(&limit));
         rpc_server_free(service->server);
     }
     service_admin_stop(service->admin);
@@ -436,6 +439,8 @@ static void stop(struct service *service) {
     ingester_stop(service->ingester);
     peer_table_free(service->peers);
     metadata_client_free(service->metadata);
+    stores_stop(&service->stores);
+    drain_limit_end(&limit);
     stores_close(&service->stores);
     reflection_free(service->reflection);
     health_free(service->health);

@@ -62,6 +62,7 @@ static void fill_cold_options(struct stores *stores, const struct object_config 
         .part_bytes = config->s3_part_bytes,
         .parallel_parts = config->s3_parallel_parts,
         .upload_bytes = config->s3_upload_bytes,
+        .ahead_bytes = config->s3_read_ahead_bytes,
         .uploads_directory = stores->uploads,
     };
     stores->cold_options = (struct cold_store_options){
@@ -137,13 +138,18 @@ bool stores_open(struct stores *stores, const struct object_config *config, stru
            open_dead_letters(stores, config, error);
 }
 
+void stores_stop(struct stores *stores) {
+    migrator_stop(stores->migrator);
+    stores->migrator = NULL;
+}
+
 void stores_close(struct stores *stores) {
+    stores_stop(stores);
     move_notes_close(stores->move_notes);
     read_times_free(stores->read_times);
     if (stores->moves_disk != NULL) {
         stores->moves_disk->ops->free(stores->moves_disk);
     }
-    migrator_stop(stores->migrator);
     dead_letters_close(stores->dead_letters);
     if (stores->quarantine != NULL) {
         cold_store_close(stores->quarantine);

@@ -40,6 +40,8 @@ struct stores {
  * stores_close is due, too. */
 bool stores_open(struct stores *stores, const struct object_config *config, struct metrics *metrics,
                  struct error *error);
+/* Ends what they do by themselves, such as a migration. */
+void stores_stop(struct stores *stores);
 /* Nobody may use them any more. */
 void stores_close(struct stores *stores);
 

@@ -69,6 +69,11 @@ static void note_failure(struct cold_breaker *breaker, enum cold_path path, cons
         return;
     }
     pthread_mutex_lock(&breaker->lock);
+    if (strcmp(error->reason, "DRAINING") == 0) { /* which is us */
+        circuit_gave_up(&breaker->paths[path].circuit);
+        pthread_mutex_unlock(&breaker->lock);
+        return;
+    }
     breaker->paths[path].cause = *error;
     bool opens = circuit_failed(&breaker->paths[path].circuit, clock_monotonic_us(breaker->clock));
     pthread_mutex_unlock(&breaker->lock);
@@ -192,6 +197,10 @@ static bool breaker_list(struct cold_store *store, const char *bucket, const cha
 
 /* ---- life ---- */
 
+static void breaker_interrupt(struct cold_store *store) {
+    cold_store_interrupt(breaker_of(store)->behind);
+}
+
 static void breaker_close(struct cold_store *store) {
     struct cold_breaker *breaker = breaker_of(store);
     cold_store_close(breaker->behind);
@@ -209,6 +218,7 @@ static const struct cold_store_ops breaker_ops = {
     .verify = breaker_verify,
     .remove = breaker_remove,
     .list = breaker_list,
+    .interrupt = breaker_interrupt,
     .close = breaker_close,
 };
 

@@ -159,11 +159,16 @@ static void cold_s3_close(struct cold_store *store) {
     if (self->uploads >= 0) {
         close(self->uploads);
     }
+    s3_ahead_free(self->ahead);
     s3_sender_free(self->sender);
     s3_client_free(self->client);
     buffer_free(&self->leftovers);
     pthread_mutex_destroy(&self->lock);
     free(self);
+}
+
+static void cold_s3_interrupt(struct cold_store *store) {
+    s3_client_interrupt(cold_s3_of(store)->client);
 }
 
 static const struct cold_store_ops cold_s3_ops = {
@@ -179,6 +184,7 @@ static const struct cold_store_ops cold_s3_ops = {
     .verify = cold_s3_verify,
     .remove = cold_s3_remove,
     .list = cold_s3_list,
+    .interrupt = cold_s3_interrupt,
     .close = cold_s3_close,
 };
 
@@ -233,6 +239,7 @@ struct cold_store *cold_s3_open(const struct cold_store_options *options, struct
         open_uploads(self, s3->uploads_directory, error) && cold_s3_find_notes(self, error) &&
         check_server(self, error)) {
         self->sender = s3_sender_new(self->client, s3->parallel_parts, (uint64_t)s3->upload_bytes);
+        self->ahead = s3_ahead_new(self->client, (s3->client.connections + 1) / 2, (uint64_t)s3->ahead_bytes);
         return &self->base;
     }
     cold_s3_close(&self->base);

@@ -3,6 +3,8 @@
  * and beside it `@<version>.json`, the same sidecar as in the directory, whose block checksums
  * let any range be verified. docs/formats/cold-store.md describes both.
  *
+ * Readers that go through an object in order are read ahead of (cold_s3_ahead.h).
+ *
  * Objects larger than a part are uploaded in parts, several at once (cold_s3_sender.h); besides
  * those a writer holds one in memory. The server verifies each part (SHA-256 and CRC32C).
  *
@@ -25,6 +27,7 @@ struct cold_s3_options {
     int64_t part_bytes;            /* at least 5 MiB */
     int64_t parallel_parts;        /* of all uploads, at once */
     int64_t upload_bytes;          /* most bytes of parts on their way at once */
+    int64_t ahead_bytes;           /* most bytes that are read ahead of readers; 0: none */
     const char *uploads_directory; /* made where missing; its parent must be there */
 };
 

@@ -6,6 +6,7 @@
 
 #include "object-svc/cold/cold_object.h"
 #include "object-svc/cold/cold_s3.h"
+#include "object-svc/cold/cold_s3_ahead.h"
 #include "object-svc/cold/cold_s3_sender.h"
 #include "object-svc/cold/cold_sidecar.h"
 
@@ -18,6 +19,7 @@ struct cold_s3 {
     struct cold_store base;
     struct s3_client *client;
     struct s3_sender *sender;
+    struct s3_ahead *ahead;
     const struct clock *clock;
     char prefix[256]; /* "" or ending in '/' */
     uint64_t part_bytes;

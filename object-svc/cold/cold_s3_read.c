@@ -1,5 +1,5 @@
 /* Reading an object: the sidecar says what it is and what its blocks' checksums are; its bytes
- * are read by ranges of whole blocks. */
+ * are read by ranges of whole blocks, ahead of who reads them in order. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +18,7 @@ struct s3_reader {
     struct arena arena;
     struct cold_sidecar sidecar;
     char key[COLD_S3_KEY_BYTES];
+    struct s3_ahead_reader *ahead;
     struct block_reader blocks;
 };
 
@@ -116,17 +117,17 @@ static bool blocks_match(const struct s3_reader *self, uint64_t offset, const ui
     return true;
 }
 
+/* What was damaged on its way was so with what came with it: that is not read ahead of any more. */
 static bool read_bytes(void *context, uint64_t offset, void *out, size_t size, struct error *error) {
     struct s3_reader *self = context;
-    struct cold_name name = cold_object_name(&self->sidecar.provenance);
     bool ok = true;
     for (int attempt = 1; ok && size > 0 && attempt <= READ_ATTEMPTS; attempt++) {
-        struct s3_request request = {
-            .method = "GET", .key = self->key, .query = "", .into = out, .offset = offset, .size = size};
-        struct s3_answer answer;
-        ok = s3_client_do(self->store->client, &request, &answer, error) &&
-             (answer.status != 404 || cold_object_not_found(error, &name));
-        s3_answer_free(&answer);
+        bool absent;
+        ok = s3_ahead_read(self->ahead, offset, out, size, &absent, error);
+        if (absent) {
+            struct cold_name name = cold_object_name(&self->sidecar.provenance);
+            cold_object_not_found(error, &name);
+        }
         if (ok && blocks_match(self, offset, out, size)) {
             break;
         }
@@ -149,6 +150,7 @@ struct cold_reader *cold_s3_open_object(struct cold_store *base, const struct co
         cold_s3_close_reader(&self->base);
         return NULL;
     }
+    self->ahead = s3_ahead_reader_new(store->ahead, self->key, self->sidecar.provenance.size_bytes);
     struct block_source source = {.read = read_bytes, .sums = read_sums, .corrupt = object_damaged, .context = self};
     block_reader_start(&self->blocks, &source, self->sidecar.provenance.size_bytes, self->sidecar.provenance.crc32c,
                        self->sidecar.block_bytes);
@@ -166,6 +168,7 @@ int64_t cold_s3_read(struct cold_reader *reader, uint64_t offset, void *out, siz
 void cold_s3_close_reader(struct cold_reader *reader) {
     struct s3_reader *self = self_of(reader);
     block_reader_stop(&self->blocks);
+    s3_ahead_reader_free(self->ahead);
     arena_free(&self->arena);
     free(self);
 }

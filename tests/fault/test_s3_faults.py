@@ -3,6 +3,7 @@ over, nothing is lost or left behind, and no wrong byte is returned."""
 
 import os
 import random
+import threading
 import time
 
 import grpc
@@ -202,6 +203,23 @@ def test_a_read_says_what_is_wrong_with_the_cold_store(stage, fault, code, reaso
     assert (failure.retry_seconds is not None) == (code == grpc.StatusCode.RESOURCE_EXHAUSTED)
     stage.proxy.clear()
     assert stage.client.read("cold", key)[0] == data
+
+
+def test_a_large_read_has_several_ranges_under_way(stage):
+    data = stage.stored("ahead", 20 * MIB)
+    together = threading.Barrier(2)
+
+    def wait_for_another(request, forward):
+        together.wait(30 * PATIENCE)
+        return forward(request)
+
+    def is_far_in(request):
+        start = request.headers.get("range", "bytes=0-").split("=")[1].split("-")[0]
+        return is_read_of("ahead")(request) and int(start) >= 8 * MIB
+
+    met = stage.proxy.inject(wait_for_another, is_far_in, times=2)
+    assert stage.client.read("cold", "ahead")[0] == data
+    assert met.hits == 2 and not together.broken
 
 
 def test_a_server_that_hangs_is_left_within_bounds_and_used_again(stage):

@@ -1,6 +1,7 @@
 #include "object-svc/cold/s3/s3_client.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,8 @@
 #include "object-svc/cold/s3/s3_url.h"
 #include "object-svc/cold/s3/s3_verdict.h"
 
+enum { LOOK_MS = 100 }; /* how often a pause looks whether it is to end */
+
 struct s3_client {
     char *bucket;
     char *region;
@@ -23,6 +26,7 @@ struct s3_client {
     char *signing; /* CURLOPT_AWS_SIGV4 */
     char base[512];
     struct s3_server server; /* borrows from the above */
+    atomic_bool interrupted;
 
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t freed;
@@ -82,7 +86,8 @@ struct s3_client *s3_client_new(const struct s3_options *options, struct error *
                                       .signing = self->signing,
                                       .ca_file = self->ca_file,
                                       .connect_timeout_ms = options->connect_timeout_ms,
-                                      .stall_timeout_ms = options->stall_timeout_ms};
+                                      .stall_timeout_ms = options->stall_timeout_ms,
+                                      .interrupted = &self->interrupted};
     pthread_mutex_init(&self->lock, NULL);
     pthread_cond_init(&self->freed, NULL);
     for (int64_t i = 0; i < options->connections && i < S3_CONNECTIONS_MAX; i++) {
@@ -114,8 +119,24 @@ void s3_client_free(struct s3_client *self) {
     free(self);
 }
 
+/* ---- the end ---- */
+
+void s3_client_interrupt(struct s3_client *self) {
+    atomic_store(&self->interrupted, true);
+}
+
+static bool is_to_end(const struct s3_client *self, const struct s3_request *request) {
+    return atomic_load(&self->interrupted) || (request->given_up != NULL && atomic_load(request->given_up));
+}
+
+static bool set_interrupted(struct error *error) {
+    return error_set(error, ERROR_UNAVAILABLE, "DRAINING",
+                     "the request to the cold store was given up: the service is shutting down");
+}
+
 /* ---- connections ---- */
 
+/* Those who have one end soon when all are to. */
 static CURL *take_handle(struct s3_client *self) {
     pthread_mutex_lock(&self->lock);
     while (self->idle_count == 0) {
@@ -159,8 +180,17 @@ static enum s3_verdict try_once(struct s3_client *self, const struct s3_request 
     return s3_verdict_of(*result, request, answer);
 }
 
-/* False where another try would begin too late. */
-static bool pause_before(int attempt, const struct s3_answer *answer, int64_t until_us) {
+static void pause_for(const struct s3_client *self, const struct s3_request *request, int64_t wait_ms) {
+    for (; wait_ms > 0 && !is_to_end(self, request); wait_ms -= LOOK_MS) {
+        int64_t now_ms = wait_ms < LOOK_MS ? wait_ms : LOOK_MS;
+        struct timespec wait = {.tv_nsec = now_ms * 1000000};
+        nanosleep(&wait, NULL);
+    }
+}
+
+/* False where another try would begin too late, or not at all. */
+static bool pause_before(const struct s3_client *self, const struct s3_request *request, int attempt,
+                         const struct s3_answer *answer, int64_t until_us) {
     uint32_t random = 0;
     if (getrandom(&random, sizeof random, GRND_NONBLOCK) != (ssize_t)sizeof random) {
         random = 0;
@@ -169,9 +199,8 @@ static bool pause_before(int attempt, const struct s3_answer *answer, int64_t un
     if (wait_ms < 0 || clock_monotonic_us(&system_clock) + wait_ms * 1000 > until_us) {
         return false;
     }
-    struct timespec wait = {.tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1000000};
-    nanosleep(&wait, NULL);
-    return true;
+    pause_for(self, request, wait_ms);
+    return !is_to_end(self, request);
 }
 
 bool s3_client_do(struct s3_client *self, const struct s3_request *request, struct s3_answer *answer,
@@ -182,17 +211,23 @@ bool s3_client_do(struct s3_client *self, const struct s3_request *request, stru
     enum s3_verdict verdict;
     int64_t until_us = clock_monotonic_us(&system_clock) + (int64_t)S3_TRY_AGAIN_MS * 1000;
     *answer = (struct s3_answer){0};
+    if (is_to_end(self, request)) {
+        return set_interrupted(error);
+    }
     if (!s3_credentials_read(&files, &credentials, error)) {
         return false;
     }
     for (int attempt = 0;; attempt++) {
         verdict = try_once(self, request, &credentials, answer, &result);
         bool again = (verdict == S3_TRANSIENT || verdict == S3_THROTTLED) && attempt + 1 < S3_ATTEMPTS;
-        if (!again || !pause_before(attempt, answer, until_us)) {
+        if (!again || !pause_before(self, request, attempt, answer, until_us)) {
             break;
         }
     }
     s3_credentials_wipe(&credentials);
+    if (verdict != S3_DONE && is_to_end(self, request)) {
+        return set_interrupted(error);
+    }
     return verdict == S3_DONE || s3_verdict_error(verdict, result, answer, self->server.base, self->bucket, error);
 }
 

@@ -4,6 +4,9 @@
 #ifndef WAYBILL_S3_S3_REQUEST_H
 #define WAYBILL_S3_S3_REQUEST_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
+
 #include "common/base/bytes.h"
 
 /* How the server is to find that the body was damaged on its way, besides the SHA-256 that
@@ -14,16 +17,17 @@ enum s3_body_check {
 };
 
 struct s3_request {
-    const char *method;         /* "GET", "HEAD", "PUT", "POST", "DELETE" */
-    const char *key;            /* not escaped; "" for the bucket */
-    const char *query;          /* escaped and sorted by name; "" for none */
-    const char *const *headers; /* "name: value", NULL at the end; or NULL */
-    struct bytes body;          /* of PUT and POST */
-    enum s3_body_check check;   /* of the body */
-    uint8_t *into;              /* a ranged GET: where its bytes go; or NULL */
-    uint64_t offset;            /* of the range, and */
-    size_t size;                /* its length, at least 1 */
-    bool patient;               /* the server works before it answers: several times the usual stall */
+    const char *method;          /* "GET", "HEAD", "PUT", "POST", "DELETE" */
+    const char *key;             /* not escaped; "" for the bucket */
+    const char *query;           /* escaped and sorted by name; "" for none */
+    const char *const *headers;  /* "name: value", NULL at the end; or NULL */
+    struct bytes body;           /* of PUT and POST */
+    enum s3_body_check check;    /* of the body */
+    uint8_t *into;               /* a ranged GET: where its bytes go; or NULL */
+    uint64_t offset;             /* of the range, and */
+    size_t size;                 /* its length, at least 1 */
+    bool patient;                /* the server works before it answers: several times the usual stall */
+    const atomic_bool *given_up; /* once true, the request ends as if it were interrupted; or NULL */
 };
 
 struct s3_answer {

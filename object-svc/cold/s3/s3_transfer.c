@@ -21,6 +21,7 @@ enum {
 
 struct transfer {
     CURL *curl;
+    const struct s3_server *server;
     const struct s3_request *request;
     struct s3_answer *answer;
     size_t sent;
@@ -96,6 +97,17 @@ static size_t take_header(char *line, size_t size, size_t count, void *context) 
     take_value(line, size * count, "etag", answer->etag, sizeof answer->etag);
     take_value(line, size * count, "x-amz-meta-waybill-payload-id", answer->payload_id, sizeof answer->payload_id);
     return size * count;
+}
+
+/* Called for each piece, and every second while nothing comes. */
+static int look_for_end(void *context, curl_off_t to_get, curl_off_t got, curl_off_t to_send, curl_off_t sent) {
+    const struct transfer *self = context;
+    (void)to_get;
+    (void)got;
+    (void)to_send;
+    (void)sent;
+    const atomic_bool *given_up = self->request->given_up;
+    return atomic_load(self->server->interrupted) || (given_up != NULL && atomic_load(given_up));
 }
 
 static struct curl_slist *add_header(struct curl_slist *list, const char *format, const char *value) {
@@ -202,6 +214,9 @@ static void set_options(const struct s3_server *server, struct transfer *transfe
     if (*server->ca_file != '\0') {
         curl_easy_setopt(curl, CURLOPT_CAINFO, server->ca_file);
     }
+    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, look_for_end);
+    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, transfer);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, transfer);
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
@@ -210,7 +225,7 @@ static void set_options(const struct s3_server *server, struct transfer *transfe
 
 CURLcode s3_transfer_run(CURL *curl, const struct s3_server *server, const struct s3_request *request,
                          const struct s3_credentials *credentials, struct s3_answer *answer) {
-    struct transfer transfer = {.curl = curl, .request = request, .answer = answer};
+    struct transfer transfer = {.curl = curl, .server = server, .request = request, .answer = answer};
     char why[CURL_ERROR_SIZE] = "";
     struct curl_slist *headers = make_headers(request, credentials);
     set_url(server, curl, request);

@@ -8,6 +8,7 @@
 #define WAYBILL_S3_S3_TRANSFER_H
 
 #include <curl/curl.h>
+#include <stdatomic.h>
 
 #include "object-svc/cold/s3/s3_credentials.h"
 #include "object-svc/cold/s3/s3_request.h"
@@ -19,10 +20,11 @@ struct s3_server {
     const char *ca_file; /* "": the system's */
     int64_t connect_timeout_ms;
     int64_t stall_timeout_ms;
+    const atomic_bool *interrupted; /* no request is to go on; looked at within a second */
 };
 
 /* Fills the answer, all but its code; its message, where there is no whole answer, says why.
- * CURLE_PARTIAL_FILE where a range came short. */
+ * CURLE_PARTIAL_FILE where a range came short, CURLE_ABORTED_BY_CALLBACK where it was interrupted or given up. */
 CURLcode s3_transfer_run(CURL *curl, const struct s3_server *server, const struct s3_request *request,
                          const struct s3_credentials *credentials, struct s3_answer *answer);
 

@@ -139,6 +139,7 @@ static inline void s3_fixture_init(struct s3_fixture *self, struct cold_fixture 
         .part_bytes = 5 << 20,
         .parallel_parts = 3,
         .upload_bytes = 10 << 20,
+        .ahead_bytes = 16 << 20,
         .uploads_directory = self->uploads,
     };
     cold->large_bytes = (UINT64_C(12) << 20) + 7;
