@@ -25,6 +25,13 @@ struct disk_space {
 /* Called once per name in a directory; false ends the listing. */
 typedef bool disk_name_visitor(void *context, const char *name);
 
+/* How to write a range from memory to the disk; nothing becomes durable by it. */
+enum disk_write_back {
+    DISK_WRITE_BACK_BEGIN,  /* it is on its way */
+    DISK_WRITE_BACK_WAIT,   /* it is there */
+    DISK_WRITE_BACK_FORGET, /* it is there, and need not stay in memory */
+};
+
 struct disk_ops {
     /* Opens a file for reading and writing; `create` makes it where it is missing. */
     struct disk_file *(*open)(struct disk *disk, const char *path, bool create, struct error *error);
@@ -35,9 +42,8 @@ struct disk_ops {
     int64_t (*read)(struct disk_file *file, uint64_t offset, void *out, size_t size, struct error *error);
     /* Makes what was written, and the size, durable. */
     bool (*sync)(struct disk_file *file, struct error *error);
-    /* Begins to write the range from memory to the disk, or with `wait` returns when that is done.
-     * It makes nothing durable. */
-    bool (*write_back)(struct disk_file *file, uint64_t offset, uint64_t size, bool wait, struct error *error);
+    bool (*write_back)(struct disk_file *file, uint64_t offset, uint64_t size, enum disk_write_back how,
+                       struct error *error);
     /* Reserves space for writes to come without making the file longer; truncate gives back what is
      * past the end. Only a hint: not done where the disk is nearly full, or cannot. */
     void (*reserve)(struct disk_file *file, uint64_t offset, uint64_t size);

@@ -99,14 +99,18 @@ static bool posix_sync(struct disk_file *file, struct error *error) {
 }
 
 /* File systems that cannot do it are left to their own limits. */
-static bool posix_write_back(struct disk_file *file, uint64_t offset, uint64_t size, bool wait, struct error *error) {
+static bool posix_write_back(struct disk_file *file, uint64_t offset, uint64_t size, enum disk_write_back how,
+                             struct error *error) {
     unsigned flags = SYNC_FILE_RANGE_WRITE;
-    flags |= wait ? SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WAIT_AFTER : 0;
-    if (sync_file_range(descriptor_of(file), (off_t)offset, (off_t)size, flags) == 0 || errno == ENOSYS ||
-        errno == EINVAL || errno == ESPIPE || errno == EOPNOTSUPP) {
-        return true;
+    flags |= how != DISK_WRITE_BACK_BEGIN ? SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WAIT_AFTER : 0;
+    if (sync_file_range(descriptor_of(file), (off_t)offset, (off_t)size, flags) != 0 && errno != ENOSYS &&
+        errno != EINVAL && errno != ESPIPE && errno != EOPNOTSUPP) {
+        return error_set_errno(error, errno, "writing back %s", path_of(file));
     }
-    return error_set_errno(error, errno, "writing back %s", path_of(file));
+    if (how == DISK_WRITE_BACK_FORGET) {
+        posix_fadvise(descriptor_of(file), (off_t)offset, (off_t)size, POSIX_FADV_DONTNEED); /* a hint */
+    }
+    return true;
 }
 
 static void posix_reserve(struct disk_file *file, uint64_t offset, uint64_t size) {

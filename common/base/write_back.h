@@ -1,6 +1,8 @@
 /* Writing a long file without a large flush at its end: what is written begins its way to the disk
  * at once, and no more than a few MiB of it wait in memory, so that whoever flushes something else
- * on the same disk does not wait behind it. No promise: only a sync makes durable. */
+ * on the same disk does not wait behind it. Bytes that nobody reads soon also leave the page cache behind them:
+ * so the next ones go into the same few pages, which costs a fraction of what it does to have ever new ones. No
+ * promise: only a sync makes durable. */
 #ifndef WAYBILL_BASE_WRITE_BACK_H
 #define WAYBILL_BASE_WRITE_BACK_H
 
@@ -15,10 +17,11 @@ enum {
 struct write_back {
     uint64_t begun;   /* on its way to here */
     uint64_t written; /* on the disk to here */
+    bool forgets;     /* what is on the disk need not stay in memory; changed at any time */
 };
 
 static inline struct write_back write_back_from(uint64_t offset) {
-    return (struct write_back){offset, offset};
+    return (struct write_back){.begun = offset, .written = offset};
 }
 
 /* The file is written up to `end`; what lies before stays as it is. The disk's error: then what

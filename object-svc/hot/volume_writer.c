@@ -7,6 +7,7 @@ enum {
     PENDING_BYTES = 256 * 1024,       /* gathered before they are written */
     RESERVE_BYTES = 16 * 1024 * 1024, /* of disk space ahead */
     DIRECT_BYTES = 16 * 1024,         /* a run this long is written as it comes: a call costs less than the copy */
+    FORGET_BYTES = 4 * 1024 * 1024,   /* an object this long leaves no room in the page cache to many others */
 };
 
 /* The first failure stays; the volume's end is not known any more. */
@@ -115,6 +116,7 @@ bool volume_writer_begin(struct volume_writer *writer, const struct provenance *
                                      .provenance = *provenance};
     block_sums_start(&writer->sums, provenance->size_bytes, writer->needle.block_bytes);
     writer->in_needle = true;
+    writer->write_back.forgets = provenance->size_bytes >= FORGET_BYTES;
     needle_encode(&writer->needle, &writer->pending);
     return true;
 }

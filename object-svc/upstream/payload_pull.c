@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/wire_reader.h"
 #include "common/checksum/crc32c.h"
 #include "object-svc/upstream/metadata_client_parts.h"
 #include "waybill/v1/payload_service.pb-c.h"
@@ -78,9 +79,66 @@ static enum pull_step garbled(struct pull_event *event, const char *what) {
     return PULL_BROKEN;
 }
 
-static enum pull_step take_chunk(const Waybill__V1__PayloadChunk *chunk, struct pull_event *event) {
-    event->data = bytes_of(chunk->data.data, chunk->data.len);
-    if (chunk->has_crc32c_case == 0 || crc32c(event->data) != chunk->crc32c) {
+/* A chunk as it is in the message: protobuf-c would copy its bytes. */
+struct chunk {
+    char payload_id[UUID_TEXT_BYTES];
+    struct bytes data;
+    bool checked;
+    uint32_t crc32c;
+};
+
+enum {
+    RESPONSE_PAYLOAD_ID = 1,
+    RESPONSE_HEADER = 2,
+    RESPONSE_CHUNK = 3,
+    RESPONSE_END = 4,
+    RESPONSE_ERROR = 5,
+    CHUNK_DATA = 1,
+    CHUNK_CRC32C = 2,
+};
+
+static bool read_chunk(struct bytes wire, struct chunk *chunk) {
+    struct wire_field field;
+    while (wire_next(&wire, &field)) {
+        if (field.number == CHUNK_DATA && field.type == WIRE_LENGTH) {
+            chunk->data = field.bytes;
+        } else if (field.number == CHUNK_CRC32C && field.type == WIRE_FIXED32) {
+            chunk->checked = true;
+            chunk->crc32c = get_le32(field.whole.data + field.whole.size - sizeof chunk->crc32c);
+        }
+    }
+    return wire.size == 0;
+}
+
+/* False where the message holds anything else than a chunk, which protobuf-c is to read then. */
+static bool find_chunk(struct bytes wire, struct chunk *chunk) {
+    struct wire_field field;
+    unsigned chunks = 0;
+    *chunk = (struct chunk){0};
+    while (wire_next(&wire, &field)) {
+        if (field.number == RESPONSE_PAYLOAD_ID && field.bytes.size == sizeof chunk->payload_id - 1) {
+            memcpy(chunk->payload_id, field.bytes.data, field.bytes.size);
+        } else if (field.number == RESPONSE_CHUNK && field.type == WIRE_LENGTH) {
+            chunks += read_chunk(field.bytes, chunk) ? 1 : 2;
+        } else if (field.number == RESPONSE_HEADER || field.number == RESPONSE_END || field.number == RESPONSE_ERROR) {
+            return false;
+        }
+    }
+    return chunks == 1 && wire.size == 0;
+}
+
+static bool is_expected(const struct payload_pull *pull, const char *payload_id) {
+    struct uuid id;
+    return pull->index < pull->count && uuid_parse_text(payload_id, &id) &&
+           uuid_equal(&id, &pull->payload_ids[pull->index]);
+}
+
+static enum pull_step take_chunk(const struct payload_pull *pull, const struct chunk *chunk, struct pull_event *event) {
+    if (!is_expected(pull, chunk->payload_id)) {
+        return garbled(event, "an answer came out of order");
+    }
+    event->data = chunk->data;
+    if (!chunk->checked || crc32c(event->data) != chunk->crc32c) {
         return garbled(event, "a chunk arrived damaged");
     }
     return PULL_CHUNK;
@@ -88,19 +146,14 @@ static enum pull_step take_chunk(const Waybill__V1__PayloadChunk *chunk, struct 
 
 static enum pull_step take_message(struct payload_pull *pull, const Waybill__V1__FetchPayloadsResponse *message,
                                    struct pull_event *event) {
-    struct uuid id;
-    if (pull->index >= pull->count || !uuid_parse_text(message->payload_id, &id) ||
-        !uuid_equal(&id, &pull->payload_ids[pull->index])) {
+    if (!is_expected(pull, message->payload_id)) {
         return garbled(event, "an answer came out of order");
     }
-    event->index = pull->index;
     switch (message->message_case) {
     case WAYBILL__V1__FETCH_PAYLOADS_RESPONSE__MESSAGE_HEADER:
         event->size_bytes = (uint64_t)message->header->size;
         event->crc32c = message->header->crc32c;
         return PULL_BEGIN;
-    case WAYBILL__V1__FETCH_PAYLOADS_RESPONSE__MESSAGE_CHUNK:
-        return take_chunk(message->chunk, event);
     case WAYBILL__V1__FETCH_PAYLOADS_RESPONSE__MESSAGE_END:
         pull->index++;
         return PULL_END;
@@ -126,6 +179,10 @@ static enum pull_step next_step(struct payload_pull *pull, struct pull_event *ev
         return pull->index == pull->count ? PULL_DONE : broken(event, "the stream ended early");
     case RPC_READ_ERROR:
         return event->error.code == ERROR_DEADLINE_EXCEEDED ? broken(event, "metadata-svc went silent") : PULL_BROKEN;
+    }
+    struct chunk chunk;
+    if (find_chunk(wire, &chunk)) {
+        return take_chunk(pull, &chunk, event);
     }
     Waybill__V1__FetchPayloadsResponse *message =
         waybill__v1__fetch_payloads_response__unpack(arena_protobuf(&pull->arena), wire.size, wire.data);

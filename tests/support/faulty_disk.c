@@ -276,13 +276,14 @@ static bool faulty_sync(struct disk_file *self, struct error *error) {
 }
 
 /* Whatever is not synced may be lost or not, so writing it back changes nothing. */
-static bool faulty_write_back(struct disk_file *self, uint64_t offset, uint64_t size, bool wait, struct error *error) {
+static bool faulty_write_back(struct disk_file *self, uint64_t offset, uint64_t size, enum disk_write_back how,
+                              struct error *error) {
     struct faulty_file *file = (struct faulty_file *)self;
     struct faulty_disk *disk = file->disk;
     bool halved;
     (void)offset;
     (void)size;
-    (void)wait;
+    (void)how;
     pthread_mutex_lock(&disk->lock);
     bool good = allowed(disk, "writing back", &halved, error);
     pthread_mutex_unlock(&disk->lock);

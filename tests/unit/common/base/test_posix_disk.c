@@ -201,8 +201,9 @@ Test(posix_disk, writing_back_and_reserving_change_no_byte_and_no_size) {
     struct disk_file *file = make(&place, "file");
     cr_assert(file->ops->write(file, 0, bytes_of_string("some bytes"), &error));
     file->ops->reserve(file, 10, 1 << 20);
-    cr_assert(file->ops->write_back(file, 0, 10, false, &error));
-    cr_assert(file->ops->write_back(file, 0, 10, true, &error));
+    cr_assert(file->ops->write_back(file, 0, 10, DISK_WRITE_BACK_BEGIN, &error));
+    cr_assert(file->ops->write_back(file, 0, 10, DISK_WRITE_BACK_WAIT, &error));
+    cr_assert(file->ops->write_back(file, 0, 10, DISK_WRITE_BACK_FORGET, &error));
     uint64_t size;
     char back[16];
     cr_assert(file->ops->size(file, &size, &error));

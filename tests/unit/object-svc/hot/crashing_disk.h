@@ -160,9 +160,9 @@ static inline bool crashing_sync(struct disk_file *file, struct error *error) {
     return true;
 }
 
-static inline bool crashing_write_back(struct disk_file *file, uint64_t offset, uint64_t size, bool wait,
+static inline bool crashing_write_back(struct disk_file *file, uint64_t offset, uint64_t size, enum disk_write_back how,
                                        struct error *error) {
-    return crashing_inner(file)->ops->write_back(crashing_inner(file), offset, size, wait, error);
+    return crashing_inner(file)->ops->write_back(crashing_inner(file), offset, size, how, error);
 }
 
 static inline void crashing_reserve(struct disk_file *file, uint64_t offset, uint64_t size) {
