@@ -88,10 +88,10 @@ static bool count_good_extents(struct payload_spool *spool, const struct payload
     bool readable = true;
     bool whole = true;
     *good = 0;
-    for (size_t i = 0; i < payload->extent_count && readable && whole; i++) {
-        const struct extent *extent = &payload->extents[i];
-        whole = extent->data_bytes <= SPOOL_DATA_MAX_BYTES;
-        readable = !whole || spool_read_extent(spool, extent, data, &whole, error);
+    for (size_t i = 0; i < payload->extents.count && readable && whole; i++) {
+        struct extent extent = extent_list_get(&payload->extents, i);
+        whole = extent.data_bytes <= SPOOL_DATA_MAX_BYTES;
+        readable = !whole || spool_read_extent(spool, &extent, data, &whole, error);
         *good += readable && whole ? 1 : 0;
     }
     free(data);
@@ -103,7 +103,7 @@ static bool take_verified(struct payload_spool *spool, struct payload *payload, 
     if (payload->given_up) {
         return error_set(error, ERROR_ABORTED, "UPLOAD_GIVEN_UP", "the upload was cancelled meanwhile");
     }
-    bool whole = good == payload->extent_count;
+    bool whole = good == payload->extents.count;
     payload_cut(spool, payload, good);
     payload->partial->crc32c = payload_join_crc32c(payload);
     payload->partial->unverified = false;
@@ -223,12 +223,12 @@ uint64_t payload_spool_expire_uploads(struct payload_spool *spool) {
 /* Of one that is under way: up to the last flush. */
 static uint64_t durable_bytes(const struct payload *payload) {
     uint64_t durable = payload->spooled_bytes;
-    for (size_t i = payload->extent_count; i > 0; i--) {
-        const struct extent *extent = &payload->extents[i - 1];
-        if (extent->data_at + extent->data_bytes <= extent->segment->durable) {
+    for (size_t i = payload->extents.count; i > 0; i--) {
+        struct extent extent = extent_list_get(&payload->extents, i - 1);
+        if (extent.data_at + extent.data_bytes <= extent.segment->durable) {
             break;
         }
-        durable = extent->payload_offset;
+        durable = extent.payload_offset;
     }
     return durable;
 }

@@ -150,39 +150,26 @@ static bool read_part(struct payload_spool *spool, const struct payload *payload
     return good;
 }
 
-/* The first extent that reaches beyond `offset`: they are in order. */
-static size_t find_extent(const struct payload *payload, uint64_t offset) {
-    size_t low = 0;
-    size_t high = payload->extent_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const struct extent *extent = &payload->extents[middle];
-        if (extent->payload_offset + extent->data_bytes <= offset) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
-}
-
 static bool read_range(struct payload_spool *spool, const struct payload *payload, uint64_t offset, uint8_t *out,
                        size_t size, struct error *error) {
-    if (payload->damaged && payload->extent_count == 0) {
+    if (payload->damaged && payload->extents.count == 0) {
         return set_corrupt(payload, error);
     }
     if (offset > payload->size_bytes || size > payload->size_bytes - offset) {
         return error_set(error, ERROR_OUT_OF_RANGE, "READ_PAST_END", "the payload has %" PRIu64 " bytes",
                          payload->size_bytes);
     }
-    for (size_t i = find_extent(payload, offset); size > 0; i++) {
-        const struct extent *extent = &payload->extents[i];
-        if (i >= payload->extent_count || extent->payload_offset > offset) {
+    for (size_t i = extent_list_find(&payload->extents, offset); size > 0; i++) {
+        if (i >= payload->extents.count) {
             return set_corrupt(payload, error); /* its frame is lost */
         }
-        uint64_t skip = offset - extent->payload_offset;
-        size_t part = extent->data_bytes - (size_t)skip < size ? extent->data_bytes - (size_t)skip : size;
-        if (!read_part(spool, payload, extent, skip, out, part, error)) {
+        struct extent extent = extent_list_get(&payload->extents, i);
+        if (extent.payload_offset > offset) {
+            return set_corrupt(payload, error);
+        }
+        uint64_t skip = offset - extent.payload_offset;
+        size_t part = extent.data_bytes - (size_t)skip < size ? extent.data_bytes - (size_t)skip : size;
+        if (!read_part(spool, payload, &extent, skip, out, part, error)) {
             return false;
         }
         offset += part;

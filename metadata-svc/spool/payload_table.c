@@ -60,11 +60,7 @@ void payload_use_segment(struct payload *payload, struct segment *segment) {
 }
 
 void payload_add_extent(struct payload_spool *spool, struct payload *payload, const struct extent *extent) {
-    if (payload->extent_count == payload->extent_capacity) {
-        payload->extent_capacity = payload->extent_capacity == 0 ? 1 : payload->extent_capacity * 2;
-        payload->extents = spool_grow(payload->extents, payload->extent_capacity, sizeof *payload->extents);
-    }
-    payload->extents[payload->extent_count++] = *extent;
+    extent_list_add(&payload->extents, extent);
     payload->spooled_bytes += extent->data_bytes;
     spool->live_bytes += extent->data_bytes;
 }
@@ -74,17 +70,25 @@ void payload_add_extent(struct payload_spool *spool, struct payload *payload, co
 size_t payload_whole_extents(const struct payload *payload) {
     uint64_t whole = 0;
     size_t count = 0;
-    while (count < payload->extent_count && payload->extents[count].payload_offset == whole) {
-        whole += payload->extents[count++].data_bytes;
+    while (count < payload->extents.count) {
+        struct extent extent = extent_list_get(&payload->extents, count);
+        if (extent.payload_offset != whole) {
+            break;
+        }
+        whole += extent.data_bytes;
+        count++;
     }
     return count;
 }
 
 void payload_cut(struct payload_spool *spool, struct payload *payload, size_t count) {
-    while (payload->extent_count > count) {
-        uint32_t data_bytes = payload->extents[--payload->extent_count].data_bytes;
+    for (size_t i = payload->extents.count; i > count; i--) {
+        uint32_t data_bytes = extent_list_get(&payload->extents, i - 1).data_bytes;
         payload->spooled_bytes -= data_bytes;
         spool->live_bytes -= data_bytes;
+    }
+    if (count < payload->extents.count) {
+        extent_list_cut(&payload->extents, count);
     }
 }
 
@@ -92,13 +96,13 @@ uint32_t payload_join_crc32c(const struct payload *payload) {
     uint32_t crc = 0;
     uint32_t shift = 0;
     uint32_t shift_bytes = 0;
-    for (size_t i = 0; i < payload->extent_count; i++) {
-        const struct extent *extent = &payload->extents[i];
-        if (extent->data_bytes != shift_bytes) {
-            shift = crc32c_shift(extent->data_bytes);
-            shift_bytes = extent->data_bytes;
+    for (size_t i = 0; i < payload->extents.count; i++) {
+        struct extent extent = extent_list_get(&payload->extents, i);
+        if (extent.data_bytes != shift_bytes) {
+            shift = crc32c_shift(extent.data_bytes);
+            shift_bytes = extent.data_bytes;
         }
-        crc = crc32c_join(crc, extent->data_crc32c, shift);
+        crc = crc32c_join(crc, extent.data_crc32c, shift);
     }
     return crc;
 }
@@ -108,7 +112,7 @@ uint32_t payload_join_crc32c(const struct payload *payload) {
 static void payload_free(struct payload *payload) {
     free(payload->bucket);
     free(payload->key);
-    free(payload->extents);
+    extent_list_free(&payload->extents);
     free(payload->segments);
     free(payload);
 }

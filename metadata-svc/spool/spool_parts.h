@@ -19,6 +19,7 @@
 #include <uthash.h>
 
 #include "common/base/write_back.h"
+#include "metadata-svc/spool/extent_list.h"
 #include "metadata-svc/spool/payload_spool.h"
 #include "metadata-svc/spool/spool_format.h"
 
@@ -42,15 +43,6 @@ struct segment {
     unsigned file_users;    /* files_lock */
 };
 
-/* A run of payload bytes: one DATA frame. */
-struct extent {
-    struct segment *segment;
-    uint64_t data_at; /* in the file */
-    uint64_t payload_offset;
-    uint32_t data_bytes;
-    uint32_t data_crc32c;
-};
-
 /* An upload that can be resumed, from its begin until its payload is settled. */
 struct partial {
     UT_hash_handle hh;
@@ -72,10 +64,8 @@ struct payload {
     char *bucket;
     char *key;
     int64_t create_unix_us;
-    struct extent *extents; /* in order; they no longer change once it is complete */
-    size_t extent_count;
-    size_t extent_capacity;
-    struct segment **segments; /* each that has a frame of it, once */
+    struct extent_list extents; /* they no longer change once it is complete */
+    struct segment **segments;  /* each that has a frame of it, once */
     size_t segment_count;
     uint64_t size_bytes;
     uint64_t spooled_bytes; /* of its extents */

@@ -132,8 +132,8 @@ static void take_names(struct payload *payload, const struct spool_frame *frame,
 
 /* Goes back to where it goes on: behind `offset` stands what an earlier start found torn. */
 static void cut_back(struct payload_spool *spool, struct payload *payload, uint64_t offset) {
-    size_t count = payload->extent_count;
-    while (count > 0 && payload->extents[count - 1].payload_offset >= offset) {
+    size_t count = payload->extents.count;
+    while (count > 0 && extent_list_get(&payload->extents, count - 1).payload_offset >= offset) {
         count--;
     }
     payload_cut(spool, payload, count);
@@ -241,13 +241,13 @@ static bool count_whole(struct recovery *recovery, const struct payload *payload
     size_t first = payload_whole_extents(payload);
     *count = first;
     for (size_t i = first; i > 0; i--) {
-        const struct extent *extent = &payload->extents[i - 1];
-        struct log_place place = {extent->segment->header.number, extent->data_at};
+        struct extent extent = extent_list_get(&payload->extents, i - 1);
+        struct log_place place = {extent.segment->header.number, extent.data_at};
         bool whole;
         if (is_before(place, recovery->durable)) {
             break; /* so are those before it */
         }
-        if (!extent_is_whole(recovery->spool, extent, &whole, error)) {
+        if (!extent_is_whole(recovery->spool, &extent, &whole, error)) {
             return false;
         }
         *count = whole ? *count : i - 1;
@@ -260,7 +260,7 @@ static bool settle_complete(struct recovery *recovery, struct payload *payload, 
     if (!count_whole(recovery, payload, &count, error)) {
         return false;
     }
-    payload->damaged = count < payload->extent_count || payload->spooled_bytes != payload->size_bytes;
+    payload->damaged = count < payload->extents.count || payload->spooled_bytes != payload->size_bytes;
     recovery->partial += payload->damaged ? 1 : 0;
     return true;
 }
