@@ -83,6 +83,10 @@ static const struct config_entry entries[] = {
     DURATION(object_drop_delay, .initial = "24h", .min = 0, .max = HOURS(87600),
              .help = "How long objects are kept that no version needs any more: a snapshot no older than that finds "
                      "all its objects again"),
+    DURATION(object_drop_retention, .initial = "2160h", .min = SECONDS(1), .max = HOURS(87600),
+             .help =
+                 "How long a replica that is away is still told of objects to drop, from when they were due; what it "
+                 "has after that is found by a scrub there"),
 
     DURATION(change_log_retention, .initial = "24h", .min = SECONDS(1), .max = HOURS(8760),
              .help = "How long published changes stay in the change log, for watchers"),

@@ -43,6 +43,7 @@ struct metadata_config {
     int64_t redrives_per_second;
     int64_t failed_payload_retention_ms;
     int64_t object_drop_delay_ms;
+    int64_t object_drop_retention_ms;
 
     int64_t change_log_retention_ms;
     int64_t outbox_max_events;

@@ -228,6 +228,7 @@ static bool start_commits(struct service *service, struct error *error) {
     service->committer = committer_start(service->engine, &committer_options, observer);
     service->api.committer = service->committer;
     struct housekeeper_options housekeeper_options = {
+        .object_drop_retention_us = config->object_drop_retention_ms * 1000,
         .change_log_retention_us = longer_of(config->change_log_retention_ms, config->request_id_retention_ms) * 1000,
         .clock = &system_clock,
         .committer = service->committer,

@@ -7,6 +7,7 @@
 #include "common/base/stop_signal.h"
 #include "metadata-svc/lifecycle/due_timers.h"
 #include "metadata-svc/store/change_log.h"
+#include "metadata-svc/store/drop_list.h"
 
 enum {
     TIMER_PAUSE_MS = 100,
@@ -90,7 +91,7 @@ static bool run_due(struct housekeeper *housekeeper) {
 
 /* ---- what is old ---- */
 
-static void tidy(struct housekeeper *housekeeper) {
+static void trim_change_log(struct housekeeper *housekeeper) {
     const struct housekeeper_options *options = &housekeeper->options;
     struct error error = {0};
     int64_t trimmed;
@@ -103,6 +104,31 @@ static void tidy(struct housekeeper *housekeeper) {
             return;
         }
     } while (trimmed > 0 && !stop_signal_raised(&housekeeper->stop));
+}
+
+/* Of replicas that are gone for good: nobody else can drop what they have. */
+static void trim_drop_list(struct housekeeper *housekeeper) {
+    struct error error = {0};
+    int64_t before_us = clock_unix_us(housekeeper->options.clock) - housekeeper->options.object_drop_retention_us;
+    int64_t forgotten = 0;
+    int64_t trimmed;
+    do {
+        trimmed = drop_list_trim(housekeeper->kv, before_us, STEP_ENTRIES, &error);
+        forgotten += trimmed > 0 ? trimmed : 0;
+    } while (trimmed == STEP_ENTRIES && !stop_signal_raised(&housekeeper->stop));
+    if (trimmed < 0) {
+        log_warn("housekeeping_failed", LOG_ERROR(&error), LOG_STR("hint", "it is tried again in a moment"));
+    }
+    if (forgotten > 0) {
+        log_info("drops_forgotten", LOG_INT("objects", forgotten),
+                 LOG_STR("hint", "nobody came to drop them for object_drop_retention; if their replica comes back, a "
+                                 "scrub there finds them"));
+    }
+}
+
+static void tidy(struct housekeeper *housekeeper) {
+    trim_change_log(housekeeper);
+    trim_drop_list(housekeeper);
 }
 
 static void expire_uploads(struct housekeeper *housekeeper) {

@@ -1,6 +1,7 @@
 /* What time alone makes necessary: change-log entries that are published and old are trimmed,
- * with them the request ids that they answer, timers that are due go to the committer, uploads that
- * nobody went on with are given up. One thread, in bounded steps, so that a commit never waits for more than one step.
+ * with them the request ids that they answer, objects to drop that nobody comes for are forgotten, timers that are due
+ * go to the committer, uploads that nobody went on with are given up. One thread, in bounded steps, so that a commit
+ * never waits for more than one step.
  */
 #ifndef WAYBILL_LIFECYCLE_HOUSEKEEPER_H
 #define WAYBILL_LIFECYCLE_HOUSEKEEPER_H
@@ -14,6 +15,7 @@ struct housekeeper;
 
 struct housekeeper_options {
     int64_t change_log_retention_us;
+    int64_t object_drop_retention_us;
     const struct clock *clock;
     struct committer *committer; /* takes what is due */
     struct payload_spool *spool;

@@ -163,7 +163,7 @@ struct bytes layout_request_key(struct arena *arena, const struct uuid *request_
 
 struct bytes layout_drops_prefix(struct arena *arena, uint8_t tier, const char *replica) {
     size_t size = strlen(replica) + 1;
-    uint8_t *out = begin(arena, 'd', 1 + size);
+    uint8_t *out = begin(arena, LAYOUT_DROP_PREFIX, 1 + size);
     out[1] = tier;
     memcpy(out + 2, replica, size);
     return bytes_of(out, 2 + size);
@@ -184,6 +184,16 @@ bool layout_read_drop_key(struct bytes key, struct bytes prefix, int64_t *due_us
     }
     *due_us = (int64_t)get_be64(key.data + prefix.size);
     memcpy(payload_id->raw, key.data + prefix.size + NUMBER_BYTES, sizeof payload_id->raw);
+    return true;
+}
+
+bool layout_split_drop_key(struct bytes key, struct bytes *prefix, int64_t *due_us) {
+    const size_t tail = NUMBER_BYTES + sizeof((struct uuid){0}).raw;
+    if (key.size < 3 + tail || key.data[0] != LAYOUT_DROP_PREFIX || key.data[key.size - tail - 1] != 0) {
+        return false;
+    }
+    *prefix = bytes_of(key.data, key.size - tail);
+    *due_us = (int64_t)get_be64(key.data + prefix->size);
     return true;
 }
 

@@ -54,6 +54,8 @@ struct bytes layout_drop_key(struct arena *arena, const struct layout_drop *drop
 struct bytes layout_drops_prefix(struct arena *arena, uint8_t tier, const char *replica);
 /* Reads what follows the prefix; false when the key is no drop's. */
 bool layout_read_drop_key(struct bytes key, struct bytes prefix, int64_t *due_us, struct uuid *payload_id);
+/* The prefix of its place, borrowed from the key, and when it is due; false when the key is no drop's. */
+bool layout_split_drop_key(struct bytes key, struct bytes *prefix, int64_t *due_us);
 
 /* What every older version of a bucket begins with. */
 struct bytes layout_versions_prefix(struct arena *arena, const char *bucket);
@@ -97,6 +99,7 @@ enum {
     LAYOUT_TIMER_PREFIX = 't',
     LAYOUT_CHANGE_PREFIX = 'l',
     LAYOUT_PAYLOAD_PREFIX = 'p',
+    LAYOUT_DROP_PREFIX = 'd',
     LAYOUT_FAILURE_PREFIX = 'x'
 };
 

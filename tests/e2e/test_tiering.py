@@ -360,6 +360,25 @@ def test_drops_are_told_in_pages_until_they_are_reported():
         assert client.revision() == before
 
 
+def test_what_a_replica_does_not_come_for_is_forgotten_and_found_by_a_scrub_once_it_is_back():
+    flags = ["--object-drop-delay", "0s", "--object-drop-retention", "1s"]
+    for cluster in run_cluster(metadata_flags=flags, object_flags=["--tier-interval", "1h"]):
+        client = Tiers(cluster)
+        client.create_bucket("away", HOT, max_versions=1)
+        for content in (b"old", b"new"):
+            client.upload("away", "key", content)
+            client.wait_state("away", "key", "STORED")
+        wait_until_gone(client, "away", "key", 1)
+        cluster.object.stop()
+        request = report.ListDropsRequest(tier=record_messages.TIER_HOT, replica="replica-1")
+        wait_for(lambda: not client.reports.ListDrops(request, timeout=TIMEOUT).drops, "the replica to be given up")
+        assert "drops_forgotten" in [event["event"] for event in cluster.metadata.log_events()]
+        cluster.object.start()
+        assert client.read("away", "key")[0] == b"new"
+        status, text = client.waybill("verify")
+        assert status != 0 and "1 orphaned" in text, text
+
+
 # ---- promotion by reads ----
 
 def test_what_is_read_often_from_cold_is_promoted():

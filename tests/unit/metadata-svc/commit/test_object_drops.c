@@ -1,5 +1,6 @@
 // rooms: metadata_commit
 #include "metadata-svc/commit/object_drops.h"
+#include "metadata-svc/store/drop_list.h"
 #include "tests/unit/metadata-svc/commit/engine_fixture.h"
 
 TestSuite(object_drops, .init = set_up, .fini = tear_down);
@@ -154,6 +155,41 @@ Test(object_drops, versions_that_a_new_bound_leaves_over_all_go) {
         run_due();
     }
     cr_assert_eq(count_in(TIER_HOT, "one"), 19);
+}
+
+static void put_drop(enum tier tier, const char *replica, int64_t due_us) {
+    struct layout_drop drop = {(uint8_t)tier, replica, due_us, uuid_make()};
+    struct dropped_object object = {"photos", "a", 1};
+    struct kv_batch batch = {0};
+    struct error error = {0};
+    kv_batch_put(&batch, layout_drop_key(&arena, &drop), record_store_drop_value(&object, &arena));
+    cr_assert(kv->ops->write(kv, &batch, false, &error), "%s", error.message);
+    kv_batch_free(&batch);
+}
+
+Test(object_drops, what_nobody_comes_for_is_forgotten_wherever_it_is) {
+    static const char *const replicas[] = {"", "one", "one-more", "o", "two"}; /* some begin as others do */
+    struct error error = {0};
+    struct record kept = put_stored("kept", true);
+    for (size_t i = 0; i < 5; i++) {
+        for (int64_t due_us = 100; due_us < 100 + 2 * (int64_t)i; due_us++) {
+            put_drop(i == 0 ? TIER_COLD : TIER_HOT, replicas[i], due_us);
+        }
+        put_drop(i == 0 ? TIER_COLD : TIER_HOT, replicas[i], 99);
+        put_drop(i == 0 ? TIER_COLD : TIER_HOT, replicas[i], INT64_MAX);
+    }
+    cr_assert_eq(drop_list_trim(kv, 99, 1000, &error), 0, "one that is due at that time is not old");
+    cr_assert_eq(drop_list_trim(kv, 102, 4, &error), 4, "a step is bounded");
+    cr_assert_eq(drop_list_trim(kv, 102, 1000, &error), 9, "99 of five places, 100 and 101 of four");
+    cr_assert_eq(drop_list_trim(kv, 102, 1000, &error), 0);
+    for (size_t i = 0; i < 5; i++) {
+        size_t later = i > 1 ? 2 * i - 2 : 0;
+        cr_assert_eq(count_in(i == 0 ? TIER_COLD : TIER_HOT, replicas[i]), later + 1, "of \"%s\"", replicas[i]);
+    }
+    struct record_head head;
+    bool found;
+    cr_assert(record_store_get_head(kv_lookup_of(kv), "photos", kept.key, &arena, &head, &found, &error) && found,
+              "nothing else goes");
 }
 
 /* docs/formats/record-store.md shows these bytes. */
