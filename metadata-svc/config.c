@@ -107,6 +107,8 @@ static const struct config_entry entries[] = {
          .help = "LevelDB's cache of blocks that were read"),
     SIZE(leveldb_write_buffer_bytes, .initial = "64MiB", .min = KIB(64), .max = GIB(1),
          .help = "LevelDB's memory table before it is written out as a file"),
+    SIZE(leveldb_log_runway_bytes, .initial = "4MiB", .min = 0, .max = GIB(1),
+         .help = "Zeroed blocks ahead of LevelDB's log, which make its flushes shorter; 0: none"),
     STRING(rebuild_from, .initial = "", .format = &config_format_optional_targets,
            .help = "gRPC ports of all replicas of object-svc, for --rebuild; the first one lists the cold store, too"),
     ENUM(rebuild_events, .initial = "required", .choices = rebuild_events,

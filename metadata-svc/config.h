@@ -55,6 +55,7 @@ struct metadata_config {
     int64_t key_filter_bytes;
     int64_t leveldb_cache_bytes;
     int64_t leveldb_write_buffer_bytes;
+    int64_t leveldb_log_runway_bytes;
     char *rebuild_from; /* "" = no replica */
     enum rebuild_events rebuild_events;
     int64_t drain_grace_ms;

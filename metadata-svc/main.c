@@ -126,6 +126,7 @@ static bool open_records(struct service *service, struct error *error) {
     struct leveldb_kv_options options = {
         .cache_bytes = (size_t)config->leveldb_cache_bytes,
         .write_buffer_bytes = (size_t)config->leveldb_write_buffer_bytes,
+        .log_runway_bytes = (size_t)config->leveldb_log_runway_bytes,
     };
     struct kv *records = leveldb_kv_open(directory, &options, error);
     if (records == NULL) {

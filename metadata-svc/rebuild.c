@@ -172,7 +172,7 @@ static void count_unwanted(void *context, const struct payload_info *info) {
 }
 
 static bool write_store(struct rebuild *rebuild, struct error *error) {
-    struct leveldb_kv_options options = {CACHE_BYTES, WRITE_BUFFER_BYTES};
+    struct leveldb_kv_options options = {.cache_bytes = CACHE_BYTES, .write_buffer_bytes = WRITE_BUFFER_BYTES};
     struct merge_sources sources = {
         .replicas = rebuild->replica_names,
         .replica_count = rebuild->replica_count,

@@ -27,7 +27,8 @@ int repair_run(const struct metadata_config *config) {
     char directory[4200];
     struct error error = {0};
     struct store_repair_report report;
-    struct leveldb_kv_options options = {REPAIR_CACHE_BYTES, REPAIR_WRITE_BUFFER_BYTES};
+    struct leveldb_kv_options options = {.cache_bytes = REPAIR_CACHE_BYTES,
+                                         .write_buffer_bytes = REPAIR_WRITE_BUFFER_BYTES};
     snprintf(directory, sizeof directory, "%s/records", config->data_dir);
     struct kv *kv = leveldb_kv_repair(directory, &error) ? leveldb_kv_open(directory, &options, &error) : NULL;
     bool good = kv != NULL && store_repair(kv, &report, &error);

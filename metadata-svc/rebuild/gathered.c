@@ -462,7 +462,7 @@ bool gathered_each_key(struct gathered *gathered, gathered_visitor *visit, void 
 /* ---- life ---- */
 
 struct gathered *gathered_open(const char *directory, struct error *error) {
-    struct leveldb_kv_options options = {CACHE_BYTES, WRITE_BUFFER_BYTES};
+    struct leveldb_kv_options options = {.cache_bytes = CACHE_BYTES, .write_buffer_bytes = WRITE_BUFFER_BYTES};
     struct kv *kv = leveldb_kv_open(directory, &options, error);
     if (kv == NULL) {
         return NULL;

@@ -66,6 +66,8 @@ struct kv_cursor {
 struct leveldb_kv_options {
     size_t cache_bytes;
     size_t write_buffer_bytes;
+    /* Zeroed ahead of the log (log_runway.h), then every write is synced; 0: nothing. */
+    size_t log_runway_bytes;
 };
 
 /* LevelDB in `directory`, created where it is missing. */

@@ -42,7 +42,7 @@ static inline bool fixture_spooled(void *self, const struct uuid *payload_id, in
 
 static inline void setup(void) {
     char path[128];
-    struct leveldb_kv_options options = {1 << 20, 1 << 20};
+    struct leveldb_kv_options options = {.cache_bytes = 1 << 20, .write_buffer_bytes = 1 << 20};
     strcpy(root, "/tmp/waybill-rebuild-XXXXXX");
     cr_assert_not_null(mkdtemp(root));
     snprintf(path, sizeof path, "%s/gathered", root);

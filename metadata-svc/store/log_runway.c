@@ -1,0 +1,282 @@
+#include "metadata-svc/store/log_runway.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "metadata-svc/store/log_tail.h"
+
+enum {
+    /* Written, and flushed, at a time: a commit that flushes meanwhile waits for no more. */
+    PIECE_BYTES = 64 * 1024,
+    /* How far ahead of LevelDB at least: several large batches, so that hardly one has to wait. */
+    MARGIN_BYTES = 256 * 1024,
+    /* A disk with less is left alone. */
+    LEAST_FREE_BYTES = 64 * 1024 * 1024,
+    /* What LevelDB's log adds to a batch at most, for each of its blocks and for the first and the
+     * last one: a header and the filling of a block's end. */
+    BLOCK_BYTES = 32768,
+    BLOCK_OVERHEAD_BYTES = 7 + 6,
+};
+
+struct log_runway {
+    struct disk *disk;
+    uint64_t ahead_bytes;
+    int created; /* inotify: files in the directory */
+    int wake;    /* eventfd: the runway is short, or the end has come */
+    atomic_bool stopping;
+    atomic_uint_fast64_t zeroed;
+    pthread_t thread;
+
+    pthread_mutex_t writing; /* held by the one who writes to the log */
+
+    pthread_mutex_t lock;  /* all below */
+    pthread_cond_t zeroes; /* a piece is done */
+    uint64_t log_end;      /* LevelDB's log ends there or before */
+    uint64_t runway_end;   /* the file ends there; 0: has no runway */
+    uint64_t piece;        /* where zeros are being written; UINT64_MAX: nowhere */
+    bool asked;            /* for more: once until it is there */
+
+    struct disk_file *log; /* the thread's; NULL: none yet, or given up */
+    uint8_t zeros[PIECE_BYTES];
+};
+
+static uint64_t in_log(size_t batch_bytes) {
+    return batch_bytes + (batch_bytes / (BLOCK_BYTES - BLOCK_OVERHEAD_BYTES) + 2) * BLOCK_OVERHEAD_BYTES;
+}
+
+static uint64_t piece_after(uint64_t position) {
+    return (position + PIECE_BYTES - 1) / PIECE_BYTES * PIECE_BYTES;
+}
+
+static void wake(struct log_runway *runway) {
+    eventfd_write(runway->wake, 1); /* fails only if it has been woken very often already */
+}
+
+/* ---- writers ---- */
+
+void log_runway_write_begins(struct log_runway *runway, size_t batch_bytes) {
+    pthread_mutex_lock(&runway->writing);
+    pthread_mutex_lock(&runway->lock);
+    runway->log_end += in_log(batch_bytes);
+    while (runway->log_end > runway->piece) {
+        pthread_cond_wait(&runway->zeroes, &runway->lock);
+    }
+    bool ask =
+        !runway->asked && runway->runway_end > 0 && runway->log_end + runway->ahead_bytes / 2 > runway->runway_end;
+    runway->asked |= ask;
+    pthread_mutex_unlock(&runway->lock);
+    if (ask) {
+        wake(runway);
+    }
+}
+
+void log_runway_write_ends(struct log_runway *runway) {
+    pthread_mutex_unlock(&runway->writing);
+}
+
+uint64_t log_runway_zeroed(const struct log_runway *runway) {
+    return atomic_load(&runway->zeroed);
+}
+
+/* ---- the thread ---- */
+
+static void give_up(struct log_runway *runway, const struct error *error) {
+    log_warn("record_log_runway_ended", LOG_ERROR(error),
+             LOG_STR("hint", "flushes of commits take longer until the next log begins"));
+    runway->log->ops->close(runway->log);
+    runway->log = NULL;
+}
+
+/* From now on it is that log's end that writers move. Between two writes the size of the file,
+ * which has no runway yet, is where its log ends. */
+static bool begin_log(struct log_runway *runway, struct error *error) {
+    uint64_t size = 0;
+    pthread_mutex_lock(&runway->writing);
+    bool good = runway->log->ops->size(runway->log, &size, error);
+    pthread_mutex_lock(&runway->lock);
+    runway->log_end = size;
+    runway->runway_end = 0;
+    runway->asked = false;
+    pthread_mutex_unlock(&runway->lock);
+    pthread_mutex_unlock(&runway->writing);
+    return good;
+}
+
+static void open_log(struct log_runway *runway, const char *name) {
+    struct error error = {0};
+    if (runway->log != NULL) {
+        runway->log->ops->close(runway->log);
+    }
+    runway->log = runway->disk->ops->open(runway->disk, name, false, &error);
+    if (runway->log == NULL) {
+        return; /* gone already: LevelDB has begun another one */
+    }
+    if (!begin_log(runway, &error)) {
+        give_up(runway, &error);
+    }
+}
+
+/* Takes the place for the next piece; false: there are enough. */
+static bool claim_piece(struct log_runway *runway) {
+    pthread_mutex_lock(&runway->lock);
+    uint64_t least = piece_after(runway->log_end + MARGIN_BYTES);
+    uint64_t at = runway->runway_end > least ? runway->runway_end : least;
+    bool wanted = at < runway->log_end + MARGIN_BYTES + runway->ahead_bytes;
+    if (wanted) {
+        runway->piece = at;
+    } else {
+        runway->asked = false;
+    }
+    pthread_mutex_unlock(&runway->lock);
+    return wanted;
+}
+
+static void release_piece(struct log_runway *runway, bool good) {
+    pthread_mutex_lock(&runway->lock);
+    if (good) {
+        runway->runway_end = runway->piece + PIECE_BYTES;
+    }
+    runway->piece = UINT64_MAX;
+    pthread_cond_broadcast(&runway->zeroes);
+    pthread_mutex_unlock(&runway->lock);
+}
+
+/* What lies before the end of the file is never written over, whatever we believe of it. */
+static bool zero_piece(struct log_runway *runway, uint64_t at, struct error *error) {
+    struct disk_file *log = runway->log;
+    struct disk_space space;
+    uint64_t size = 0;
+    if (!runway->disk->ops->space(runway->disk, &space, error) || !log->ops->size(log, &size, error)) {
+        return false;
+    }
+    if (space.free_bytes < LEAST_FREE_BYTES) {
+        return error_set(error, ERROR_RESOURCE_EXHAUSTED, "DISK_NEARLY_FULL", "the disk is nearly full");
+    }
+    if (size > at) {
+        return error_set(error, ERROR_INTERNAL, "LOG_AHEAD", "the log is longer than was reckoned");
+    }
+    return log->ops->write(log, at, bytes_of(runway->zeros, PIECE_BYTES), error) && log->ops->sync(log, error);
+}
+
+static void extend(struct log_runway *runway) {
+    while (runway->log != NULL && !atomic_load(&runway->stopping) && claim_piece(runway)) {
+        struct error error = {0};
+        bool good = zero_piece(runway, runway->piece, &error);
+        release_piece(runway, good);
+        if (!good) {
+            give_up(runway, &error);
+        } else {
+            atomic_fetch_add(&runway->zeroed, PIECE_BYTES);
+        }
+    }
+}
+
+/* The newest log that was begun, of those that inotify has to tell of. */
+static void take_created(struct log_runway *runway) {
+    _Alignas(struct inotify_event) char events[4096];
+    char newest[32] = "";
+    ssize_t size;
+    while ((size = read(runway->created, events, sizeof events)) > 0) {
+        for (char *at = events; at < events + size;) {
+            const struct inotify_event *event = (const struct inotify_event *)at;
+            uint64_t number;
+            if (event->len > 0 && log_name_parse(event->name, &number)) {
+                snprintf(newest, sizeof newest, "%s", event->name);
+            }
+            at += sizeof *event + event->len;
+        }
+    }
+    if (newest[0] != '\0') {
+        open_log(runway, newest);
+    }
+}
+
+static void *log_runway_loop(void *argument) {
+    struct log_runway *runway = argument;
+    struct pollfd sources[] = {{runway->created, POLLIN, 0}, {runway->wake, POLLIN, 0}};
+    while (!atomic_load(&runway->stopping)) {
+        eventfd_t woken;
+        if (poll(sources, 2, -1) < 0 && errno != EINTR) {
+            abort();
+        }
+        eventfd_read(runway->wake, &woken); /* does not wait */
+        take_created(runway);
+        extend(runway);
+    }
+    return NULL;
+}
+
+/* ---- life ---- */
+
+static void free_parts(struct log_runway *runway) {
+    if (runway->log != NULL) {
+        runway->log->ops->close(runway->log);
+    }
+    if (runway->created >= 0) {
+        close(runway->created);
+    }
+    if (runway->wake >= 0) {
+        close(runway->wake);
+    }
+    if (runway->disk != NULL) {
+        runway->disk->ops->free(runway->disk);
+    }
+    pthread_mutex_destroy(&runway->writing);
+    pthread_mutex_destroy(&runway->lock);
+    pthread_cond_destroy(&runway->zeroes);
+    free(runway);
+}
+
+static bool open_parts(struct log_runway *runway, const char *directory, struct error *error) {
+    runway->disk = posix_disk_new(directory, error);
+    runway->created = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    runway->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (runway->disk == NULL) {
+        return false;
+    }
+    return (runway->created >= 0 && runway->wake >= 0 &&
+            inotify_add_watch(runway->created, directory, IN_CREATE | IN_ONLYDIR) >= 0) ||
+           error_set_errno(error, errno, "watching %s", directory);
+}
+
+struct log_runway *log_runway_start(const char *directory, uint64_t ahead_bytes) {
+    struct error error = {0};
+    struct log_runway *runway = calloc(1, sizeof *runway);
+    if (runway == NULL) {
+        abort();
+    }
+    runway->ahead_bytes = ahead_bytes;
+    runway->piece = UINT64_MAX;
+    pthread_mutex_init(&runway->writing, NULL);
+    pthread_mutex_init(&runway->lock, NULL);
+    pthread_cond_init(&runway->zeroes, NULL);
+    if (!open_parts(runway, directory, &error)) {
+        log_warn("record_log_runway_missing", LOG_ERROR(&error),
+                 LOG_STR("hint", "flushes of commits take longer than they could"));
+        free_parts(runway);
+        return NULL;
+    }
+    if (pthread_create(&runway->thread, NULL, log_runway_loop, runway) != 0) {
+        abort();
+    }
+    pthread_setname_np(runway->thread, "log-runway");
+    return runway;
+}
+
+void log_runway_stop(struct log_runway *runway) {
+    if (runway == NULL) {
+        return;
+    }
+    atomic_store(&runway->stopping, true);
+    wake(runway);
+    pthread_join(runway->thread, NULL);
+    free_parts(runway);
+}
