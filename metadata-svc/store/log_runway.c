@@ -158,10 +158,10 @@ static bool zero_piece(struct log_runway *runway, uint64_t at, struct error *err
         return false;
     }
     if (space.free_bytes < LEAST_FREE_BYTES) {
-        return error_set(error, ERROR_RESOURCE_EXHAUSTED, "DISK_NEARLY_FULL", "the disk is nearly full");
+        return error_set(error, ERROR_RESOURCE_EXHAUSTED, "DISK_FULL", "the disk is nearly full");
     }
     if (size > at) {
-        return error_set(error, ERROR_INTERNAL, "LOG_AHEAD", "the log is longer than was reckoned");
+        return error_set(error, ERROR_INTERNAL, "RECORD_STORE_FAILED", "the log is longer than was reckoned");
     }
     return log->ops->write(log, at, bytes_of(runway->zeros, PIECE_BYTES), error) && log->ops->sync(log, error);
 }

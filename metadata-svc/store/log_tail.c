@@ -200,8 +200,7 @@ static bool mend(struct disk_file *file, const char *name, struct error *error) 
     }
     uint8_t *data = malloc(size > 0 ? size : 1);
     if (data == NULL) {
-        return error_set(error, ERROR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "the log %s of %" PRIu64 " bytes", name,
-                         size);
+        abort();
     }
     int64_t got = file->ops->read(file, 0, data, size, error);
     bool good = got >= 0;
