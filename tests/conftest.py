@@ -15,6 +15,7 @@ LONG = ("fault", "linearizability")
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes more than twenty seconds")
     config.addinivalue_line("markers", "figures: measures the release build; not for builds with sanitizers")
 
 
@@ -24,11 +25,21 @@ def shares(item):
     return any(definitions[-1].scope != "function" and definitions[-1].baseid for definitions in fixtures)
 
 
+def mark_group(item):
+    if shares(item):
+        item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+def group_of(item):
+    """What stays together with it."""
+    return item.path if item.get_closest_marker("xdist_group") else item.nodeid
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     if not config.pluginmanager.hasplugin("xdist"):
         return
     for item in items:
-        if shares(item):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-    items.sort(key=lambda item: item.path.parent.name not in LONG)
+        mark_group(item)
+    long = {group_of(item) for item in items if item.get_closest_marker("long")}
+    items.sort(key=lambda item: (group_of(item) not in long, item.path.parent.name not in LONG))

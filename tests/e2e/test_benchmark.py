@@ -61,6 +61,7 @@ def test_a_peer_is_measured_or_named_as_missing(tmp_path, name, program):
         assert all(ratio["value"] > 0 for ratio in document["ratios"])
 
 
+@pytest.mark.long
 @pytest.mark.figures
 def test_a_large_store_is_set_against_a_small_one(tmp_path):
     document = json.loads(run(tmp_path, "--only", "scale", "--records", "20000", "--json"))
@@ -85,6 +86,8 @@ def check_services(figure, moved):
     assert figure["client_cpu"] > 0 and figure["started"] > 0 and figure[moved] > 0
 
 
+@pytest.mark.long
+@pytest.mark.figures
 def test_the_object_path_is_set_against_its_limits(tmp_path):
     document = json.loads(run(tmp_path, "--json", program="run-object"))
     figures = document["figures"]
@@ -103,6 +106,7 @@ def test_the_object_path_is_set_against_its_limits(tmp_path):
     assert len(targets) == 11, "each of the figures has one, and the memory of both services in each section"
 
 
+@pytest.mark.long
 @pytest.mark.figures
 def test_bulk_data_is_set_against_commits(tmp_path):
     table = run(tmp_path, program="run-mixed")

@@ -136,6 +136,7 @@ def check_reads(client, acked):
         assert client.read(bucket, key, version=version)[0] == data, f"{bucket}/{key} version {version}, seed {SEED}"
 
 
+@pytest.mark.long
 def test_kills_during_compactions_lose_nothing_and_leave_nothing(small_volumes):
     cluster, client = small_volumes, Client(small_volumes)
     chance = random.Random(SEED)

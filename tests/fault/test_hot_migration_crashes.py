@@ -6,6 +6,7 @@ import threading
 import time
 
 import grpc
+import pytest
 
 from client import HOT, Client, admin, again
 from cluster import PATIENCE, wait_for
@@ -38,6 +39,7 @@ def volumes_in(directory):
     return [name for name in os.listdir(directory) if name.startswith("volume-")]
 
 
+@pytest.mark.long
 def test_no_object_is_lost_by_kills_while_hot_volumes_move(tmp_path):
     for cluster in run_cluster(object_flags=FLAGS):
         client = Client(cluster)

@@ -9,6 +9,7 @@ import threading
 import time
 
 import grpc
+import pytest
 
 from client import COLD, Client, admin, again
 from cluster import PATIENCE, SLOWNESS, wait_for
@@ -46,6 +47,7 @@ def phase(client):
     return again(client.object_admin.GetMigration, admin.GetMigrationRequest(), 10 * PATIENCE).migration.phase
 
 
+@pytest.mark.long
 def test_no_object_is_lost_by_kills_through_migrations(tmp_path):
     for cluster in run_cluster(allowed_errors=("copy_unreadable",), object_flags=["--volume-bytes", "1MiB"]):
         client = Client(cluster)

@@ -133,6 +133,7 @@ def test_each_object_is_stored_once_and_all_replicas_share_the_work(several):
     assert sum(retries) == 0
 
 
+@pytest.mark.long
 def test_kills_of_replicas_at_random_lose_nothing(several):
     cluster, client = several
     chance = random.Random(SEED)

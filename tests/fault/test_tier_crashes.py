@@ -9,6 +9,7 @@ import threading
 import time
 
 import grpc
+import pytest
 
 from client import (
     COLD, HOT, HOT_AND_COLD, TIMEOUT, Client, admin, bucket_messages, metadata, objects, record_messages, report, tiers_of)
@@ -132,6 +133,7 @@ def create_buckets(client):
         client.metadata.CreateBucket(metadata.CreateBucketRequest(bucket=bucket), timeout=TIMEOUT)
 
 
+@pytest.mark.long
 def test_kills_during_moves_lose_nothing_and_leave_nothing():
     print(f"seed {SEED}")
     chance = random.Random(SEED)
