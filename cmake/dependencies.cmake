@@ -23,6 +23,7 @@ add_library(waybill_allocator INTERFACE)
 if(WAYBILL_JEMALLOC)
   pkg_check_modules(jemalloc REQUIRED IMPORTED_TARGET jemalloc)
   target_link_libraries(waybill_allocator INTERFACE PkgConfig::jemalloc)
+  target_sources(waybill_allocator INTERFACE ${PROJECT_SOURCE_DIR}/common/service/allocator.c)
 endif()
 
 find_program(PROTOC protoc REQUIRED)
