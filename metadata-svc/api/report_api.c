@@ -7,6 +7,8 @@
 #include "waybill/v1/report_service.pb-c.h"
 
 enum { REPORTS_MAX = 1000 };
+/* Leaves room to count on from. */
+#define REPORT_NUMBER_MAX ((INT64_C(1) << 62) - 1)
 
 static bool is_tier(int tier) {
     return tier == TIER_HOT || tier == TIER_COLD;
@@ -68,7 +70,11 @@ static bool take_reports(const Waybill__V1__ReportObjectsRequest *request, struc
     if (request->n_reports > REPORTS_MAX) {
         return error_set_field(error, "reports", "TOO_MANY_REPORTS", "at most %d reports are taken", REPORTS_MAX);
     }
+    if (request->number < 0 || request->number > REPORT_NUMBER_MAX) {
+        return error_set_field(error, "number", "BAD_RANGE", "a report's number is 0 or more, and below 2^62");
+    }
     commit->replica = request->replica;
+    commit->report_number = request->number;
     commit->actor = request->replica;
     commit->report_count = request->n_reports;
     commit->reports = arena_zalloc(commit->arena, request->n_reports * sizeof *commit->reports);

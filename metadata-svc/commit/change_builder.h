@@ -5,6 +5,7 @@
 
 #include "metadata-svc/commit/commit_request.h"
 #include "metadata-svc/commit/overlay.h"
+#include "metadata-svc/commit/report_order.h"
 
 struct change_builder {
     struct overlay overlay;
@@ -12,6 +13,7 @@ struct change_builder {
     int64_t redrive_after_us; /* these three as in struct commit_engine_options */
     int64_t failed_retention_us;
     int64_t drop_delay_us;
+    struct report_order *report_order;
     int64_t revision; /* of the last change made */
     int64_t now_us;   /* the batch's commit time */
     bool has_bucket;  /* in this batch: */

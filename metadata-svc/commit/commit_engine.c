@@ -44,12 +44,14 @@ struct commit_engine *commit_engine_new(struct kv *kv, const struct clock *clock
     engine->builder.redrive_after_us = options->redrive_after_us;
     engine->builder.failed_retention_us = options->failed_retention_us;
     engine->builder.drop_delay_us = options->drop_delay_us;
+    engine->builder.report_order = report_order_new(REPORT_ORDER_SETS);
     return engine;
 }
 
 void commit_engine_free(struct commit_engine *engine) {
     if (engine != NULL) {
         overlay_free(&engine->builder.overlay);
+        report_order_free(engine->builder.report_order);
         free(engine);
     }
 }

@@ -113,6 +113,7 @@ struct commit_request {
     const char *replica;
     struct object_report *reports;
     size_t report_count;
+    int64_t report_number; /* the replica's; 0: it does not number them */
 
     const struct timer *timers;
     size_t timer_count;

@@ -190,7 +190,29 @@ static bool apply_report(struct change_builder *builder, struct commit_request *
     return true;
 }
 
+/* What a replica reported before it reported something else of the object is not believed any more
+ * (report_order.h). Nothing of the request is then taken. */
+static bool take_number(struct change_builder *builder, struct commit_request *request) {
+    for (size_t i = 0; i < request->report_count && request->report_number > 0; i++) {
+        int64_t newest = report_order_newest(builder->report_order, request->replica, &request->reports[i].payload_id);
+        if (request->report_number <= newest) {
+            error_set(&request->error, ERROR_ABORTED, "REPORT_LATE",
+                      "a later report of this replica about the object was taken already");
+            error_set_detail(&request->error, "newest_number", "%lld", (long long)newest);
+            return false;
+        }
+    }
+    for (size_t i = 0; i < request->report_count && request->report_number > 0; i++) {
+        report_order_note(builder->report_order, request->replica, &request->reports[i].payload_id,
+                          request->report_number);
+    }
+    return true;
+}
+
 bool change_reports(struct change_builder *builder, struct commit_request *request) {
+    if (!take_number(builder, request)) {
+        return false;
+    }
     request->released = arena_alloc(request->arena, request->report_count * sizeof *request->released);
     request->released_count = 0;
     for (size_t i = 0; i < request->report_count; i++) {

@@ -1,5 +1,6 @@
 /* The changes that object-svc reports. Each report is taken or refused for itself; only a
- * failing store fails the request. Used by the commit engine only. */
+ * failing store fails the request, or that it comes late: ABORTED, REPORT_LATE with the detail newest_number. Used by
+ * the commit engine only. */
 #ifndef WAYBILL_COMMIT_REPORT_CHANGES_H
 #define WAYBILL_COMMIT_REPORT_CHANGES_H
 

@@ -220,28 +220,51 @@ static void pull_wanted(struct ingest_core *core) {
     }
 }
 
-/* A copy of what the cold store has came by a move, which tells of it itself, perhaps only now: the
- * tier mover gives it up in its time. */
-static bool came_by_move(struct ingest_core *core, const struct uuid *payload_id) {
-    struct hot_object object;
+/* If that fails, a scrub or the next report finds it. */
+static void give_up_copy(struct ingest_core *core, const struct ingest_item *item) {
     struct error error = {0};
-    return hot_store_find(core->ports.hot, payload_id, &object, &error) && object.cold_copy_known;
-}
-
-static void judge(struct ingest_core *core, struct ingest_item *item, const struct object_report *report) {
-    struct error error = {0};
-    if (report->verdict == REPORT_ACCEPTED) {
-        item->outcome = INGEST_STORED;
-        return;
-    }
-    /* Not wanted here: give the copy up. If that fails, a scrub or the next report finds it. */
-    bool kept = report->verdict == REPORT_OBSOLETE && came_by_move(core, &item->provenance.payload_id);
-    if (!kept && !hot_store_remove(core->ports.hot, &item->provenance.payload_id, 1, &error)) {
+    if (!hot_store_remove(core->ports.hot, &item->provenance.payload_id, 1, &error)) {
         log_warn("obsolete_copy_kept", LOG_ERROR(&error), LOG_STR("key", item->provenance.key));
     }
-    if (report->verdict == REPORT_OBSOLETE) {
+}
+
+/* Not wanted here, as it was when the report was taken. A move may have told of this very copy since: so
+ * it goes only after one more report while no move has the object in hand. A move that has tells of the copy, or
+ * clears it up, itself. False where nobody could be told. */
+static bool settle_unwanted(struct ingest_core *core, const struct ingest_item *item, struct object_report *report,
+                            struct error *error) {
+    struct move_guard *guard = core->ports.guard;
+    struct error busy = {0};
+    if (guard == NULL) {
+        give_up_copy(core, item);
+        return true;
+    }
+    if (!move_guard_enter(guard, &item->provenance.payload_id, 0, &busy)) {
+        return true;
+    }
+    bool told = core->ports.sink.report(core->ports.sink.self, report, 1, error);
+    if (told && report->verdict != REPORT_ACCEPTED) {
+        give_up_copy(core, item);
+    }
+    move_guard_leave(guard, &item->provenance.payload_id);
+    return told;
+}
+
+static void judge(struct ingest_core *core, struct ingest_item *item, struct object_report *report) {
+    struct error error = {0};
+    if (report->verdict != REPORT_ACCEPTED && !settle_unwanted(core, item, report, &error)) {
+        retry(item, RETRY_PLACE_UPSTREAM, &error);
+        return;
+    }
+    switch (report->verdict) {
+    case REPORT_ACCEPTED:
+        item->outcome = INGEST_STORED;
+        return;
+    case REPORT_OBSOLETE:
         item->outcome = INGEST_OBSOLETE;
         return;
+    case REPORT_REJECTED:
+        break;
     }
     error_set(&error, ERROR_FAILED_PRECONDITION, "REPORT_REJECTED", "metadata-svc did not accept the stored object");
     retry(item, RETRY_PLACE_UPSTREAM, &error);

@@ -14,6 +14,7 @@
 #include "common/base/error.h"
 #include "object-svc/hot/hot_store.h"
 #include "object-svc/ingest/retry_policy.h"
+#include "object-svc/tier/move_guard.h"
 #include "object-svc/upstream/object_report.h"
 #include "object-svc/upstream/payload_source.h"
 
@@ -48,6 +49,7 @@ struct ingest_ports {
     struct report_sink sink;
     const struct clock *clock;
     struct retry_policy retry;
+    struct move_guard *guard; /* NULL where nobody moves objects */
     /* Called now and then while a batch takes long, to keep its deliveries alive. */
     void (*progress)(void *self);
     void *progress_self;

@@ -439,13 +439,27 @@ static bool tell_cold(const struct tier_ports *ports, const struct moved_object 
     return report_cold_copy(ports, object, OBJECT_TIER_NONE, &settled, error) || error->code == ERROR_NOT_FOUND;
 }
 
-/* The records tell of the cold copy: one in hot that they do not tell of was given up. */
+/* The records tell of the cold copy: one in hot that they do not tell of was given up. A report from before
+ * the crash that tells of it may still be on its way; it is not believed once another one was taken. */
 static bool give_up_untold_hot_copy(const struct tier_ports *ports, const struct moved_object *object,
                                     struct error *error) {
     enum object_standing standing;
+    struct hot_object there;
+    struct error missing = {0};
     bool known;
-    return ask_standing(ports, OBJECT_TIER_HOT, object, &standing, &known, error) &&
-           (standing == OBJECT_EXPECTED || give_up_hot_copy(ports, object, error));
+    bool settled;
+    if (!hot_store_find(ports->hot, &object->payload_id, &there, &missing)) {
+        *error = missing;
+        return missing.code == ERROR_NOT_FOUND;
+    }
+    if (!ask_standing(ports, OBJECT_TIER_HOT, object, &standing, &known, error)) {
+        return false;
+    }
+    if (standing == OBJECT_EXPECTED) {
+        return true;
+    }
+    return report_cold_copy(ports, object, OBJECT_TIER_HOT, &settled, error) ? give_up_hot_copy(ports, object, error)
+                                                                             : error->code == ERROR_NOT_FOUND;
 }
 
 static bool finish_noted(const struct tier_ports *ports, enum object_tier tier, const struct moved_object *object,

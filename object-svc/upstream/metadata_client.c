@@ -19,6 +19,7 @@ struct metadata_client *metadata_client_new(const char *metadata_target, const c
     client->metadata = rpc_channel_new(metadata_target, MESSAGE_MAX_BYTES);
     client->payloads = rpc_channel_new(payload_target, MESSAGE_MAX_BYTES);
     client->replica = strdup(replica);
+    client->numbers.clock = &system_clock;
     if (client->replica == NULL) {
         abort();
     }
@@ -148,6 +149,7 @@ static bool send_reports(struct metadata_client *client, struct object_report *r
     for (size_t i = 0; i < count; i++) {
         request.reports[i] = report_to_proto(&reports[i], &arena);
     }
+    request.number = report_numbers_next(&client->numbers);
     ProtobufCMessage *answer;
     bool good =
         rpc_channel_call(client->metadata, "/waybill.v1.ReportService/ReportObjects", &call_options, &request.base,
@@ -159,6 +161,8 @@ static bool send_reports(struct metadata_client *client, struct object_report *r
         for (size_t i = 0; good && i < count; i++) {
             reports[i].verdict = (enum report_verdict)response->results[i]->verdict;
         }
+    } else {
+        report_numbers_learn(&client->numbers, error);
     }
     arena_free(&arena);
     return good;

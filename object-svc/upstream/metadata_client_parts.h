@@ -4,11 +4,13 @@
 
 #include "common/rpc/rpc_channel.h"
 #include "object-svc/upstream/metadata_client.h"
+#include "object-svc/upstream/report_numbers.h"
 
 struct metadata_client {
     struct rpc_channel *metadata;
     struct rpc_channel *payloads;
     char *replica;
+    struct report_numbers numbers;
 };
 
 #endif

@@ -4,6 +4,7 @@
 
 static struct rig rig;
 static struct ingest_core *core;
+static struct move_guard guard;
 static unsigned progress_calls;
 static uint8_t large[10 * RIG_CHUNK_BYTES + 7];
 
@@ -15,6 +16,7 @@ static void count_progress(void *self) {
 static void set_up(void) {
     struct error error = {0};
     rig_set_up(&rig);
+    move_guard_init(&guard);
     for (size_t i = 0; i < sizeof large; i++) {
         large[i] = (uint8_t)(i * 31 + i / 251);
     }
@@ -24,6 +26,7 @@ static void set_up(void) {
         .sink = rig_sink(&rig),
         .clock = &rig.clock,
         .retry = {.first_ms = 100, .longest_ms = 1000, .attempts = 5},
+        .guard = &guard,
         .progress = count_progress,
     };
     core = ingest_core_new(&ports, &error);
@@ -32,6 +35,7 @@ static void set_up(void) {
 
 static void tear_down(void) {
     ingest_core_free(core);
+    move_guard_destroy(&guard);
     rig_tear_down(&rig);
 }
 
@@ -108,15 +112,47 @@ Test(ingest_core, an_obsolete_copy_is_dropped) {
     cr_assert_not(rig_has_hot(&rig, &payload->id));
 }
 
-Test(ingest_core, a_late_redelivery_leaves_the_copy_that_a_move_brought_back) {
+Test(ingest_core, a_late_redelivery_leaves_the_copy_that_a_move_has_in_hand) {
     struct rig_payload *payload = rig_spool(&rig, bytes_of_string("hello"));
     struct ingest_item item = {.provenance = rig_provenance(payload, "a")};
     struct error error = {0};
     ingest_core_run(core, &item, 1);
-    cr_assert(hot_store_note_cold_copy(rig.hot, &payload->id, true, &error), "%s", error.message);
+    cr_assert(move_guard_enter(&guard, &payload->id, 0, &error), "%s", error.message);
     rig.verdict = REPORT_OBSOLETE; /* the move's own report is still on its way */
     ingest_core_run(core, &item, 1);
+    move_guard_leave(&guard, &payload->id);
     cr_assert_eq(item.outcome, INGEST_OBSOLETE);
+    check_stored(payload);
+}
+
+/* A move's report comes between the two of the redelivery. */
+static void accept_the_second(struct rig *of) {
+    of->verdict = of->reports == 2 ? REPORT_OBSOLETE : REPORT_ACCEPTED;
+}
+
+Test(ingest_core, a_copy_that_a_move_told_of_meanwhile_stays) {
+    struct rig_payload *payload = rig_spool(&rig, bytes_of_string("hello"));
+    struct ingest_item item = {.provenance = rig_provenance(payload, "a")};
+    ingest_core_run(core, &item, 1);
+    rig.on_report = accept_the_second;
+    ingest_core_run(core, &item, 1);
+    cr_assert_eq(rig.reports, 3);
+    cr_assert_eq(item.outcome, INGEST_STORED);
+    check_stored(payload);
+}
+
+/* The second report of the redelivery gets no answer. */
+static void fall_silent(struct rig *of) {
+    of->verdict = REPORT_OBSOLETE;
+    of->sink_fails = true;
+}
+
+Test(ingest_core, an_unwanted_copy_stays_while_nobody_can_be_told) {
+    struct rig_payload *payload = rig_spool(&rig, bytes_of_string("hello"));
+    struct ingest_item item = {.provenance = rig_provenance(payload, "a")};
+    rig.on_report = fall_silent;
+    ingest_core_run(core, &item, 1);
+    cr_assert_eq(item.outcome, INGEST_RETRY);
     check_stored(payload);
 }
 
