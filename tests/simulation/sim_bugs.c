@@ -35,6 +35,9 @@ static const struct {
     [BUG_COLD_WRITE_DENIED] = {"cold-write-denied", "a cold write that failed counts as done, and is not read back"},
     [BUG_REVERT_PAST_NEWER] = {"revert-past-newer", "a failed version is taken back although a newer one was written"},
     [BUG_DEADLINES_FORGOTTEN] = {"deadlines-forgotten", "nobody looks for what falls due"},
+    [BUG_LATE_REPORTS_BELIEVED] = {"late-reports-believed", "reports count in whatever order they come"},
+    [BUG_MOVES_UNGUARDED] = {"moves-unguarded", "a copy is given up while a move tells of it"},
+    [BUG_NEEDED_VERSIONS_TRIMMED] = {"needed-versions-trimmed", "a version goes though all newer ones may fail yet"},
 };
 
 const char *sim_bug_name(enum sim_bug bug) {

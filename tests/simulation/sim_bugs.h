@@ -29,6 +29,9 @@ enum sim_bug {
     BUG_COLD_WRITE_DENIED,         /* a cold write that failed counts as done, and is not read back */
     BUG_REVERT_PAST_NEWER,         /* a failed version is taken back although a newer one was written */
     BUG_DEADLINES_FORGOTTEN,       /* nobody looks for what falls due */
+    BUG_LATE_REPORTS_BELIEVED,     /* reports count in whatever order they come */
+    BUG_MOVES_UNGUARDED,           /* a copy is given up while a move tells of it */
+    BUG_NEEDED_VERSIONS_TRIMMED,   /* a version goes though all newer ones may fail */
     BUG_COUNT,
 };
 

@@ -149,17 +149,15 @@ static void put_or_so(struct sim_clients *clients) {
 
 /* ---- operators ---- */
 
-/* By then no report from before the failure is on its way any more: a replica that heard that its copy
- * is obsolete has dropped it, and must not be believed when an older report comes. */
-enum { OPERATOR_PAUSE_MOST_S = 6, RETRY_AFTER_S = 15 };
+enum { OPERATOR_PAUSE_MOST_S = 6 };
 
 static const struct model_payload *choose_payload(struct sim_clients *clients) {
     const struct model_payload *chosen = NULL;
     unsigned count = 0;
     for (const struct model_payload *payload = model_payloads(clients->options.model); payload != NULL;
          payload = payload->next) {
-        bool failed = payload->state == RECORD_FAILED && payload->fail_us + RETRY_AFTER_S * SIM_SECOND < sim_now_us();
-        bool wanted = failed || payload->state == RECORD_STAGED || payload->state == RECORD_AWAITING_PAYLOAD;
+        bool wanted = payload->state == RECORD_FAILED || payload->state == RECORD_STAGED ||
+                      payload->state == RECORD_AWAITING_PAYLOAD;
         if (wanted && sim_range(0, count++) == 0) {
             chosen = payload;
         }

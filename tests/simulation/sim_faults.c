@@ -13,6 +13,7 @@ enum fault {
     FAULT_STREAM_CRASH,
     FAULT_STREAM_WIPE,
     FAULT_CONNECTION,
+    FAULT_CONSUMER_RESET,
     FAULT_COLD_AWAY,
     FAULT_CLOCK_JUMP,
     FAULT_READ, /* none: somebody reads */
@@ -156,6 +157,9 @@ static void strike(struct world *world, enum fault fault) {
     case FAULT_CONNECTION:
         sim_stream_break_connection(world->stream);
         break;
+    case FAULT_CONSUMER_RESET:
+        sim_stream_reset_consumer(world->stream);
+        break;
     case FAULT_COLD_AWAY:
         sim_cold_set_reachable(world->cold, false);
         world->cold_back_us = sim_now_us() + sim_range(1, 20) * SIM_SECOND;
@@ -173,7 +177,7 @@ static void read_somewhere(struct world *world) {
     unsigned i = (unsigned)sim_range(0, (int64_t)world->replica_count - 1);
     unsigned bucket = (unsigned)sim_range(0, MODEL_BUCKETS - 1);
     unsigned key = (unsigned)sim_range(0, MODEL_KEYS - 1);
-    if (world->replica_back_us[i] == 0 && sim_chance(100)) {
+    if (world->replica_back_us[i] == 0 && sim_chance(world->promotions)) {
         sim_replica_promote(world->replicas[i], bucket, key);
     } else if (world->replica_back_us[i] == 0) {
         sim_replica_read(world->replicas[i], bucket, key);
@@ -183,9 +187,14 @@ static void read_somewhere(struct world *world) {
 void world_begin_faults(struct world *world) {
     world->fault_per_mille = sim_chance(100) ? 0 : (unsigned)sim_range(1, 40);
     world->kinds = (unsigned)sim_random() & (unsigned)(sim_chance(300) ? UINT32_MAX : sim_random());
+    /* Some runs are all about the same objects coming and going. */
+    bool rush = sim_chance(200);
+    world->reads = rush ? 500 : 100;
+    world->redeliveries = rush ? 40 : 0;
+    world->promotions = rush ? 900 : 100;
     unsigned losses = sim_chance(500) ? (unsigned)sim_range(0, 60) : 0;
     unsigned delays = sim_chance(500) ? (unsigned)sim_range(0, 80) : 0;
-    sim_metadata_set_network(world->metadata, losses, delays);
+    sim_metadata_set_network(world->metadata, losses, delays, sim_chance(250) ? (unsigned)sim_range(50, 300) : delays);
     sim_stream_set_losses(world->stream, sim_chance(500) ? (unsigned)sim_range(0, 40) : 0);
     sim_cold_set_faults(world->cold, sim_chance(500) ? (unsigned)sim_range(0, 80) : 0,
                         sim_chance(300) ? (unsigned)sim_range(0, 200) : 0);
@@ -194,8 +203,11 @@ void world_begin_faults(struct world *world) {
 void world_step_faults(struct world *world) {
     start_those_due(world);
     notice_failures(world);
-    if (sim_chance(100)) {
+    if (sim_chance(world->reads)) {
         read_somewhere(world);
+    }
+    if (sim_chance(world->redeliveries)) {
+        sim_stream_reset_consumer(world->stream);
     }
     if (sim_chance(world->fault_per_mille)) {
         enum fault fault = (enum fault)sim_range(0, FAULT_COUNT - 1);
@@ -206,7 +218,7 @@ void world_step_faults(struct world *world) {
 }
 
 void world_end_faults(struct world *world) {
-    sim_metadata_set_network(world->metadata, 0, 0);
+    sim_metadata_set_network(world->metadata, 0, 0, 0);
     sim_stream_set_losses(world->stream, 0);
     sim_cold_set_faults(world->cold, 0, 0);
     sim_cold_set_reachable(world->cold, true);

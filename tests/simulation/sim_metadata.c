@@ -238,9 +238,10 @@ void sim_metadata_fail_spool(struct sim_metadata *metadata, enum sim_disk_fault 
     }
 }
 
-void sim_metadata_set_network(struct sim_metadata *metadata, unsigned losses, unsigned delays) {
+void sim_metadata_set_network(struct sim_metadata *metadata, unsigned losses, unsigned delays, unsigned late_reports) {
     metadata->losses = losses;
     metadata->delays = delays;
+    metadata->late_reports = late_reports;
 }
 
 bool sim_metadata_keeps(struct sim_metadata *metadata, const struct model_payload *payload) {

@@ -39,8 +39,8 @@ void sim_metadata_fail_commit(struct sim_metadata *metadata);
 /* The spool's disk fails in one of its next operations, or is cut from power. */
 enum sim_disk_fault { SIM_DISK_ERROR, SIM_DISK_FULL, SIM_DISK_CUT };
 void sim_metadata_fail_spool(struct sim_metadata *metadata, enum sim_disk_fault fault);
-/* In a thousand: calls that are lost, and calls that are late. */
-void sim_metadata_set_network(struct sim_metadata *metadata, unsigned losses, unsigned delays);
+/* In a thousand: calls that are lost, calls that are late, and replicas' reports that are late. */
+void sim_metadata_set_network(struct sim_metadata *metadata, unsigned losses, unsigned delays, unsigned late_reports);
 
 /* ---- calls; from fibers ---- */
 
@@ -77,9 +77,9 @@ struct sim_report {
     uint32_t crc32c;
     int verdict; /* the answer */
 };
-/* Reports come in the order in which a replica sends them; `last_arrive_us` is the connection's. */
-bool sim_metadata_report(struct sim_metadata *metadata, const char *replica, int64_t *last_arrive_us,
-                         struct sim_report *reports, size_t count, struct error *error);
+/* Reports come in any order, however late; `number` tells the one in which they were sent. */
+bool sim_metadata_report(struct sim_metadata *metadata, const char *replica, int64_t number, struct sim_report *reports,
+                         size_t count, struct error *error);
 
 /* What the records say of an object in a tier, by the numbers of proto/waybill/v1. */
 bool sim_metadata_standing(struct sim_metadata *metadata, const char *replica, int tier, const char *bucket,

@@ -9,6 +9,7 @@
 enum {
     LATENCY_MOST_MS = 12,
     LATE_MOST_MS = 9000,
+    LATE_REPORT_MOST_MS = 30000,
     CALL_TIMEOUT_MS = 3000,
     UPLOAD_CHUNK_BYTES = 12 * 1024,
 };
@@ -19,8 +20,11 @@ static bool unavailable(struct error *error) {
     return error_set(error, ERROR_UNAVAILABLE, "UNAVAILABLE", "metadata-svc does not answer");
 }
 
-static int64_t latency_us(const struct sim_metadata *metadata) {
-    return sim_range(1, sim_chance(metadata->delays) ? LATE_MOST_MS : LATENCY_MOST_MS) * SIM_MS;
+static int64_t latency_us(const struct sim_metadata *metadata, enum commit_kind kind) {
+    bool report = kind == COMMIT_REPORTS;
+    int64_t late_ms = report ? LATE_REPORT_MOST_MS : LATE_MOST_MS;
+    bool late = sim_chance(report ? metadata->late_reports : metadata->delays);
+    return sim_range(1, late ? late_ms : LATENCY_MOST_MS) * SIM_MS;
 }
 
 /* A message to the process or back; false where it got lost. */
@@ -30,28 +34,14 @@ static bool cross(const struct sim_metadata *metadata, struct error *error) {
     return (sim_alive() && !lost && metadata->process.alive) || unavailable(error);
 }
 
-/* One connection keeps the order of what is sent over it, however late. */
-static int64_t in_order(int64_t latency, int64_t *last_arrive_us) {
-    int64_t arrive_us = sim_now_us() + latency;
-    if (last_arrive_us != NULL && arrive_us < *last_arrive_us) {
-        arrive_us = *last_arrive_us;
-    }
-    if (last_arrive_us != NULL) {
-        *last_arrive_us = arrive_us;
-    }
-    return arrive_us - sim_now_us();
-}
-
-/* Sends the job and waits for its answer; SIM_UNKNOWN where there is none. `last_arrive_us` is the
- * connection's; NULL: it has one of its own. */
-static enum sim_outcome call(struct sim_metadata *metadata, struct sim_job *job, int64_t *last_arrive_us,
-                             struct error *error) {
+/* Sends the job and waits for its answer; SIM_UNKNOWN where there is none. */
+static enum sim_outcome call(struct sim_metadata *metadata, struct sim_job *job, struct error *error) {
     if (!sim_alive() || !metadata->process.alive || sim_chance(metadata->losses)) {
         sim_sleep(sim_range(1, CALL_TIMEOUT_MS) * SIM_MS);
         unavailable(error);
         return SIM_UNKNOWN;
     }
-    sim_job_send(metadata, job, in_order(latency_us(metadata), last_arrive_us));
+    sim_job_send(metadata, job, latency_us(metadata, job->request.kind));
     if (!sim_job_await(metadata, job, CALL_TIMEOUT_MS * SIM_MS) || sim_chance(metadata->losses)) {
         unavailable(error);
         return SIM_UNKNOWN;
@@ -71,7 +61,7 @@ enum sim_outcome sim_metadata_create_bucket(struct sim_metadata *metadata, const
     struct sim_job *job = sim_job_new(COMMIT_CREATE_BUCKET);
     job->request.bucket = *bucket;
     job->request.new_uid = uuid_make();
-    enum sim_outcome outcome = call(metadata, job, NULL, error);
+    enum sim_outcome outcome = call(metadata, job, error);
     sim_job_unuse(job);
     return outcome;
 }
@@ -211,7 +201,7 @@ enum sim_outcome sim_metadata_commit(struct sim_metadata *metadata, const struct
     struct sim_job *job = job_of(op);
     enum sim_outcome outcome;
     if (job->request.payload_source != PAYLOAD_FROM_SPOOL) {
-        outcome = call(metadata, job, NULL, error);
+        outcome = call(metadata, job, error);
     } else if (!cross(metadata, error)) {
         outcome = SIM_UNKNOWN;
     } else if (!spool_bytes(metadata, job, op, error)) {
@@ -240,7 +230,7 @@ static enum sim_outcome change_payload(struct sim_metadata *metadata, enum commi
     job->request.actor = "operator";
     job->request.record = record_make("", "");
     job->request.record.payload_id = *payload_id;
-    enum sim_outcome outcome = call(metadata, job, NULL, error);
+    enum sim_outcome outcome = call(metadata, job, error);
     sim_job_unuse(job);
     return outcome;
 }
@@ -307,8 +297,8 @@ static struct object_report report_of(struct sim_metadata *metadata, const struc
     return report;
 }
 
-bool sim_metadata_report(struct sim_metadata *metadata, const char *replica, int64_t *last_arrive_us,
-                         struct sim_report *reports, size_t count, struct error *error) {
+bool sim_metadata_report(struct sim_metadata *metadata, const char *replica, int64_t number, struct sim_report *reports,
+                         size_t count, struct error *error) {
     if (!sim_alive() || !metadata->process.alive) {
         sim_sleep(sim_range(1, 100) * SIM_MS);
         return unavailable(error);
@@ -317,11 +307,12 @@ bool sim_metadata_report(struct sim_metadata *metadata, const char *replica, int
     job->request.replica = replica;
     job->request.actor = replica;
     job->request.report_count = count;
+    job->request.report_number = metadata->options.bug == BUG_LATE_REPORTS_BELIEVED ? 0 : number;
     job->request.reports = arena_alloc(&job->arena, count * sizeof *job->request.reports);
     for (size_t i = 0; i < count; i++) {
         job->request.reports[i] = report_of(metadata, &reports[i], &job->arena);
     }
-    bool good = call(metadata, job, last_arrive_us, error) == SIM_DONE;
+    bool good = call(metadata, job, error) == SIM_DONE;
     for (size_t i = 0; good && i < count; i++) {
         reports[i].verdict = (int)job->request.reports[i].verdict;
     }

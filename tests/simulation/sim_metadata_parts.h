@@ -34,6 +34,7 @@ struct sim_metadata {
     struct disk *spool_disk;
     unsigned losses;
     unsigned delays;
+    unsigned late_reports;
 
     /* Of one life. */
     struct kv *raw; /* past the cache; only for a planted bug */

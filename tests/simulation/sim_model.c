@@ -205,12 +205,6 @@ static void check_author(const struct model_key *key, struct model_op *op, const
               op->number, (int)record->state);
 }
 
-/* Old versions go without an event, and with them what readers could get. */
-static bool forgets_versions(const struct model *model, const struct model_key *key) {
-    const struct bucket *bucket = &model->buckets[key->bucket];
-    return bucket->max_versions > 0 || bucket->version_retention_us > 0;
-}
-
 /* Only the version that has just failed is taken back, to what readers get, or to nothing. */
 static void check_revert(const struct model *model, const struct model_key *key, const struct record *record,
                          const Waybill__V1__ChangeEvent *event) {
@@ -221,9 +215,6 @@ static void check_revert(const struct model *model, const struct model_key *key,
               "version %lld takes back version %lld, which has not failed just now", (long long)record->version,
               (long long)key->version);
     int64_t serving = model_serving_version(key);
-    if (forgets_versions(model, key)) {
-        return;
-    }
     SIM_CHECK((serving == 0) == (record->state == RECORD_DELETED),
               "version %lld takes back to %s, readers got version %lld", (long long)record->version,
               record->state == RECORD_DELETED ? "nothing" : "something", (long long)serving);
@@ -327,8 +318,7 @@ static void apply_record(struct model *model, const Waybill__V1__ChangeEvent *ev
     }
     key->revision = event->revision;
     key->failed_version = event->type == WAYBILL__V1__CHANGE_TYPE__CHANGE_TYPE_FAILED ? record.version : 0;
-    SIM_CHECK(record.serving_version == model_serving_version(key) || record.version != key->version ||
-                  forgets_versions(model, key),
+    SIM_CHECK(record.serving_version == model_serving_version(key) || record.version != key->version,
               "readers of %s/%s get version %lld, they are told of %lld", record.bucket, record.key,
               (long long)model_serving_version(key), (long long)record.serving_version);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "metadata-svc/commit/payload_failing.h"
+#include "metadata-svc/commit/retention.h"
 #include "tests/simulation/sim_disk.h"
 #include "tests/simulation/sim_metadata_parts.h"
 
@@ -45,6 +46,40 @@ bool __wrap_record_store_get_head(struct kv_lookup lookup, const char *bucket, c
     bool good = __real_record_store_get_head(lookup, bucket, key, arena, head, found, error);
     if (failing_version != 0 && good && *found) {
         head->record.version = failing_version;
+    }
+    return good;
+}
+
+/* Whether old versions are being looked through, to be taken away. */
+static bool trimming;
+
+bool __real_retention_after_commit(struct change_builder *builder, const struct bucket *bucket,
+                                   const struct record *record, const struct record *old, struct arena *arena,
+                                   struct error *error);
+bool __wrap_retention_after_commit(struct change_builder *builder, const struct bucket *bucket,
+                                   const struct record *record, const struct record *old, struct arena *arena,
+                                   struct error *error);
+
+bool __wrap_retention_after_commit(struct change_builder *builder, const struct bucket *bucket,
+                                   const struct record *record, const struct record *old, struct arena *arena,
+                                   struct error *error) {
+    trimming = planted == BUG_NEEDED_VERSIONS_TRIMMED;
+    bool good = __real_retention_after_commit(builder, bucket, record, old, arena, error);
+    trimming = false;
+    return good;
+}
+
+bool __real_record_store_get_version(struct kv_lookup lookup, const char *bucket, const char *key, int64_t version,
+                                     struct arena *arena, struct record *record, bool *found, struct error *error);
+bool __wrap_record_store_get_version(struct kv_lookup lookup, const char *bucket, const char *key, int64_t version,
+                                     struct arena *arena, struct record *record, bool *found, struct error *error);
+
+/* Whoever takes versions away takes those above for stored. */
+bool __wrap_record_store_get_version(struct kv_lookup lookup, const char *bucket, const char *key, int64_t version,
+                                     struct arena *arena, struct record *record, bool *found, struct error *error) {
+    bool good = __real_record_store_get_version(lookup, bucket, key, version, arena, record, found, error);
+    if (trimming && good && *found && record->state != RECORD_DELETED) {
+        record->state = RECORD_STORED;
     }
     return good;
 }

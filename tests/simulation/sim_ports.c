@@ -118,7 +118,9 @@ bool sim_report(void *self, struct object_report *reports, size_t count, struct 
             .crc32c = reports[i].crc32c,
         };
     }
-    if (!sim_metadata_report(link->metadata, link->replica, &link->last_arrive_us, sent, count, error)) {
+    int64_t number = report_numbers_next(&link->numbers);
+    if (!sim_metadata_report(link->metadata, link->replica, number, sent, count, error)) {
+        report_numbers_learn(&link->numbers, error);
         return false;
     }
     for (size_t i = 0; i < count; i++) {

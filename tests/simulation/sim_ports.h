@@ -8,6 +8,7 @@
 #include "object-svc/upstream/object_catalog.h"
 #include "object-svc/upstream/object_report.h"
 #include "object-svc/upstream/payload_source.h"
+#include "object-svc/upstream/report_numbers.h"
 #include "tests/simulation/sim_metadata.h"
 #include "tests/simulation/sim_model.h"
 
@@ -15,7 +16,7 @@
 struct sim_link {
     struct sim_metadata *metadata;
     const char *replica;
-    int64_t last_arrive_us; /* of the reports sent so far */
+    struct report_numbers numbers;
 };
 
 struct payload_source sim_payload_source(struct sim_link *link);

@@ -24,7 +24,6 @@ enum {
     COMPACT_PERCENT = 40,
     RETRY_FIRST_MS = 100,
     RETRY_LONGEST_MS = 5000,
-    RECALL_STAY_S = 20,
 };
 
 struct sim_replica {
@@ -72,7 +71,8 @@ struct sim_replica *sim_replica_new(const struct sim_replica_options *options) {
     replica->index = sim_kv_new();
     snprintf(replica->index_directory, sizeof replica->index_directory, "index-of-%s", options->name);
     sim_index_place(replica->index_directory, replica->index);
-    replica->link = (struct sim_link){.metadata = options->metadata, .replica = options->name};
+    replica->link =
+        (struct sim_link){.metadata = options->metadata, .replica = options->name, .numbers = {.clock = &sim_clock}};
     for (size_t i = 0; i < 4; i++) {
         if (replicas[i] == NULL) {
             replicas[i] = replica;
@@ -236,7 +236,7 @@ static struct tier_ports tier_ports_of(struct sim_replica *replica) {
 static void tier_run(void *argument) {
     struct sim_replica *replica = argument;
     struct tier_ports ports = tier_ports_of(replica);
-    struct tier_rules rules = {.recall_stay_us = RECALL_STAY_S * SIM_SECOND};
+    struct tier_rules rules = {.recall_stay_us = replica->options.recall_stay_us};
     while (sim_alive()) {
         struct tier_round round = {0};
         tier_core_finish_noted(&ports);
@@ -285,6 +285,7 @@ bool sim_replica_start(struct sim_replica *replica) {
         .sync_every_bytes = SYNC_EVERY_BYTES,
     };
     sim_process_start(&replica->process);
+    replica->link.numbers.last = 0; /* the clock is all that a new process has to count on from */
     if (replica->options.bug == BUG_HOT_NOT_FLUSHED) {
         sim_disk_plant_lying_sync(replica->disk);
     } else if (replica->options.bug == BUG_HOT_NAMES_NOT_FLUSHED) {
@@ -308,6 +309,7 @@ bool sim_replica_start(struct sim_replica *replica) {
         .clock = &sim_clock,
         .progress = keep_alive,
         .progress_self = replica,
+        .guard = replica->options.bug == BUG_MOVES_UNGUARDED ? NULL : &replica->guard,
     };
     replica->core = ingest_core_new(&ports, &error);
     SIM_CHECK(replica->core != NULL, "%s", error.message);
@@ -421,10 +423,8 @@ static void promote_run(void *argument) {
     const Waybill__V1__Record *record =
         sim_metadata_get(replica->options.metadata, reading->bucket, reading->key, &arena, &error);
     struct moved_object object = {0};
-    /* A copy that is there, but by a redelivery that turns out to be obsolete, may be dropped while the
-     * promotion tells of it: known, and left to a scrub. */
     if (record != NULL && record->state == WAYBILL__V1__RECORD_STATE__RECORD_STATE_STORED && sim_alive() &&
-        uuid_parse_text(record->payload_id, &object.payload_id) && !sim_replica_has(replica, &object.payload_id)) {
+        uuid_parse_text(record->payload_id, &object.payload_id)) {
         struct tier_ports ports = tier_ports_of(replica);
         struct tier_move move = {0};
         snprintf(object.bucket, sizeof object.bucket, "%s", record->bucket);

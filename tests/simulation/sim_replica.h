@@ -18,6 +18,7 @@ struct sim_replica_options {
     struct sim_stream *stream;
     struct cold_store *cold;
     enum sim_bug bug;
+    int64_t recall_stay_us;
 };
 
 struct sim_replica *sim_replica_new(const struct sim_replica_options *options);

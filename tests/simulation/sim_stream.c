@@ -371,6 +371,11 @@ static void reset_consumer(struct sim_stream *stream) {
     stream->consumer++;
 }
 
+void sim_stream_reset_consumer(struct sim_stream *stream) {
+    pump(stream);
+    reset_consumer(stream);
+}
+
 static void lose_from(struct sim_stream *stream, size_t kept) {
     bool ghosts = sim_chance(200);
     for (size_t i = kept; ghosts && i < stream->count && stream->ghost_count < MESSAGES_MAX; i++) {

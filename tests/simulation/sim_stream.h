@@ -42,6 +42,8 @@ void sim_stream_set_losses(struct sim_stream *stream, unsigned per_mille);
 void sim_stream_break_connection(struct sim_stream *stream);
 /* It dies, and with it what it got in the last `unflushed_us`; it comes back after `down_us`. */
 void sim_stream_crash(struct sim_stream *stream, int64_t unflushed_us, int64_t down_us);
+/* Its consumer is made anew, some way back: events come again that were acknowledged. */
+void sim_stream_reset_consumer(struct sim_stream *stream);
 /* Its disk is lost. */
 void sim_stream_wipe(struct sim_stream *stream, int64_t down_us);
 

@@ -97,6 +97,7 @@ static void build(struct world *world, enum sim_bug bug) {
         .failed_retention_us = sim_range(20, 120) * SIM_SECOND,
     };
     world->metadata = sim_metadata_new(&metadata_options);
+    int64_t recall_stay_us = (sim_chance(500) ? 20 : sim_range(1, 5)) * SIM_SECOND;
     world->replica_count = (unsigned)sim_range(REPLICAS_LEAST, WORLD_REPLICAS_MAX);
     for (unsigned i = 0; i < world->replica_count; i++) {
         struct sim_replica_options options = {
@@ -106,6 +107,7 @@ static void build(struct world *world, enum sim_bug bug) {
             .stream = world->stream,
             .cold = world->cold,
             .bug = bug,
+            .recall_stay_us = recall_stay_us,
         };
         world->replicas[i] = sim_replica_new(&options);
     }

@@ -24,6 +24,9 @@ struct world {
     /* Misfortune. */
     unsigned fault_per_mille; /* of steps */
     unsigned kinds;           /* of it, a bit each */
+    unsigned reads;           /* in a thousand steps */
+    unsigned promotions;      /* in a thousand of those */
+    unsigned redeliveries;    /* in a thousand steps */
     int64_t metadata_back_us; /* when it is started again; 0: it is there */
     int64_t replica_back_us[WORLD_REPLICAS_MAX];
     int64_t cold_back_us;
