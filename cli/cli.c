@@ -42,11 +42,16 @@ const struct cli_command cli_commands[] = {
      cmd_watch},
     {"status", "", "show how the services are doing", "", cmd_status},
     {"failed list", "[BUCKET]", "list payloads that were given up",
-     "Payload id, time, reason, attempts, size, whether it can be tried again, version, record.", cmd_failed_list},
+     "Payload id, time, reason, attempts, size, whether it can be tried again, version, record; then the dead letters "
+     "of "
+     "object-svc.",
+     cmd_failed_list},
     {"failed show", "PAYLOAD-ID", "show a payload that was given up", "", cmd_failed_show},
     {"failed retry", "[PAYLOAD-ID...]", "try payloads again that were given up", "", cmd_failed_retry},
     {"failed cancel", "PAYLOAD-ID...", "give payloads up, or forget them",
-     "One that is in flight fails; one that has failed is forgotten, and its bytes are released.", cmd_failed_cancel},
+     "One that is in flight fails; one that has failed is forgotten, and its bytes are released; a dead letter of "
+     "object-svc is dropped.",
+     cmd_failed_cancel},
     {"verify", "[BUCKET]", "hold all objects to their records, both ways",
      "Asks one object-svc: its hot volumes, and the cold store. Nothing is changed without --repair or\n"
      "--quarantine. Status 6 where copies are damaged or missing, 1 where others are not as they ought.",

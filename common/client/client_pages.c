@@ -11,6 +11,7 @@ enum { PAGE_MOST = 1000 };
  * repeats are entries. */
 struct pages {
     struct waybill_client *client;
+    struct rpc_channel *channel; /* NULL: metadata-svc's */
     const char *path;
     ProtobufCMessage *request;
     const ProtobufCMessageDescriptor *response_type;
@@ -72,8 +73,9 @@ static ProtobufCMessage *pages_next(struct pages *pages, struct error *error) {
     }
     *(char **)member(pages->request, "page_token") = pages->token;
     *(int32_t *)member(pages->request, "page_size") = next_size(pages);
-    ProtobufCMessage *page = client_call(pages->client, pages->client->metadata, pages->path, pages->request,
-                                         pages->response_type, &pages->arena, error);
+    struct rpc_channel *channel = pages->channel != NULL ? pages->channel : pages->client->metadata;
+    ProtobufCMessage *page =
+        client_call(pages->client, channel, pages->path, pages->request, pages->response_type, &pages->arena, error);
     if (page == NULL) {
         pages->ended = pages->failed = true;
         return NULL;
@@ -146,11 +148,13 @@ bool waybill_list_versions(struct waybill_client *client, const char *bucket, co
     return pages_end(&pages);
 }
 
-bool waybill_list_failed(struct waybill_client *client, const char *bucket, const struct waybill_paging *paging,
-                         waybill_failed_page *visit, void *context, struct error *error) {
+static bool list_failed(struct waybill_client *client, struct rpc_channel *channel, const char *bucket,
+                        const struct waybill_paging *paging, waybill_failed_page *visit, void *context,
+                        struct error *error) {
     Waybill__V1__ListFailedPayloadsRequest request = WAYBILL__V1__LIST_FAILED_PAYLOADS_REQUEST__INIT;
     request.bucket = client_text(bucket);
     struct pages pages = {.client = client,
+                          .channel = channel,
                           .path = "/waybill.v1.AdminService/ListFailedPayloads",
                           .request = &request.base,
                           .response_type = &waybill__v1__list_failed_payloads_response__descriptor};
@@ -160,4 +164,14 @@ bool waybill_list_failed(struct waybill_client *client, const char *bucket, cons
            visit(context, (const Waybill__V1__ListFailedPayloadsResponse *)page)) {
     }
     return pages_end(&pages);
+}
+
+bool waybill_list_failed(struct waybill_client *client, const char *bucket, const struct waybill_paging *paging,
+                         waybill_failed_page *visit, void *context, struct error *error) {
+    return list_failed(client, client->metadata, bucket, paging, visit, context, error);
+}
+
+bool waybill_list_dead_letters(struct waybill_client *client, const char *bucket, const struct waybill_paging *paging,
+                               waybill_failed_page *visit, void *context, struct error *error) {
+    return list_failed(client, client->object, bucket, paging, visit, context, error);
 }

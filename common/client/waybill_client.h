@@ -352,14 +352,24 @@ typedef bool waybill_failed_page(void *context, const Waybill__V1__ListFailedPay
 /* `bucket` NULL: of all; `paging` NULL: all of them. */
 bool waybill_list_failed(struct waybill_client *client, const char *bucket, const struct waybill_paging *paging,
                          waybill_failed_page *visit, void *context, struct error *error);
-/* One of them; NOT_FOUND (PAYLOAD_NOT_FOUND) when it is not among them. */
+/* The dead letters of the object-svc that the client asks: events that it gave up, and whose failure no
+ * record tells of. */
+bool waybill_list_dead_letters(struct waybill_client *client, const char *bucket, const struct waybill_paging *paging,
+                               waybill_failed_page *visit, void *context, struct error *error);
+/* One payload, or dead letter; NOT_FOUND (PAYLOAD_NOT_FOUND) when it is not among them. */
 bool waybill_get_failed(struct waybill_client *client, const char *payload_id, struct arena *arena,
                         Waybill__V1__FailedPayload **payload, struct error *error);
-/* Stages it again; `record` is then the version's. `reason` may be NULL. */
-bool waybill_retry_payload(struct waybill_client *client, const char *payload_id, const char *reason,
+
+struct waybill_payload_change {
+    const char *payload_id;
+    const char *request_id; /* NULL: none */
+    const char *reason;     /* NULL: none */
+};
+/* Stages it again; `record` is then the version's. */
+bool waybill_retry_payload(struct waybill_client *client, const struct waybill_payload_change *change,
                            struct arena *arena, Waybill__V1__Record **record, struct error *error);
-/* Gives up one that is in flight, or forgets one that has failed. */
-bool waybill_cancel_payload(struct waybill_client *client, const char *payload_id, const char *reason,
+/* Gives up one that is in flight, forgets one that has failed, or drops a dead letter. */
+bool waybill_cancel_payload(struct waybill_client *client, const struct waybill_payload_change *change,
                             struct arena *arena, Waybill__V1__Record **record, struct error *error);
 
 /* ---- reading ---- */

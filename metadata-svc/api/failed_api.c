@@ -184,33 +184,32 @@ static void list_failed_payloads(void *service, struct rpc_call *call) {
 /* ---- RetryPayload, CancelPayload ---- */
 
 /* Waits for the commit: operators are few. */
-static bool change_payload(struct metadata_api *api, enum commit_kind kind, const char *payload_id, const char *reason,
-                           struct commit_request *commit, struct arena *arena, struct error *error) {
-    change_init(commit, kind, arena);
-    commit->reason = reason;
-    if (!uuid_parse_text(payload_id, &commit->record.payload_id)) {
-        return error_set_field(error, "payload_id", "BAD_PAYLOAD_ID", "a payload id is a UUID");
-    }
-    if (!check_reason(reason, error) || !change_call_check_outbox(api, error) ||
-        !committer_commit(api->committer, commit, error)) {
+static bool change_payload(struct metadata_api *api, struct commit_request *commit, struct error *error) {
+    if (!change_call_check_outbox(api, error) || !committer_commit(api->committer, commit, error)) {
         return false;
     }
     metadata_api_settle(api, commit);
     return true;
 }
 
+static bool take_change(struct commit_request *commit, enum commit_kind kind, const char *payload_id,
+                        const char *request_id, const char *reason, struct rpc_call *call, struct error *error) {
+    change_init(commit, kind, rpc_call_arena(call));
+    if (!uuid_parse_text(payload_id, &commit->record.payload_id)) {
+        return error_set_field(error, "payload_id", "BAD_PAYLOAD_ID", "a payload id is a UUID");
+    }
+    return change_take_common(commit, request_id, reason, false, 0, false, rpc_call_request(call), error);
+}
+
 /* The committer knows only what the records say of the spool. */
-static bool check_spool(struct metadata_api *api, const char *text, struct arena *arena, struct error *error) {
-    struct uuid payload_id;
+static bool check_spool(struct metadata_api *api, const struct uuid *payload_id, struct arena *arena,
+                        struct error *error) {
     struct payload_entry entry;
     bool found;
-    if (!uuid_parse_text(text, &payload_id)) {
-        return true; /* told by change_payload */
-    }
-    if (!record_store_get_payload(kv_lookup_of(api->kv), &payload_id, arena, &entry, &found, error)) {
+    if (!record_store_get_payload(kv_lookup_of(api->kv), payload_id, arena, &entry, &found, error)) {
         return false;
     }
-    return !found || entry.place != PAYLOAD_SPOOLED || spool_has(api, &payload_id, &entry) ||
+    return !found || entry.place != PAYLOAD_SPOOLED || spool_has(api, payload_id, &entry) ||
            error_set(error, ERROR_FAILED_PRECONDITION, "PAYLOAD_LOST",
                      "the spool has lost the payload: write the record again");
 }
@@ -224,8 +223,9 @@ static void retry_payload(void *service, struct rpc_call *call) {
     }
     struct error error = {0};
     struct commit_request commit;
-    if (!check_spool(service, request->payload_id, arena, &error) ||
-        !change_payload(service, COMMIT_RETRY_PAYLOAD, request->payload_id, request->reason, &commit, arena, &error)) {
+    if (!take_change(&commit, COMMIT_RETRY_PAYLOAD, request->payload_id, request->request_id, request->reason, call,
+                     &error) ||
+        !check_spool(service, &commit.record.payload_id, arena, &error) || !change_payload(service, &commit, &error)) {
         rpc_call_fail(call, &error);
         return;
     }
@@ -243,7 +243,9 @@ static void cancel_payload(void *service, struct rpc_call *call) {
     }
     struct error error = {0};
     struct commit_request commit;
-    if (!change_payload(service, COMMIT_CANCEL_PAYLOAD, request->payload_id, request->reason, &commit, arena, &error)) {
+    if (!take_change(&commit, COMMIT_CANCEL_PAYLOAD, request->payload_id, request->request_id, request->reason, call,
+                     &error) ||
+        !change_payload(service, &commit, &error)) {
         rpc_call_fail(call, &error);
         return;
     }

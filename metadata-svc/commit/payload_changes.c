@@ -113,7 +113,8 @@ bool change_retry_payload(struct change_builder *builder, struct commit_request 
     record.state = RECORD_STAGED;
     record.deadline_us = builder->now_us + bucket.payload_deadline_us;
     record.cause = cause_of(request, SYSTEM_CAUSE_OPERATOR);
-    if (!change_builder_update_version(builder, &record, CHANGE_STAGED, NULL, request->arena, &request->error)) {
+    if (!change_builder_update_version(builder, &record, CHANGE_STAGED, request_id_of(request), request->arena,
+                                       &request->error)) {
         return false;
     }
     entry.redrives = 0;
@@ -146,6 +147,14 @@ bool change_cancel_upload(struct change_builder *builder, struct commit_request 
     return good;
 }
 
+/* Nothing of the record changes, but what is remembered of a request is remembered, and forgotten,
+ * with an event. */
+static bool remember_forgotten(struct change_builder *builder, struct commit_request *request, struct record *record) {
+    const struct uuid *request_id = request_id_of(request);
+    return request_id == NULL ||
+           change_builder_update_version(builder, record, CHANGE_FAILED, request_id, request->arena, &request->error);
+}
+
 bool change_cancel_payload(struct change_builder *builder, struct commit_request *request) {
     struct payload_entry entry;
     struct record record;
@@ -156,6 +165,7 @@ bool change_cancel_payload(struct change_builder *builder, struct commit_request
     request->released = arena_alloc(request->arena, sizeof *request->released);
     if (record.state == RECORD_FAILED) {
         forget(builder, request, &record, &entry);
+        good = remember_forgotten(builder, request, &record);
     } else if (record_state_in_flight(record.state)) {
         struct payload_failure failure = {
             .reason = "PAYLOAD_CANCELLED",

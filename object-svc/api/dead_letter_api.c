@@ -1,5 +1,7 @@
 #include "object-svc/api/dead_letter_api.h"
 
+#include <string.h>
+
 #include "common/base/log.h"
 #include "common/base/names.h"
 #include "object-svc/api/api_values.h"
@@ -51,6 +53,36 @@ static bool take_page(const Waybill__V1__ListFailedPayloadsRequest *request, str
     return request->bucket[0] == '\0' || name_check_bucket(request->bucket, "bucket", error);
 }
 
+/* The only one asked for. */
+static bool read_one(struct dead_letter_api *api, const Waybill__V1__ListFailedPayloadsRequest *request,
+                     struct dead_letter *letter, struct arena *arena, size_t *count, struct error *error) {
+    struct uuid id;
+    *count = 0;
+    if (!uuid_parse_text(request->payload_id, &id)) {
+        return error_set_field(error, "payload_id", "BAD_PAYLOAD_ID", "the id of a dead letter is a UUID");
+    }
+    if (!dead_letters_get(api->letters, &id, arena, letter, error)) {
+        return error->code == ERROR_NOT_FOUND;
+    }
+    *count = request->bucket[0] == '\0' || strcmp(request->bucket, letter->bucket) == 0;
+    return true;
+}
+
+static bool read_letters(struct dead_letter_api *api, const Waybill__V1__ListFailedPayloadsRequest *request,
+                         struct dead_letter *letters, struct arena *arena, size_t *count, bool *more,
+                         struct error *error) {
+    struct uuid after;
+    size_t size;
+    *more = false;
+    if (!take_page(request, &after, &size, error)) {
+        return false;
+    }
+    if (request->payload_id[0] != '\0') {
+        return read_one(api, request, letters, arena, count, error);
+    }
+    return dead_letters_list(api->letters, request->bucket, &after, letters, size, arena, count, more, error);
+}
+
 static void list_failed(void *service, struct rpc_call *call) {
     struct dead_letter_api *api = service;
     const Waybill__V1__ListFailedPayloadsRequest *request =
@@ -62,12 +94,9 @@ static void list_failed(void *service, struct rpc_call *call) {
     struct error error = {0};
     struct arena *arena = rpc_call_arena(call);
     struct dead_letter *letters = arena_alloc(arena, PAGE_MAX * sizeof *letters);
-    struct uuid after;
-    size_t size;
     size_t count;
     bool more;
-    if (!take_page(request, &after, &size, &error) ||
-        !dead_letters_list(api->letters, request->bucket, &after, letters, size, arena, &count, &more, &error)) {
+    if (!read_letters(api, request, letters, arena, &count, &more, &error)) {
         rpc_call_fail(call, &error);
         return;
     }
@@ -95,6 +124,11 @@ static void drop_letter(void *service, struct rpc_call *call) {
     struct error error = {0};
     struct dead_letter letter;
     struct uuid id;
+    struct uuid request_id;
+    if (!name_check_request_id(request->request_id, "request_id", &request_id, &error)) {
+        rpc_call_fail(call, &error);
+        return;
+    }
     if (!uuid_parse_text(request->payload_id, &id)) {
         error_set_field(&error, "payload_id", "BAD_PAYLOAD_ID", "the id of a dead letter is a UUID");
         rpc_call_fail(call, &error);

@@ -219,8 +219,8 @@ size_t dead_letters_count(struct dead_letters *letters) {
     return count;
 }
 
-static bool get_letter(struct dead_letters *letters, const struct uuid *id, struct arena *arena,
-                       struct dead_letter *letter, struct error *error) {
+bool dead_letters_get(struct dead_letters *letters, const struct uuid *id, struct arena *arena,
+                      struct dead_letter *letter, struct error *error) {
     uint8_t key[DEAD_LETTER_KEY_BYTES];
     char *message = NULL;
     size_t size = 0;
@@ -243,7 +243,7 @@ bool dead_letters_drop(struct dead_letters *letters, const struct uuid *id, stru
     uint8_t key[DEAD_LETTER_KEY_BYTES];
     dead_letter_key(id, key);
     pthread_mutex_lock(&letters->lock);
-    bool good = get_letter(letters, id, arena, letter, error);
+    bool good = dead_letters_get(letters, id, arena, letter, error);
     if (good) {
         char *message = NULL;
         leveldb_delete(letters->db, letters->write_synced, (const char *)key, sizeof key, &message);

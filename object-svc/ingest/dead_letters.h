@@ -50,6 +50,9 @@ size_t dead_letters_count(struct dead_letters *letters);
 bool dead_letters_list(struct dead_letters *letters, const char *bucket, const struct uuid *after,
                        struct dead_letter *out, size_t max, struct arena *arena, size_t *count, bool *more,
                        struct error *error);
+/* One of them; its texts in the arena. NOT_FOUND, DEAD_LETTER_NOT_FOUND. */
+bool dead_letters_get(struct dead_letters *letters, const struct uuid *id, struct arena *arena,
+                      struct dead_letter *letter, struct error *error);
 /* Takes one out for good; what it was goes into `letter`. NOT_FOUND, DEAD_LETTER_NOT_FOUND. */
 bool dead_letters_drop(struct dead_letters *letters, const struct uuid *id, struct arena *arena,
                        struct dead_letter *letter, struct error *error);

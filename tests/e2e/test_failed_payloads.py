@@ -86,9 +86,12 @@ def test_failed_payloads_are_listed_with_their_reason(client, waybill):
     assert one.expire_time.seconds - one.fail_time.seconds == 7 * 24 * 3600
     never = next(payload for payload in by_id.values() if payload.record.key == "list/never")
     assert never.error_reason == "PAYLOAD_DEADLINE_MISSED" and not never.retryable
-    lines = waybill.good("failed", "list", "failed").splitlines()
+    done = waybill("failed", "list", "failed")
+    assert done.returncode == 5, "object-svc's part is missing"
+    lines = done.stdout.decode().splitlines()
     assert len(lines) == 6 and all("failed/list/" in line for line in lines)
-    pages = [json.loads(line) for line in waybill.good("failed", "list", "--page-size", "4", "--all", "--json").splitlines()]
+    pages = [json.loads(line) for line in
+             waybill("failed", "list", "--page-size", "4", "--all", "--json").stdout.splitlines() if b"payloads" in line]
     assert {payload["record"]["payloadId"] for page in pages for payload in page["payloads"]} >= ids | {elsewhere}
     shown = waybill.good("failed", "show", one.record.payload_id)
     assert "why              PAYLOAD_CORRUPT: damaged\n" in shown and "attempts         9\n" in shown
@@ -135,7 +138,25 @@ def test_a_cancel_gives_up_what_is_in_flight_and_forgets_what_failed(client, way
     assert client.status().spool_payloads == before and client.revision() == revision
     assert listed(client, payload_id=record.payload_id) == []
     assert client.get("failed", "cancel").state == record_pb2.RECORD_STATE_FAILED
-    assert waybill.bad(3, "failed", "show", record.payload_id)["reason"] == "PAYLOAD_NOT_FOUND"
+    assert waybill.bad(5, "failed", "show", record.payload_id)["code"] == "UNAVAILABLE", "it may be a dead letter"
+
+
+def test_a_request_id_takes_effect_once(client):
+    payload_id = fail(client, "failed", "once", b"again")
+    retry = admin.RetryPayloadRequest(payload_id=payload_id, request_id=str(uuid.uuid4()))
+    first = client.admin.RetryPayload(retry, timeout=TIMEOUT)
+    revision = client.revision()
+    assert client.admin.RetryPayload(retry, timeout=TIMEOUT) == first and client.revision() == revision
+    for _ in range(2):  # it fails, then it is forgotten
+        cancel = admin.CancelPayloadRequest(payload_id=payload_id, request_id=str(uuid.uuid4()))
+        first = client.admin.CancelPayload(cancel, timeout=TIMEOUT)
+        revision = client.revision()
+        assert client.admin.CancelPayload(cancel, timeout=TIMEOUT) == first and client.revision() == revision
+        cancel.reason = "another"
+        assert failure_of(client.admin.CancelPayload, cancel, timeout=TIMEOUT).reason == "REQUEST_ID_REUSED"
+    assert listed(client, payload_id=payload_id) == []
+    assert failure_of(client.admin.CancelPayload, admin.CancelPayloadRequest(payload_id=payload_id, request_id="x"),
+                      timeout=TIMEOUT).reason == "BAD_REQUEST_ID"
 
 
 def test_what_cannot_be_is_refused_and_changes_nothing(client):

@@ -4,6 +4,7 @@ others are all given up, each with its cause, and nothing is tried for ever.
 WAYBILL_POISON chooses how many events there are (default 300; 50000 on demand)."""
 
 import glob
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ import pytest
 
 from client import HOT, TIMEOUT, Client, failure_of, health_of
 from cluster import wait_for
+from command_line import CommandLine
 from conftest_shared import run_cluster
 from contract import admin_service_pb2 as admin, event_pb2, record_pb2
 from jetstream import JetStream, last_revision
@@ -150,6 +152,22 @@ def test_good_payloads_are_stored_and_poison_is_given_up_with_its_cause(fed):
     failure = failure_of(client.object_admin.CancelPayload, request, timeout=TIMEOUT)
     assert (failure.code, failure.reason) == (grpc.StatusCode.NOT_FOUND, "DEAD_LETTER_NOT_FOUND")
     assert unanswered(cluster) == 0, "nothing is delivered again"
+
+    waybill = CommandLine(cluster)
+    lines = waybill.good("failed", "list", "--all").splitlines()
+    assert len(lines) == spoiled + nonsense - 1, "one list of both services"
+    assert lines[0].endswith("poison/bad-000000")
+    assert "BAD_" in lines[-1] and "letter" in lines[-1] and lines[-1].endswith(f"of {SUBJECT} at replica-1")
+    last = lines[-1].split()[0]
+    shown = waybill.good("failed", "show", last)
+    assert f"dead letter      {last}\nreplica          replica-1\n" in shown and "why              BAD_" in shown
+    assert waybill.good("failed", "cancel", last) == f"{last} dropped\n"
+    assert waybill.bad(3, "failed", "cancel", last)["reason"] == "PAYLOAD_NOT_FOUND"
+    assert waybill.bad(3, "failed", "show", last)["reason"] == "PAYLOAD_NOT_FOUND"
+    pages = [json.loads(line) for line in waybill.good("failed", "list", "--json", "--limit", "2").splitlines()]
+    assert [len(page["payloads"]) for page in pages] == [2, 2]
+    rest = waybill.good("failed", "list", "--all", "--page-token", pages[-1]["nextPageToken"]).splitlines()
+    assert len(rest) == nonsense - 4 and all("letter" in line for line in rest)
 
 
 @pytest.fixture
