@@ -44,6 +44,7 @@ CHANNEL_OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 5000),  # which is how long an attempt may take
     ("grpc.max_reconnect_backoff_ms", 300),
+    ("grpc.dns_min_time_between_resolutions_ms", 50),  # before which it does not try again, either
     ("grpc.max_receive_message_length", 16 << 20),
     ("grpc.use_local_subchannel_pool", 1),
 ]
