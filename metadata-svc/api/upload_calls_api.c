@@ -17,7 +17,7 @@ static bool find_upload(struct metadata_api *api, const char *upload_id, struct 
     struct uuid id;
     struct upload_state state;
     struct upload_info arrived = {0};
-    if (!take_upload_id(upload_id, &id, error)) {
+    if (!take_upload_id(upload_id, &id, error) || !payload_spool_verify_upload(api->spool, &id, error)) {
         return false;
     }
     /* Asked first: what takes effect meanwhile is then found there. */

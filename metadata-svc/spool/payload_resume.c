@@ -150,6 +150,41 @@ struct payload_upload *payload_upload_open(struct payload_spool *spool, const st
     return payload_upload_new(spool, payload, resumed, crc);
 }
 
+/* The upload, claimed as by who goes on with it, where its bytes have still to be read; NULL for none.
+ * With the lock held. */
+static struct payload *claim_unverified(struct payload_spool *spool, const struct uuid *upload_id) {
+    struct partial *partial = partial_find(spool, upload_id);
+    if (partial == NULL || !partial->suspended || !partial->unverified) {
+        return NULL;
+    }
+    partial_resume(spool, partial);
+    partial->payload->uses++;
+    return partial->payload;
+}
+
+bool payload_spool_verify_upload(struct payload_spool *spool, const struct uuid *upload_id, struct error *error) {
+    pthread_mutex_lock(&spool->lock);
+    struct payload *payload = claim_unverified(spool, upload_id);
+    pthread_mutex_unlock(&spool->lock);
+    if (payload == NULL) {
+        return true;
+    }
+    uint32_t ignored;
+    struct error cause = {0};
+    if (!verify(spool, payload, &ignored, &cause)) {
+        bool readable = cause.code == ERROR_OUT_OF_RANGE || cause.code == ERROR_ABORTED; /* less, or none */
+        *error = readable ? *error : cause;
+        return readable;
+    }
+    pthread_mutex_lock(&spool->lock);
+    if (!payload->given_up) {
+        partial_suspend(spool, payload->partial);
+    }
+    payload_unuse(spool, payload);
+    pthread_mutex_unlock(&spool->lock);
+    return true;
+}
+
 /* ---- what becomes of it ---- */
 
 void payload_spool_settle_upload(struct payload_spool *spool, const struct uuid *payload_id) {

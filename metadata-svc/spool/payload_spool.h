@@ -128,12 +128,15 @@ void payload_spool_reopen(struct payload_spool *spool, const struct uuid *payloa
 struct upload_info {
     struct uuid upload_id;
     struct uuid payload_id;
-    uint64_t persisted_bytes; /* durable, from the payload's start */
+    uint64_t persisted_bytes; /* durable, from the payload's start; of one from before the start: once verified */
     bool in_progress;
     int64_t expire_unix_us; /* when it is given up if nobody goes on with it; 0: not by itself */
 };
 /* False when there is none of that upload id. */
 bool payload_spool_find_upload(struct payload_spool *spool, const struct uuid *upload_id, struct upload_info *info);
+/* Reads what an upload that broke off had before the start, so that what is told of it then is there: what was
+ * being written when the process was killed may be torn. Meanwhile it is in progress. False when the disk failed. */
+bool payload_spool_verify_upload(struct payload_spool *spool, const struct uuid *upload_id, struct error *error);
 /* Visits each that broke off; the visit may call the spool. */
 void payload_spool_each_upload(struct payload_spool *spool,
                                void (*visit)(void *context, const struct upload_info *info), void *context);

@@ -135,6 +135,63 @@ Test(spool_resume, what_a_killed_process_wrote_is_there_up_to_its_last_write) {
     fixture_end(&fixture);
 }
 
+static void verify_upload(struct spool_fixture *fixture, uint64_t number) {
+    struct error error = {0};
+    struct uuid id = upload_id_of(number);
+    cr_assert(payload_spool_verify_upload(fixture->spool, &id, &error), "%s", error.message);
+}
+
+/* Dies at the operation of an append; true where there was less than was to be seen before it was read. */
+static bool was_torn(unsigned operation) {
+    struct spool_fixture fixture = fixture_start(21 + operation, 60);
+    struct error error = {0};
+    struct payload_upload *upload = open_at(&fixture, 1, 0);
+    append_to(upload, 1, 100000, 100000);
+    faulty_disk_cut_at(fixture.disk, faulty_disk_operations(fixture.disk) + operation);
+    fixture_append(upload, 1, 200000, 100000, &error);
+    payload_upload_suspend(upload);
+    fixture_close(&fixture);
+    faulty_disk_restart(fixture.disk, FAULTY_KEEP);
+    fixture_open(&fixture);
+    fixture_reopen(&fixture); /* the tail is sealed now, and so looks flushed */
+    uint64_t seen = persisted(&fixture, 1);
+    verify_upload(&fixture, 1);
+    uint64_t told = persisted(&fixture, 1);
+    cr_assert(told >= 100000 && told <= seen);
+    verify_upload(&fixture, 1); /* once is enough */
+    verify_upload(&fixture, 2); /* there is no such upload */
+    cr_assert_eq(persisted(&fixture, 1), told);
+    finish_from(&fixture, 1, told, 300000);
+    check_crc(&fixture, 1, 300000);
+    fixture_end(&fixture);
+    return told < seen;
+}
+
+/* A header whose data never came looks like all others until the data is read. */
+Test(spool_resume, what_is_told_of_an_upload_after_a_kill_is_there) {
+    unsigned torn = 0;
+    for (unsigned operation = 1; operation <= 12; operation++) {
+        torn += was_torn(operation) ? 1 : 0;
+    }
+    cr_assert_gt(torn, 0);
+}
+
+Test(spool_resume, an_upload_that_cannot_be_read_is_not_told_of) {
+    struct spool_fixture fixture = fixture_start(22, 60);
+    struct error error = {0};
+    struct uuid id = upload_id_of(1);
+    break_off(&fixture, 1, 200000);
+    fixture_reopen(&fixture);
+    faulty_disk_fail_reads(fixture.disk, true);
+    cr_assert_not(payload_spool_verify_upload(fixture.spool, &id, &error));
+    cr_assert_eq(error.code, ERROR_INTERNAL);
+    faulty_disk_fail_reads(fixture.disk, false);
+    verify_upload(&fixture, 1);
+    cr_assert_eq(persisted(&fixture, 1), 200000);
+    finish_from(&fixture, 1, 200000, 300000);
+    fixture_end(&fixture);
+}
+
 Test(spool_resume, a_wrong_offset_is_told_the_right_one_and_changes_nothing) {
     static const uint64_t wrong[] = {0, 1, 99999, 100001, UINT64_MAX};
     struct spool_fixture fixture = fixture_start(4, 8);
