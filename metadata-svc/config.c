@@ -3,6 +3,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "common/base/failpoint.h"
+
 #define KIB(n) ((int64_t)(n) << 10)
 #define MIB(n) ((int64_t)(n) << 20)
 #define GIB(n) ((int64_t)(n) << 30)
@@ -115,9 +117,13 @@ static const struct config_entry entries[] = {
          .help = "Whether --rebuild needs the event stream's server; ignored: it goes by the objects alone"),
     DURATION(drain_grace, .initial = "10s", .min = 0, .max = MINUTES(60),
              .help = "How long calls may take to finish after SIGTERM"),
+    STRING(failpoint, .initial = "", .format = &failpoint_format,
+           .help = "For tests of recovery alone: the failpoint at which the process ends itself, as by kill -9"),
 };
 
 static const struct config_task tasks[] = {
+    {"list-failpoints", "Print the names that failpoint may have, and exit",
+     offsetof(struct metadata_config, list_failpoints)},
     {"repair", "Mend the record store of a stopped service as far as it can be, tell what was lost, and exit",
      offsetof(struct metadata_config, repair)},
     {"rebuild",

@@ -11,8 +11,9 @@
 enum rebuild_events { REBUILD_EVENTS_REQUIRED, REBUILD_EVENTS_IGNORED };
 
 struct metadata_config {
-    bool repair;  /* --repair */
-    bool rebuild; /* --rebuild */
+    bool repair;          /* --repair */
+    bool rebuild;         /* --rebuild */
+    bool list_failpoints; /* --list-failpoints */
     char *shard;
     char *listen;
     char *bulk_listen;
@@ -59,6 +60,7 @@ struct metadata_config {
     char *rebuild_from; /* "" = no replica */
     enum rebuild_events rebuild_events;
     int64_t drain_grace_ms;
+    char *failpoint; /* "" = none */
 };
 
 extern const struct config_table metadata_config_table;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/disk.h"
+#include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "common/base/signals.h"
 #include "common/observe/rpc_metrics.h"
@@ -31,6 +32,7 @@ enum {
     SMALL_STREAMS_MAX = 272, /* health watches, reflection */
     BULK_MESSAGE_MAX_BYTES = 2 * 1024 * 1024,
     CHANGE_MIN_BYTES = 256, /* of the write-ahead log, for one commit */
+    EXIT_BAD_CONFIG = 2,
 };
 
 struct service {
@@ -365,6 +367,22 @@ static void stop(struct service *service) {
     metrics_free(service->metrics);
 }
 
+/* What is done instead of serving, if anything; false: to serve. */
+static bool run_task(const struct metadata_config *config, int *status) {
+    if (!failpoint_arm(config->failpoint)) {
+        *status = EXIT_BAD_CONFIG;
+    } else if (config->list_failpoints) {
+        *status = failpoint_list();
+    } else if (config->repair) {
+        *status = repair_run(config);
+    } else if (config->rebuild) {
+        *status = rebuild_run(config);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 int main(int argc, char **argv) {
     static struct service service;
     int status = EXIT_FAILURE;
@@ -377,8 +395,7 @@ int main(int argc, char **argv) {
         return status;
     }
     log_setup("metadata-svc", service.config.log_level);
-    if (service.config.repair || service.config.rebuild) {
-        status = service.config.repair ? repair_run(&service.config) : rebuild_run(&service.config);
+    if (run_task(&service.config, &status)) {
         config_free(&metadata_config_table, &service.config);
         return status;
     }

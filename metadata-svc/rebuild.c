@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/failpoint.h"
 #include "metadata-svc/rebuild/rebuild_sources.h"
 #include "metadata-svc/rebuild/rebuild_writer.h"
 #include "metadata-svc/snapshot/restore_place.h"
@@ -224,7 +225,8 @@ static bool run(struct rebuild *rebuild, struct error *error) {
         restore_place_abandon(&rebuild->place);
         return false;
     }
-    return restore_place_commit(&rebuild->place, error);
+    return FAILPOINT("rebuild.commit.before") && restore_place_commit(&rebuild->place, error) &&
+           FAILPOINT("rebuild.commit.after");
 }
 
 /* ---- what it came to ---- */

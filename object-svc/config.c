@@ -1,8 +1,11 @@
 #include "object-svc/config.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "common/base/failpoint.h"
 
 #define KIB(n) ((int64_t)(n) << 10)
 #define MIB(n) ((int64_t)(n) << 20)
@@ -157,6 +160,8 @@ static const struct config_entry entries[] = {
     SIZE(max_message_bytes, .initial = "4MiB", .min = KIB(64), .max = MIB(64), .help = "Largest request"),
     DURATION(drain_grace, .initial = "10s", .min = 0, .max = MINUTES(60),
              .help = "How long calls may take to finish after SIGTERM"),
+    STRING(failpoint, .initial = "", .format = &failpoint_format,
+           .help = "For tests of recovery alone: the failpoint at which the process ends itself, as by kill -9"),
     DURATION(liveness_patience, .initial = "5m", .min = SECONDS(1), .max = MINUTES(60 * 24),
              .help = "How long the ingester may hang before /livez fails, so that the service is started again"),
 };
@@ -202,10 +207,17 @@ static bool complete(void *values, struct error *error) {
     return fill_replica(config, error);
 }
 
+static const struct config_task tasks[] = {
+    {"list-failpoints", "Print the names that failpoint may have, and exit",
+     offsetof(struct object_config, list_failpoints)},
+};
+
 const struct config_table object_config_table = {
     .program = "waybill-object-svc",
     .summary = "Pulls payloads, stores them in the hot and the cold tier, and serves reads.",
     .entries = entries,
     .count = sizeof entries / sizeof entries[0],
     .complete = complete,
+    .tasks = tasks,
+    .task_count = sizeof tasks / sizeof tasks[0],
 };

@@ -12,7 +12,8 @@
 enum object_cold_store { OBJECT_COLD_STORE_DIRECTORY, OBJECT_COLD_STORE_S3 };
 
 struct object_config {
-    char *replica; /* filled: the host name */
+    bool list_failpoints; /* --list-failpoints */
+    char *replica;        /* filled: the host name */
     char *shard;
     char *listen;
     char *advertise_address; /* "": as main makes it of the address that it listens on */
@@ -72,6 +73,7 @@ struct object_config {
     int64_t peer_timeout_ms;
     int64_t max_message_bytes;
     int64_t drain_grace_ms;
+    char *failpoint; /* "" = none */
     int64_t liveness_patience_ms;
 };
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "common/base/signals.h"
 #include "common/base/thread_turn.h"
@@ -37,6 +38,7 @@ enum {
     RETRY_FIRST_MS = 100,
     PEER_STALL_MS = 30000,  /* another replica whose own client reads slowly is cut off, and asks again */
     OTHER_STREAMS_MAX = 16, /* health watches, reflection */
+    EXIT_BAD_CONFIG = 2,
 };
 
 struct service {
@@ -459,6 +461,12 @@ int main(int argc, char **argv) {
         return status;
     }
     log_setup("object-svc", service.config.log_level);
+    bool armed = failpoint_arm(service.config.failpoint);
+    if (!armed || service.config.list_failpoints) {
+        status = armed ? failpoint_list() : EXIT_BAD_CONFIG;
+        config_free(&object_config_table, &service.config);
+        return status;
+    }
     thread_turn_stand_back((int)service.config.nice); /* all other threads, too, which come later */
     struct error error = {0};
     bool good = start(&service, &error);

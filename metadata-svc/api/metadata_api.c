@@ -1,5 +1,6 @@
 #include "metadata-svc/api/metadata_api.h"
 
+#include "common/base/failpoint.h"
 #include "waybill/v1/admin_service.pb-c.h"
 #include "waybill/v1/metadata_service.pb-c.h"
 #include "waybill/v1/payload_service.pb-c.h"
@@ -26,7 +27,9 @@ void metadata_api_add_to(struct metadata_api *api, struct rpc_server *server) {
 
 void metadata_api_settle(struct metadata_api *api, const struct commit_request *commit) {
     for (size_t i = 0; i < commit->released_count; i++) {
+        FAILPOINT("spool.release.before");
         payload_spool_release(api->spool, &commit->released[i]);
+        FAILPOINT("spool.release.after");
     }
     const struct payload_figures *figures = &commit->payloads;
     counter_add(api->payloads.deadlines_missed, figures->deadlines_missed);

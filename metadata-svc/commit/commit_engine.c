@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "common/base/failpoint.h"
 #include "metadata-svc/commit/bucket_changes.h"
 #include "metadata-svc/commit/change_builder.h"
 #include "metadata-svc/commit/descriptor_changes.h"
@@ -222,7 +223,9 @@ static bool write_batch(struct commit_engine *engine, struct error *error) {
         return true;
     }
     int64_t start_us = clock_monotonic_us(engine->clock);
+    FAILPOINT("commit.write.before");
     bool good = engine->kv->ops->write(engine->kv, batch, true, error);
+    FAILPOINT("commit.write.after");
     engine->last_flush_us = clock_monotonic_us(engine->clock) - start_us;
     return good;
 }

@@ -1,5 +1,7 @@
 #include "metadata-svc/lifecycle/due_timers.h"
 
+#include "common/base/failpoint.h"
+
 enum { SECOND_US = 1000000 };
 
 static struct bytes key_of_mark(struct arena *arena, int64_t due_us) {
@@ -44,7 +46,9 @@ int due_timers_read(struct due_timers *due, struct arena *arena, struct timer *t
         kv_batch_put(&batch, key_of_mark(arena, now_us + SECOND_US), (struct bytes){0});
     }
     /* Not synced: a mark that is lost, or left, costs a longer walk. */
-    bool good = batch.count == 0 || due->kv->ops->write(due->kv, &batch, false, error);
+    bool good =
+        batch.count == 0 || (FAILPOINT("timers.mark.before") && due->kv->ops->write(due->kv, &batch, false, error) &&
+                             FAILPOINT("timers.mark.after"));
     kv_batch_free(&batch);
     return good ? count : -1;
 }

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "common/base/stop_signal.h"
 #include "metadata-svc/lifecycle/due_timers.h"
@@ -75,8 +76,9 @@ static bool run_due(struct housekeeper *housekeeper) {
             .redrives_max = redrives_left(housekeeper),
             .published_revision = options->published_revision(options->self),
         };
-        good = committer_commit(options->committer, &request, &error);
+        good = FAILPOINT("timers.commit.before") && committer_commit(options->committer, &request, &error);
         if (good) {
+            FAILPOINT("timers.commit.after");
             redrives_used(housekeeper, request.payloads.redriven);
             options->settle(options->self, &request);
         }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "common/base/stop_signal.h"
 #include "common/base/thread_turn.h"
@@ -46,7 +47,8 @@ static bool sink_connected(void *self) {
 static bool sink_sync(void *self, struct sink_end *end, struct error *error) {
     struct event_publisher *publisher = self;
     struct stream_end found;
-    if (!stream_publisher_sync(publisher->stream, &found, error)) {
+    if (!FAILPOINT("publish.sync.before") || !stream_publisher_sync(publisher->stream, &found, error) ||
+        !FAILPOINT("publish.sync.after")) {
         return false;
     }
     *end = (struct sink_end){.sequence = found.sequence};
@@ -83,7 +85,8 @@ static bool sink_publish(void *self, int64_t revision, struct bytes change, uint
             .header_count = event.header_count,
             .body = change,
         };
-        good = stream_publisher_publish(publisher->stream, &message, error);
+        good = FAILPOINT("publish.send.before") && stream_publisher_publish(publisher->stream, &message, error) &&
+               FAILPOINT("publish.send.after");
     }
     arena_free(&arena);
     return good;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/failpoint.h"
 #include "common/base/log.h"
 
 enum {
@@ -328,10 +329,12 @@ static void take_ack(struct publisher_core *core, const struct sink_ack *ack) {
     /* A duplicate at another place is the ghost of an event that is gone; one in its place may
      * be a twin's that has our name. The sync looks at it. */
     if (ack->outcome == SINK_ACCEPTED && !ack->duplicate && ack->sequence == sequence_of(core, ack->revision)) {
+        FAILPOINT("publish.ack.before");
         for (int64_t revision = core->first_flight; revision <= ack->revision; revision++) {
             flight_of(core, revision)->acked = true;
         }
         recover(core);
+        FAILPOINT("publish.ack.after");
         return;
     }
     advance(core);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/failpoint.h"
 #include "metadata-svc/commit/payload_entries.h"
 #include "metadata-svc/store/layout.h"
 #include "metadata-svc/store/record_codec.h"
@@ -22,7 +23,9 @@ struct writing {
 
 static bool flush(struct writing *writing) {
     struct kv_batch *batch = &writing->builder.overlay.batch;
-    bool good = batch->count == 0 || writing->kv->ops->write(writing->kv, batch, false, writing->error);
+    bool good = batch->count == 0 || (FAILPOINT("rebuild.write.before") &&
+                                      writing->kv->ops->write(writing->kv, batch, false, writing->error) &&
+                                      FAILPOINT("rebuild.write.after"));
     overlay_clear(&writing->builder.overlay);
     return good;
 }

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/failpoint.h"
 #define STAGING "restoring"
 
 /* ---- file system ---- */
@@ -279,6 +280,7 @@ bool restore_place_commit(struct restore_place *place, struct error *error) {
         restore_place_abandon(place);
         return false;
     }
+    FAILPOINT("restore.named");
     /* From here on it is there, and only power loss could still take it away. */
     remove_staging(place);
     return sync_path(place->data_dir, error);

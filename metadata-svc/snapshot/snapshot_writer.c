@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "common/checksum/crc32c.h"
 #include "metadata-svc/snapshot/spooled_entries.h"
@@ -176,10 +177,12 @@ bool snapshot_write(struct kv *kv, struct payload_spool *spool, const char *shar
     }
     payload_spool_hold(spool);
     struct kv_cursor *cursor = kv->ops->cursor_open_bulk(kv);
-    bool good = find_revision(cursor, &summary->header.revision, error) && put_header(&writing, error) &&
-                spooled_entries_each(cursor, put_payload, &writing, error);
+    bool good = find_revision(cursor, &summary->header.revision, error) && FAILPOINT("snapshot.write.before") &&
+                put_header(&writing, error) && spooled_entries_each(cursor, put_payload, &writing, error) &&
+                FAILPOINT("snapshot.payloads.after");
     payload_spool_let_go(spool);
-    good = good && put_entries(&writing, cursor, error) && put_end(&writing, error);
+    good = good && put_entries(&writing, cursor, error) && FAILPOINT("snapshot.entries.after") &&
+           put_end(&writing, error) && FAILPOINT("snapshot.write.after");
     kv->ops->cursor_close(cursor);
     buffer_free(&writing.body);
     free(writing.piece);

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "common/base/failpoint.h"
 #include "common/checksum/crc32c.h"
 #include "metadata-svc/spool/spool_parts.h"
 
@@ -220,10 +221,11 @@ static bool make_durable(struct payload_upload *upload, struct error *error) {
 bool payload_upload_finish(struct payload_upload *upload, struct error *error) {
     struct payload_spool *spool = upload->spool;
     struct payload *payload = upload->payload;
-    if (!check_given_up(upload, error) || !make_durable(upload, error)) {
+    if (!check_given_up(upload, error) || !FAILPOINT("spool.finish.before") || !make_durable(upload, error)) {
         payload_upload_suspend(upload);
         return false;
     }
+    FAILPOINT("spool.finish.after");
     assert(upload->written_bytes == upload->size_bytes);
     pthread_mutex_lock(&spool->lock);
     bool given_up = payload->given_up;
@@ -264,7 +266,8 @@ static bool settle_bytes(struct payload_upload *upload) {
 void payload_upload_suspend(struct payload_upload *upload) {
     struct payload_spool *spool = upload->spool;
     struct payload *payload = upload->payload;
-    bool kept = !uuid_is_zero(&payload->upload_id) && settle_bytes(upload);
+    bool kept = !uuid_is_zero(&payload->upload_id) && FAILPOINT("spool.suspend.before") && settle_bytes(upload) &&
+                FAILPOINT("spool.suspend.after");
     pthread_mutex_lock(&spool->lock);
     kept = kept && !payload->given_up && payload->spooled_bytes > 0;
     if (kept) {

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "common/checksum/crc32c.h"
 #include "metadata-svc/spool/spool_parts.h"
@@ -97,7 +98,7 @@ static bool write_frames(struct payload_spool *spool, const struct placing *plac
         encode_data(out, placing, entry, crc);
     }
     if (data.size >= SPOOL_LARGE_BYTES) {
-        if (!file->ops->write(file, rest.start, buffer_bytes(out), error) ||
+        if (!file->ops->write(file, rest.start, buffer_bytes(out), error) || !FAILPOINT("spool.append.headers_only") ||
             !file->ops->write(file, layout->data_at, data, error)) {
             return false;
         }
@@ -178,7 +179,8 @@ static bool append_entry(struct payload_spool *spool, const struct spool_entry *
     if (file == NULL) {
         return false;
     }
-    bool good = write_frames(spool, &placing, file, entry, crc, error) &&
+    bool good = FAILPOINT("spool.append.before") && write_frames(spool, &placing, file, entry, crc, error) &&
+                FAILPOINT("spool.append.after") &&
                 write_back_advance(&spool->active->write_back, file, placing.layout.next, error);
     segment_file_give(spool, spool->active);
     if (!good) {
@@ -208,7 +210,8 @@ bool spool_seal(struct payload_spool *spool, struct segment *segment, struct err
     if (file == NULL) {
         return false;
     }
-    bool good = file->ops->write(file, at, bytes_of(header, sizeof header), error);
+    bool good = FAILPOINT("spool.seal.before") && file->ops->write(file, at, bytes_of(header, sizeof header), error) &&
+                FAILPOINT("spool.seal.after");
     segment_file_give(spool, segment);
     if (!good) {
         return spool_fail(spool, error);
@@ -306,7 +309,9 @@ bool spool_flush(struct payload_spool *spool, uint64_t position, struct error *e
         struct flush flush;
         start_flush(spool, &flush);
         pthread_mutex_unlock(&spool->lock);
+        FAILPOINT("spool.flush.before");
         bool good = sync_segments(spool, &flush, error) || spool_fail(spool, error);
+        FAILPOINT("spool.flush.after");
         pthread_mutex_lock(&spool->lock);
         end_flush(spool, &flush, good);
     }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/failpoint.h"
 #include "metadata-svc/spool/spool_parts.h"
 
 enum { SPOOL_RETRY_MS = 1000 };
@@ -186,9 +187,11 @@ static enum begin_result begin_file(struct payload_spool *spool, struct segment 
     if (old_number != 0) {
         char old_name[SEGMENT_NAME_BYTES];
         segment_file_name(old_number, old_name);
+        FAILPOINT("spool.recycle.before");
         if (!disk->ops->rename(disk, old_name, name, error)) {
             return BEGIN_FAILED;
         }
+        FAILPOINT("spool.recycle.after");
     }
     struct disk_file *file = segment->file;
     if (file == NULL) {
@@ -210,8 +213,9 @@ static enum begin_result begin_file(struct payload_spool *spool, struct segment 
     if (!file->ops->allocate(file, 0, segment->header.segment_bytes, error)) {
         return BEGIN_NO_SPACE;
     }
-    bool good = write_headers(file, &segment->header, error) && file->ops->sync(file, error) &&
-                disk->ops->sync_directory(disk, "", error);
+    bool good = FAILPOINT("spool.header.before") && write_headers(file, &segment->header, error) &&
+                FAILPOINT("spool.header.written") && file->ops->sync(file, error) &&
+                disk->ops->sync_directory(disk, "", error) && FAILPOINT("spool.header.after");
     return good ? BEGIN_DONE : BEGIN_FAILED;
 }
 
@@ -260,7 +264,8 @@ static bool drop_misfits(struct payload_spool *spool, struct error *error) {
         char name[SEGMENT_NAME_BYTES];
         segment_file_name(misfit->header.number, name);
         segment_file_close(spool, misfit);
-        bool good = spool->disk->ops->unlink(spool->disk, name, error);
+        bool good = FAILPOINT("spool.shrink.before") && spool->disk->ops->unlink(spool->disk, name, error) &&
+                    FAILPOINT("spool.shrink.after");
         pthread_mutex_lock(&spool->lock);
         forget_segment(spool, misfit);
         pthread_mutex_unlock(&spool->lock);

@@ -1,5 +1,6 @@
 #include "metadata-svc/store/change_log.h"
 
+#include "common/base/failpoint.h"
 #include "metadata-svc/store/layout.h"
 #include "waybill/v1/event.pb-c.h"
 
@@ -120,7 +121,9 @@ int64_t change_log_trim(struct kv *kv, int64_t below, int64_t keep_since_us, int
     bool good = kv->ops->cursor_check(cursor, error);
     kv->ops->cursor_close(cursor);
     /* Not synced: a trim that is lost is done again. */
-    good = good && (batch.count == 0 || kv->ops->write(kv, &batch, false, error));
+    good =
+        good && (batch.count == 0 || (FAILPOINT("change_log.trim.before") && kv->ops->write(kv, &batch, false, error) &&
+                                      FAILPOINT("change_log.trim.after")));
     kv_batch_free(&batch);
     return good ? removed : -1;
 }

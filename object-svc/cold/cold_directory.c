@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "object-svc/cold/cold_directory_parts.h"
 
@@ -104,10 +105,12 @@ static bool cold_directory_remove(struct cold_store *store, const struct cold_na
     }
     cold_sidecar_path(path, sidecar);
     /* Bytes first: they are what makes the object one. */
+    FAILPOINT("cold_directory.remove.before");
     bool there = unlinkat(self->root, path, 0) == 0;
     if (!there && errno != ENOENT && errno != ENOTDIR) {
         return error_set_errno(error, errno, "removing the cold store's %s", path);
     }
+    FAILPOINT("cold_directory.remove.sidecar_left");
     if (unlinkat(self->root, sidecar, 0) != 0 && errno != ENOENT && errno != ENOTDIR) {
         return error_set_errno(error, errno, "removing the cold store's %s", sidecar);
     }
@@ -120,7 +123,7 @@ static bool cold_directory_remove(struct cold_store *store, const struct cold_na
     while ((slash = strrchr(path, '/')) != NULL && unlinkat(self->root, path, AT_REMOVEDIR) == 0) {
         *slash = '\0';
     }
-    return true;
+    return FAILPOINT("cold_directory.remove.after");
 }
 
 static void cold_directory_close(struct cold_store *store) {

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/failpoint.h"
 #include "object-svc/cold/cold_directory_parts.h"
 #include "object-svc/hot/block_sums.h"
 
@@ -204,7 +205,8 @@ static bool publish_both(struct directory_writer *self, struct error *error) {
             return false;
         }
         named = named || publish(self, self->temporary_sidecar, sidecar, &gone, error);
-        if (named && publish(self, self->temporary, self->path, &gone, error)) {
+        if (named && FAILPOINT("cold_directory.publish.sidecar_only") &&
+            publish(self, self->temporary, self->path, &gone, error)) {
             return cold_directory_sync_parents(self->store, self->path, error);
         }
         if (!gone || named) {
@@ -216,8 +218,11 @@ static bool publish_both(struct directory_writer *self, struct error *error) {
 
 bool cold_directory_finish(struct cold_writer *writer, struct error *error) {
     struct directory_writer *self = self_of(writer);
-    bool ok = cold_object_check_payload(&self->provenance, &self->sums, error) && sync_bytes(self, error) &&
-              write_sidecar(self, error) && publish_both(self, error);
+    bool ok = cold_object_check_payload(&self->provenance, &self->sums, error) &&
+              FAILPOINT("cold_directory.flush.before") && sync_bytes(self, error) &&
+              FAILPOINT("cold_directory.flush.after") && write_sidecar(self, error) &&
+              FAILPOINT("cold_directory.publish.before") && publish_both(self, error) &&
+              FAILPOINT("cold_directory.publish.after");
     free_writer(self);
     return ok;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/failpoint.h"
 #include "common/checksum/crc32c.h"
 #include "object-svc/cold/s3/s3_url.h"
 
@@ -65,7 +66,8 @@ static bool send_part(struct s3_client *client, const struct s3_part *part, stru
                                  .body = buffer_bytes(&part->bytes),
                                  .check = S3_CHECK_CRC32C};
     struct s3_answer answer;
-    bool ok = s3_client_do(client, &request, &answer, error) &&
+    bool ok = FAILPOINT("cold_s3.part.before") && s3_client_do(client, &request, &answer, error) &&
+              FAILPOINT("cold_s3.part.after") &&
               (answer.status != 404 || error_set(error, ERROR_UNAVAILABLE, "COLD_STORE_UNAVAILABLE",
                                                  "the server does not know the upload any more: %s", answer.code));
     snprintf(sent->etag, sizeof sent->etag, "%s", answer.etag);

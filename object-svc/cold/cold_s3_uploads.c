@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "object-svc/cold/cold_s3_parts.h"
 #include "object-svc/cold/s3/s3_answer.h"
@@ -22,7 +23,8 @@ bool cold_s3_note_upload(struct cold_s3 *self, const char *key, char note[COLD_S
         return error_set_errno(error, errno, "noting the upload of %s", key);
     }
     size_t size = strlen(key);
-    bool ok = write(file, key, size) == (ssize_t)size && fsync(file) == 0 && fsync(self->uploads) == 0;
+    bool ok = FAILPOINT("cold_s3.note.before") && write(file, key, size) == (ssize_t)size && fsync(file) == 0 &&
+              fsync(self->uploads) == 0 && FAILPOINT("cold_s3.note.after");
     int saved = errno;
     close(file);
     if (!ok) {
@@ -33,6 +35,7 @@ bool cold_s3_note_upload(struct cold_s3 *self, const char *key, char note[COLD_S
 }
 
 void cold_s3_drop_note(struct cold_s3 *self, const char *note) {
+    FAILPOINT("cold_s3.drop_note.before");
     unlinkat(self->uploads, note, 0);
 }
 
@@ -133,7 +136,9 @@ static bool abort_one(void *context, const char *key, const char *id) {
     buffer_append_u8(&query, '\0');
     struct s3_request request = {.method = "DELETE", .key = key, .query = (const char *)query.data};
     struct s3_answer answer;
-    uploads->failed = !s3_client_do(uploads->store->client, &request, &answer, uploads->error);
+    uploads->failed = !FAILPOINT("cold_s3.abort.before") ||
+                      !s3_client_do(uploads->store->client, &request, &answer, uploads->error) ||
+                      !FAILPOINT("cold_s3.abort.after");
     uploads->aborted++;
     s3_answer_free(&answer);
     buffer_free(&query);

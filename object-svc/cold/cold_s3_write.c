@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "object-svc/cold/cold_s3_parts.h"
 #include "object-svc/cold/s3/s3_answer.h"
@@ -157,7 +158,7 @@ static bool begin_upload(struct s3_writer *self, struct error *error) {
     struct s3_request request = {.method = "POST", .key = self->key, .query = "uploads=", .headers = headers};
     struct s3_answer answer;
     bool ok = s3_client_do(self->store->client, &request, &answer, error) && !missing(&answer, error) &&
-              take_upload_id(self, &answer, error);
+              take_upload_id(self, &answer, error) && FAILPOINT("cold_s3.begin.after");
     /* An attempt whose answer was lost may have begun one as well. */
     self->uncertain = !ok || answer.attempts > 1;
     s3_answer_free(&answer);
@@ -212,7 +213,8 @@ static bool put_sidecar(struct s3_writer *self, struct error *error) {
         struct s3_request request = {
             .method = "PUT", .key = self->sidecar_key, .query = "", .headers = headers, .body = buffer_bytes(&text)};
         struct s3_answer answer;
-        ok = s3_client_do(self->store->client, &request, &answer, error) && !missing(&answer, error);
+        ok = FAILPOINT("cold_s3.sidecar.before") && s3_client_do(self->store->client, &request, &answer, error) &&
+             !missing(&answer, error) && FAILPOINT("cold_s3.sidecar.after");
         s3_answer_free(&answer);
     }
     buffer_free(&text);
@@ -229,7 +231,8 @@ static bool put_whole(struct s3_writer *self, struct error *error) {
                                  .body = buffer_bytes(&self->part),
                                  .check = S3_CHECK_CRC32C};
     struct s3_answer answer;
-    bool ok = s3_client_do(self->store->client, &request, &answer, error) && !missing(&answer, error);
+    bool ok = FAILPOINT("cold_s3.put.before") && s3_client_do(self->store->client, &request, &answer, error) &&
+              !missing(&answer, error) && FAILPOINT("cold_s3.put.after");
     s3_answer_free(&answer);
     return ok;
 }
@@ -267,7 +270,8 @@ static bool request_completion(struct s3_writer *self, struct bytes list, struct
     struct s3_request request = {
         .method = "POST", .key = self->key, .query = query, .headers = headers, .body = list, .patient = true};
     struct s3_answer answer;
-    bool ok = s3_client_do(self->store->client, &request, &answer, error);
+    bool ok = FAILPOINT("cold_s3.complete.before") && s3_client_do(self->store->client, &request, &answer, error) &&
+              FAILPOINT("cold_s3.complete.after");
     if (ok && answer.status == 404) {
         ok = (answer.attempts > 1 && is_there(self)) || !missing(&answer, error);
     }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/failpoint.h"
 #include "common/checksum/crc32c.h"
 
 static const uint8_t mark_magic[3] = "WBD";
@@ -156,7 +157,8 @@ bool dead_list_write(struct disk *disk, uint64_t volume, uint64_t at, struct byt
 
 bool dead_list_sync(struct disk *disk, uint64_t volume, struct error *error) {
     struct disk_file *file = open_list(disk, volume, error);
-    bool ok = file != NULL && file->ops->sync(file, error);
+    bool ok = file != NULL && FAILPOINT("dead_list.flush.before") && file->ops->sync(file, error) &&
+              FAILPOINT("dead_list.flush.after");
     if (file != NULL) {
         file->ops->close(file);
     }

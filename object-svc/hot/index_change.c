@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "object-svc/hot/dead_list.h"
 
@@ -175,8 +176,10 @@ static void cut_lists(struct index_change *change, size_t count) {
 static bool write_lists(struct index_change *change, struct error *error) {
     for (size_t i = 0; i < change->count; i++) {
         const struct volume_delta *delta = &change->deltas[i];
-        if (delta->marks.size > 0 && !dead_list_write(change->store->disk, delta->volume->id, delta->dead_bytes,
-                                                      buffer_bytes(&delta->marks), error)) {
+        if (delta->marks.size > 0 && !(FAILPOINT("dead_list.write.before") &&
+                                       dead_list_write(change->store->disk, delta->volume->id, delta->dead_bytes,
+                                                       buffer_bytes(&delta->marks), error) &&
+                                       FAILPOINT("dead_list.write.after"))) {
             cut_lists(change, i + 1);
             return false;
         }
@@ -238,7 +241,9 @@ bool index_change_apply(struct index_change *change, struct error *error) {
         return false;
     }
     add_volume_records(change);
-    if (!object_index_write(change->store->index, change->batch, change->durable, error)) {
+    if (!FAILPOINT("index.write.before") ||
+        !object_index_write(change->store->index, change->batch, change->durable, error) ||
+        !FAILPOINT("index.write.after")) {
         atomic_store(&change->store->read_only, true);
         log_error("hot_index_write_failed", LOG_ERROR(error),
                   LOG_STR("hint", "hot storage is read-only until object-svc is restarted; check the index's disk"));

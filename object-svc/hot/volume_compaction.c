@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "object-svc/hot/volume_store_parts.h"
 
@@ -31,7 +32,8 @@ static bool pace(struct compaction *self, uint64_t bytes, struct error *error) {
 }
 
 static bool commit_batch(struct compaction *self, struct error *error) {
-    if (!hot_appender_commit(self->appender, error)) {
+    if (!FAILPOINT("compaction.commit.before") || !hot_appender_commit(self->appender, error) ||
+        !FAILPOINT("compaction.commit.after")) {
         return false;
     }
     self->sums->moved_objects += self->batch_objects;

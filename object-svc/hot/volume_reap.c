@@ -1,6 +1,7 @@
 /* The end of volumes that hold nothing but garbage, and the dead lists of the others. */
 #include <stdlib.h>
 
+#include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "object-svc/hot/dead_list.h"
 #include "object-svc/hot/volume_store_parts.h"
@@ -13,7 +14,8 @@ static bool delete_volume(struct volume_store *store, const struct volume *volum
     struct index_volume tombstone = {.id = volume->id, .salt = volume->salt, .sealed = true, .deleted = true};
     object_index_batch_put_volume(batch, &tombstone);
     pthread_mutex_lock(&store->index_lock);
-    bool ok = object_index_write(store->index, batch, true, error);
+    bool ok = FAILPOINT("volume.delete.before") && object_index_write(store->index, batch, true, error) &&
+              FAILPOINT("volume.delete.indexed");
     pthread_mutex_unlock(&store->index_lock);
     object_index_batch_free(batch);
     return ok && volume_store_unlink(store, volume->id, error);
@@ -26,7 +28,8 @@ bool volume_store_unlink(struct volume_store *store, uint64_t id, struct error *
     hot_volume_name(id, name);
     dead_list_name(id, list);
     return disk->ops->unlink(disk, name, error) && disk->ops->sync_directory(disk, ".", error) &&
-           disk->ops->unlink(disk, list, error);
+           FAILPOINT("volume.delete.list_left") && disk->ops->unlink(disk, list, error) &&
+           FAILPOINT("volume.delete.after");
 }
 
 void volume_store_reap(struct volume_store *store) {

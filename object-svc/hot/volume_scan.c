@@ -1,5 +1,6 @@
 #include "object-svc/hot/volume_scan.h"
 
+#include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "object-svc/hot/dead_list.h"
 #include "object-svc/hot/index_change.h"
@@ -192,8 +193,8 @@ static bool cut_tail(struct scan *scan) {
     }
     log_warn("hot_volume_tail_cut", LOG_INT("volume", volume->id), LOG_INT("from", scan->valid_end),
              LOG_INT("bytes", volume->size_bytes - scan->valid_end));
-    if (!scan->file->ops->truncate(scan->file, scan->valid_end, scan->error) ||
-        !scan->file->ops->sync(scan->file, scan->error)) {
+    if (!FAILPOINT("volume.cut.before") || !scan->file->ops->truncate(scan->file, scan->valid_end, scan->error) ||
+        !scan->file->ops->sync(scan->file, scan->error) || !FAILPOINT("volume.cut.after")) {
         return false;
     }
     volume->size_bytes = scan->valid_end;

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <inttypes.h>
 
+#include "common/base/failpoint.h"
+
 enum {
     PENDING_BYTES = 256 * 1024,       /* gathered before they are written */
     RESERVE_BYTES = 16 * 1024 * 1024, /* of disk space ahead */
@@ -36,7 +38,8 @@ bool volume_writer_create(struct volume_writer *writer, struct disk *disk, const
     if (file == NULL) {
         return false;
     }
-    if (!file->ops->write(file, 0, bytes_of(encoded, sizeof encoded), error)) {
+    if (!FAILPOINT("volume.create.before") || !file->ops->write(file, 0, bytes_of(encoded, sizeof encoded), error) ||
+        !FAILPOINT("volume.create.after")) {
         file->ops->close(file);
         struct error ignored;
         disk->ops->unlink(disk, name, &ignored);
@@ -76,8 +79,8 @@ static bool write_out(struct volume_writer *writer, struct bytes data, struct er
         file->ops->reserve(file, writer->reserved_bytes, end + RESERVE_BYTES - writer->reserved_bytes);
         writer->reserved_bytes = end + RESERVE_BYTES;
     }
-    if (!file->ops->write(file, writer->pending_offset, data, error) ||
-        !write_back_advance(&writer->write_back, file, end, error)) {
+    if (!FAILPOINT("volume.append.before") || !file->ops->write(file, writer->pending_offset, data, error) ||
+        !FAILPOINT("volume.append.after") || !write_back_advance(&writer->write_back, file, end, error)) {
         return fail(writer, error);
     }
     writer->pending_offset = end;
@@ -123,8 +126,9 @@ bool volume_writer_begin(struct volume_writer *writer, const struct provenance *
 
 /* Syncs the file, and its name where that was not done yet. */
 static bool sync_file(struct volume_writer *writer, struct error *error) {
-    bool ok = writer->file->ops->sync(writer->file, error) &&
-              (writer->name_durable || writer->disk->ops->sync_directory(writer->disk, ".", error));
+    bool ok = FAILPOINT("volume.flush.before") && writer->file->ops->sync(writer->file, error) &&
+              (writer->name_durable || writer->disk->ops->sync_directory(writer->disk, ".", error)) &&
+              FAILPOINT("volume.flush.after");
     if (!ok) {
         writer->sync_failed = true;
         return fail(writer, error);
@@ -265,7 +269,7 @@ bool volume_writer_seal(struct volume_writer *writer, struct error *error) {
                           .block_bytes = NEEDLE_BLOCK_BYTES};
     needle_encode(&seal, &writer->pending);
     writer->end += needle_bytes(&seal);
-    if (!volume_writer_flush(writer, error)) {
+    if (!FAILPOINT("volume.seal.before") || !volume_writer_flush(writer, error) || !FAILPOINT("volume.seal.after")) {
         return false;
     }
     /* Gives back what was reserved; where that fails the volume is good all the same. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "object-svc/ingest/dead_letter_codec.h"
 
@@ -168,7 +169,9 @@ static bool drop_oldest(struct dead_letters *letters, size_t count, leveldb_writ
 
 static bool write_batch(struct dead_letters *letters, leveldb_writebatch_t *batch, struct error *error) {
     char *message = NULL;
+    FAILPOINT("dead_letters.add.before");
     leveldb_write(letters->db, letters->write_synced, batch, &message);
+    FAILPOINT("dead_letters.add.after");
     return message == NULL || fail(error, "writing", message);
 }
 
@@ -246,7 +249,9 @@ bool dead_letters_drop(struct dead_letters *letters, const struct uuid *id, stru
     bool good = dead_letters_get(letters, id, arena, letter, error);
     if (good) {
         char *message = NULL;
+        FAILPOINT("dead_letters.drop.before");
         leveldb_delete(letters->db, letters->write_synced, (const char *)key, sizeof key, &message);
+        FAILPOINT("dead_letters.drop.after");
         good = message == NULL || fail(error, "writing", message);
         letters->count -= good;
     }

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "common/base/failpoint.h"
 #include "common/base/log.h"
 
 enum { LETTERS_RETRY_MS = 5000 };
@@ -144,7 +145,9 @@ void delivery_answers_item(struct delivery_answers *answers, struct stream_deliv
         counter_add(answers->stored_bytes, provenance->size_bytes);
         histogram_observe_us(answers->commit_to_stored, clock_unix_us(answers->clock) - provenance->commit_unix_us);
         answers->sums.settled++;
+        FAILPOINT("ingest.ack.before");
         stream_delivery_ack(delivery);
+        FAILPOINT("ingest.ack.after");
         break;
     case INGEST_OBSOLETE:
         counter_add(answers->obsolete, 1);
@@ -158,7 +161,9 @@ void delivery_answers_item(struct delivery_answers *answers, struct stream_deliv
         counter_add(answers->given_up, 1);
         answers->sums.settled++;
         log_item("payload_given_up", item, "its version is FAILED now; see waybill failed");
+        FAILPOINT("ingest.give_up.before");
         stream_delivery_term(delivery);
+        FAILPOINT("ingest.give_up.after");
         break;
     case INGEST_DEAD:
         log_item("payload_given_up", item, "metadata-svc does not take its failure; a dead letter is kept");

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "object-svc/ingest/ingest_failures.h"
 #include "object-svc/ingest/report_each.h"
@@ -300,7 +301,9 @@ static void commit_and_report(struct ingest_core *core) {
         return;
     }
     core->ports.progress(core->ports.progress_self);
+    FAILPOINT("ingest.commit.before");
     bool durable = hot_appender_commit(core->appender, &error);
+    FAILPOINT("ingest.commit.after");
     for (size_t i = 0; i < core->held_count; i++) {
         struct ingest_item *item = &core->items[core->held[i]];
         core->reports[i] = stored_report(&item->provenance);
@@ -310,7 +313,9 @@ static void commit_and_report(struct ingest_core *core) {
     }
     core->ports.progress(core->ports.progress_self);
     if (durable) {
+        FAILPOINT("ingest.report.before");
         report_each(&core->ports.sink, core->reports, core->held_count, on_reported, core);
+        FAILPOINT("ingest.report.after");
     }
 }
 

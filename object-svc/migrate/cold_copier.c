@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/failpoint.h"
+
 enum { STEP_BYTES = 1024 * 1024 };
 
 struct copying {
@@ -95,7 +97,8 @@ static bool take_object(struct copying *copying, const struct cold_name *name, s
     if (good && present) {
         copier->advance(copier->self, 0, 0, 1);
     } else if (good) {
-        good = copy_object(copying, reader, error) && take_back_if_removed(copying, name, error);
+        good = FAILPOINT("migration.copy.before") && copy_object(copying, reader, error) &&
+               FAILPOINT("migration.copy.after") && take_back_if_removed(copying, name, error);
         if (good) {
             copier->advance(copier->self, 1, provenance.size_bytes, 0);
         }

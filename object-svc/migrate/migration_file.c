@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/failpoint.h"
+
 enum { FORMAT = 1, PATH_BYTES = 4300 };
 
 static const char *const phase_names[] = {
@@ -109,17 +111,19 @@ bool migration_file_write(const char *path, const struct migration_memo *memo, s
     char aside[PATH_BYTES];
     snprintf(aside, sizeof aside, "%s.new", path);
     char *text = print_memo(memo);
-    bool good = write_durably(aside, text, error);
+    bool good =
+        FAILPOINT("migration.memo.before") && write_durably(aside, text, error) && FAILPOINT("migration.memo.written");
     free(text);
     if (good && rename(aside, path) != 0) {
         good = error_set_errno(error, errno, "renaming %s", aside);
     }
-    return good && flush_directory_of(path, error);
+    return good && flush_directory_of(path, error) && FAILPOINT("migration.memo.after");
 }
 
 bool migration_file_remove(const char *path, struct error *error) {
+    FAILPOINT("migration.forget.before");
     if (unlink(path) != 0 && errno != ENOENT) {
         return error_set_errno(error, errno, "removing %s", path);
     }
-    return flush_directory_of(path, error);
+    return flush_directory_of(path, error) && FAILPOINT("migration.forget.after");
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "object-svc/upstream/record_provenance.h"
 
@@ -202,10 +203,11 @@ static bool write_anew(struct repair *repair, enum repair_outcome *outcome, stru
         }
         return false;
     }
+    FAILPOINT("repair.write.before");
     bool good =
         repair->copy->tier == OBJECT_TIER_HOT ? write_hot(repair, source, error) : write_cold(repair, source, error);
     object_reader_close(source);
-    return good && settle(repair, outcome, error);
+    return good && FAILPOINT("repair.settle.before") && settle(repair, outcome, error);
 }
 
 bool copy_repair_run(const struct repair_ports *ports, const struct repair_copy *copy, enum repair_outcome *outcome,

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "object-svc/scrub/scrub_parts.h"
 
@@ -143,7 +144,9 @@ static enum scrub_action put_aside(struct scrub *scrub, const struct scrub_findi
     } else {
         cold_reader_close(orphan.cold);
     }
-    return good && remove_orphan(scrub, finding, error) ? SCRUB_QUARANTINED : SCRUB_ACTION_FAILED;
+    good = good && FAILPOINT("scrub.quarantine.before") && remove_orphan(scrub, finding, error) &&
+           FAILPOINT("scrub.quarantine.after");
+    return good ? SCRUB_QUARANTINED : SCRUB_ACTION_FAILED;
 }
 
 /* ---- all of them ---- */

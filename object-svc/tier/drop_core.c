@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "common/base/failpoint.h"
+
 static struct moved_object object_of(const struct object_name *name) {
     struct moved_object object = {.version = name->version, .payload_id = name->payload_id};
     strncpy(object.bucket, name->bucket, sizeof object.bucket - 1);
@@ -45,7 +47,8 @@ static size_t remove_all(const struct tier_ports *ports, enum object_tier tier, 
         if (move->step != NULL && !move->step(move->self, 0, error)) {
             break;
         }
-        if (remove_object(ports, tier, &drops[i], &cause)) {
+        if (FAILPOINT("drop.remove.before") && remove_object(ports, tier, &drops[i], &cause) &&
+            FAILPOINT("drop.remove.after")) {
             reports[removed++] = report_of(&drops[i], tier);
         } else if (strcmp(cause.reason, "OBJECT_MOVING") != 0) {
             *error = cause;
@@ -65,7 +68,9 @@ static bool run_tier(const struct tier_ports *ports, const struct drop_source *s
     if (source->list(source->self, tier, arena, &page_token, &drops, &count, &error)) {
         struct object_report *reports = arena_alloc(arena, (count + 1) * sizeof *reports);
         size_t removed = remove_all(ports, tier, drops, count, move, reports, &error);
-        bool told = removed == 0 || ports->sink.report(ports->sink.self, reports, removed, &error);
+        bool told = removed == 0 ||
+                    (FAILPOINT("drop.report.before") &&
+                     ports->sink.report(ports->sink.self, reports, removed, &error) && FAILPOINT("drop.report.after"));
         round->dropped[tier] += told ? removed : 0;
         more = told && removed == count && page_token[0] != '\0';
     }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/failpoint.h"
 #include "common/checksum/crc32c.h"
 
 /* The file: format (4), slots (4), CRC32C of the rest (4), then 4 bytes for each slot, all
@@ -74,11 +75,12 @@ int64_t read_times_get(const struct read_times *times, const struct uuid *payloa
 static bool write_file(const struct read_times *times, struct bytes bytes, struct error *error) {
     struct disk *disk = times->disk;
     struct disk_file *file = disk->ops->open(disk, aside_name, true, error);
-    bool good = file != NULL && file->ops->write(file, 0, bytes, error);
+    bool good = file != NULL && FAILPOINT("read_times.write.before") && file->ops->write(file, 0, bytes, error);
     if (file != NULL) {
         file->ops->close(file);
     }
-    return good && disk->ops->rename(disk, aside_name, file_name, error);
+    return good && FAILPOINT("read_times.rename.before") && disk->ops->rename(disk, aside_name, file_name, error) &&
+           FAILPOINT("read_times.rename.after");
 }
 
 bool read_times_save(const struct read_times *times, struct error *error) {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/failpoint.h"
 #include "common/base/log.h"
 
 enum { MOVE_STEP_BYTES = 1024 * 1024 };
@@ -50,7 +51,9 @@ static void leave(const struct tier_ports *ports, const struct moved_object *obj
 static bool add_note(const struct tier_ports *ports, enum object_tier tier, const struct moved_object *object,
                      int *slot, struct error *error) {
     struct move_note note = {tier, *object};
+    FAILPOINT("tier.note.before");
     *slot = ports->notes != NULL ? move_notes_add(ports->notes, &note, error) : -1;
+    FAILPOINT("tier.note.after");
     return ports->notes == NULL || *slot >= 0;
 }
 
@@ -60,11 +63,13 @@ static void end_note(const struct tier_ports *ports, int slot, bool settled) {
     if (ports->notes == NULL) {
         return;
     }
+    FAILPOINT("tier.clear_note.before");
     if (!settled) {
         move_notes_leave(ports->notes, slot);
     } else if (!move_notes_clear(ports->notes, slot, &error)) {
         log_warn("move_note_not_cleared", LOG_ERROR(&error), LOG_STR("hint", "the next start looks at the object"));
     }
+    FAILPOINT("tier.clear_note.after");
 }
 
 static bool step_on(const struct tier_move *move, uint64_t bytes, struct error *error) {
@@ -122,7 +127,9 @@ static bool copy_to_cold(const struct tier_ports *ports, struct hot_reader *read
         return false;
     }
     *settled = false;
-    return cold_writer_finish(writer, error) && cold_store_verify(ports->cold, provenance, error);
+    return FAILPOINT("tier.cold_write.before") && cold_writer_finish(writer, error) &&
+           FAILPOINT("tier.verify.before") && cold_store_verify(ports->cold, provenance, error) &&
+           FAILPOINT("tier.verify.after");
 }
 
 static bool pass_to_hot(struct cold_reader *reader, struct hot_appender *appender, const struct tier_move *move,
@@ -160,7 +167,8 @@ static bool copy_to_hot(const struct tier_ports *ports, struct cold_reader *read
     }
     provenance.store_unix_us = 0;
     bool good = hot_appender_begin(appender, &provenance, error) && pass_to_hot(reader, appender, move, error) &&
-                hot_appender_commit(appender, error);
+                FAILPOINT("tier.hot_write.before") && hot_appender_commit(appender, error) &&
+                FAILPOINT("tier.hot_write.after");
     hot_appender_close(appender);
     return good;
 }
@@ -180,7 +188,8 @@ static bool send_report(const struct tier_ports *ports, const struct moved_objec
         .size_bytes = object->size_bytes,
         .crc32c = object->crc32c,
     };
-    bool good = ports->sink.report(ports->sink.self, &report, 1, error);
+    bool good = FAILPOINT("tier.report.before") && ports->sink.report(ports->sink.self, &report, 1, error) &&
+                FAILPOINT("tier.report.after");
     *verdict = report.verdict;
     return good;
 }
@@ -194,7 +203,8 @@ static bool not_needed(struct error *error) {
 }
 
 static bool give_up_hot_copy(const struct tier_ports *ports, const struct moved_object *object, struct error *error) {
-    return hot_store_remove(ports->hot, &object->payload_id, 1, error);
+    return FAILPOINT("tier.hot_drop.before") && hot_store_remove(ports->hot, &object->payload_id, 1, error) &&
+           FAILPOINT("tier.hot_drop.after");
 }
 
 /* What the records say of the copy in that tier; `known` is false where nobody can be asked. */
