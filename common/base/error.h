@@ -50,7 +50,7 @@ struct error {
     /* One fact for programs, sent as ErrorInfo.metadata: e.g. current_version = "7". */
     char detail_key[ERROR_FIELD_BYTES];
     char detail_value[ERROR_DETAIL_BYTES];
-    int64_t retry_after_ms; /* > 0: sent as RetryInfo */
+    int64_t retry_after_ms; /* > 0: sent as RetryInfo and as pushback to gRPC's own retries */
 };
 
 /* Fills the error and returns false, so that `return error_set(...)` reads well.

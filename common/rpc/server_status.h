@@ -1,4 +1,5 @@
-/* The status that ends a call, kept until the core has sent it. */
+/* The status that ends a call, kept until the core has sent it: besides the details, where the
+ * error asks to come again later, grpc-retry-pushback-ms, by which gRPC's own retries go (gRFC A6). */
 #ifndef WAYBILL_RPC_SERVER_STATUS_H
 #define WAYBILL_RPC_SERVER_STATUS_H
 
@@ -8,10 +9,13 @@
 #include "common/base/arena.h"
 #include "common/base/error.h"
 
+enum { SERVER_STATUS_TRAILERS = 2 };
+
 struct server_status {
     enum error_code code;
     grpc_slice text;
-    grpc_metadata details;
+    grpc_metadata trailers[SERVER_STATUS_TRAILERS];
+    size_t trailer_count;
 };
 
 void server_status_init(struct server_status *status);

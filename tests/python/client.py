@@ -181,7 +181,9 @@ class Failure:
         self.reason = self.domain = self.field = None
         self.metadata = {}
         self.retry_seconds = None
-        details = dict(tuple(error.trailing_metadata() or ())).get("grpc-status-details-bin")
+        trailers = dict(tuple(error.trailing_metadata() or ()))
+        self.pushback_ms = int(trailers["grpc-retry-pushback-ms"]) if "grpc-retry-pushback-ms" in trailers else None
+        details = trailers.get("grpc-status-details-bin")
         if details is None:
             return
         for detail in status_pb2.Status.FromString(details).details:
