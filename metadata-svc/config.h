@@ -23,11 +23,16 @@ struct metadata_config {
     char *nats_url;
     enum log_level log_level;
 
+    int64_t client_share_percent;
+    int64_t bucket_share_percent;
     int64_t commit_queue;
+    int64_t upkeep_queue;
+    int64_t commit_reserve_percent;
     int64_t commit_batch_records;
     int64_t commit_batch_bytes;
     int64_t request_id_retention_ms;
     int64_t read_threads;
+    int64_t max_calls;
     int64_t max_message_bytes;
     int64_t max_watches;
     int64_t watch_threads;
@@ -35,6 +40,7 @@ struct metadata_config {
 
     int64_t bulk_nice;
     int64_t max_streams;
+    int64_t max_pulls;
     int64_t spool_max_bytes;
     int64_t spool_segment_bytes;
     int64_t upload_idle_timeout_ms;

@@ -27,7 +27,6 @@
 
 enum {
     MALLOC_SPARE_BYTES = 4 << 20,
-    INLINE_CALLS_MAX = 8192, /* unary calls in flight on the small-message port */
     READS_WAITING_MAX = 1024,
     SMALL_STREAMS_MAX = 272, /* health watches, reflection */
     BULK_MESSAGE_MAX_BYTES = 2 * 1024 * 1024,
@@ -53,6 +52,7 @@ struct service {
     struct event_publisher *publisher;
     struct committer *committer;
     struct housekeeper *housekeeper;
+    struct bucket_share *uploads;
     struct metadata_api api;
 
     struct health *health;
@@ -177,6 +177,16 @@ static int64_t longer_of(int64_t one, int64_t other) {
     return one > other ? one : other;
 }
 
+static struct commit_queue_options queue_options(const struct metadata_config *config) {
+    return (struct commit_queue_options){
+        .max_waiting = (unsigned)config->commit_queue,
+        .max_upkeep = (unsigned)config->upkeep_queue,
+        .reserve_percent = (unsigned)config->commit_reserve_percent,
+        .client_percent = (unsigned)config->client_share_percent,
+        .bucket_percent = (unsigned)config->bucket_share_percent,
+    };
+}
+
 static bool start_commits(struct service *service, struct error *error) {
     const struct metadata_config *config = &service->config;
     service->feed = commit_feed_new(commit_engine_revision(service->engine));
@@ -203,13 +213,15 @@ static bool start_commits(struct service *service, struct error *error) {
         return false;
     }
     struct committer_options committer_options = {
-        .max_waiting = (unsigned)config->commit_queue,
+        .queue = queue_options(config),
         .max_batch = (unsigned)config->commit_batch_records,
         .max_batch_bytes = (size_t)config->commit_batch_bytes,
         .clock = &system_clock,
     };
     struct committer_observer observer = {on_durable, on_answered, on_batch, on_store_failed, service};
     service->replicas = replica_table_new(&system_clock);
+    service->uploads =
+        bucket_share_new((uint64_t)config->max_streams, (unsigned)config->bucket_share_percent, "uploads at once");
     service->api = (struct metadata_api){
         .shard = config->shard,
         .kv = service->kv,
@@ -222,6 +234,9 @@ static bool start_commits(struct service *service, struct error *error) {
         .clock = &system_clock,
         .start_us = clock_unix_us(&system_clock),
         .outbox_max_events = config->outbox_max_events,
+        .outbox_reserve_events = config->outbox_max_events * config->commit_reserve_percent / 100,
+        .uploads = service->uploads,
+        .max_pulls = (unsigned)config->max_pulls,
         .upload_idle_ms = config->upload_idle_timeout_ms,
         .snapshot_bytes_per_second = config->snapshot_bytes_per_second,
         .read_only = is_read_only,
@@ -274,8 +289,9 @@ static bool start_servers(struct service *service, struct error *error) {
         .queue_threads = 1,
         .blocking_threads = (unsigned)config->read_threads,
         .max_waiting = READS_WAITING_MAX,
-        .max_unary_in_flight = INLINE_CALLS_MAX,
+        .max_unary_in_flight = (unsigned)config->max_calls,
         .max_streams = SMALL_STREAMS_MAX,
+        .client_share_percent = (unsigned)config->client_share_percent,
         .max_pushes = (unsigned)config->max_watches,
         .max_message_bytes = (size_t)config->max_message_bytes,
         .prompt = true,
@@ -286,8 +302,9 @@ static bool start_servers(struct service *service, struct error *error) {
         .queue_threads = 1,
         .blocking_threads = 1,
         .max_waiting = READS_WAITING_MAX,
-        .max_unary_in_flight = INLINE_CALLS_MAX,
+        .max_unary_in_flight = (unsigned)config->max_calls,
         .max_streams = (unsigned)config->max_streams,
+        .client_share_percent = (unsigned)config->client_share_percent,
         .max_message_bytes = BULK_MESSAGE_MAX_BYTES,
         .beside = true, /* the small port's calls are the ones in a hurry */
         .nice = (int)config->bulk_nice,
@@ -349,6 +366,7 @@ static void stop(struct service *service) {
     commit_engine_free(service->engine);
     watch_hub_stop(service->watches);
     replica_table_free(service->replicas);
+    bucket_share_free(service->uploads);
     commit_feed_free(service->feed);
     payload_spool_close(service->spool);
     if (service->kv != NULL) {

@@ -20,6 +20,11 @@ static double commits_waiting(void *self) {
     return committer_waiting(api->committer);
 }
 
+static double uploads(void *self) {
+    struct metadata_api *api = self;
+    return (double)bucket_share_taken(api->uploads);
+}
+
 static double stream_rewinds(void *self) {
     struct metadata_api *api = self;
     return (double)event_publisher_rewinds(api->publisher);
@@ -127,6 +132,7 @@ void service_metrics_register(struct service_metrics *self, struct metrics *metr
     metrics_counter_callback(metrics, "waybill_watches_cut_off_total",
                              "Watchers that were cut off because they took nothing for too long.", NULL,
                              watches_cut_off, api);
+    metrics_gauge_callback(metrics, "waybill_uploads", "Uploads under way.", NULL, uploads, api);
     metrics_gauge_callback(metrics, "waybill_spool_bytes", "Payload bytes in the spool.", NULL, spool_bytes, api);
     metrics_gauge_callback(metrics, "waybill_broken_off_uploads", "Uploads that broke off and can be resumed.", NULL,
                            broken_off_uploads, api);

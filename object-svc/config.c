@@ -153,6 +153,12 @@ static const struct config_entry entries[] = {
         .help = "Reads at once; each has a thread"),
     INT(max_peer_streams, .initial = "64", .min = 1, .max = 4096, .unit = "streams",
         .help = "Reads of other replicas from this one's hot volumes at once, apart from max_streams"),
+    INT(client_share_percent, .initial = "90", .min = 1, .max = 100, .unit = "percent",
+        .help =
+            "Share of the calls and streams at once that one client, which is a connection, comes to alone; several "
+            "share alike, and there is always room for another"),
+    INT(bucket_share_percent, .initial = "75", .min = 1, .max = 100, .unit = "percent",
+        .help = "The same for one bucket: its share of the reads at once and of the moves that wait"),
     DURATION(peer_refresh, .initial = "5s", .min = 50, .max = MINUTES(10),
              .help = "How often this replica registers with metadata-svc; others forget it after three times that"),
     DURATION(peer_timeout, .initial = "3s", .min = 10, .max = MINUTES(5),

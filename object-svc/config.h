@@ -69,6 +69,8 @@ struct object_config {
     int64_t migration_bytes_per_second;
     int64_t max_streams;
     int64_t max_peer_streams;
+    int64_t client_share_percent;
+    int64_t bucket_share_percent;
     int64_t peer_refresh_ms;
     int64_t peer_timeout_ms;
     int64_t max_message_bytes;

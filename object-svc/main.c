@@ -64,6 +64,7 @@ struct service {
     struct peer_api peer_api;
     struct repairer *repairer;
     struct scrubber *scrubber;
+    struct bucket_share *read_streams;
     struct read_api read;
     struct tier_api tier;
     struct verify_api verify;
@@ -319,10 +320,13 @@ static bool start_work(struct service *service, struct error *error) {
         .stall_ms = PEER_STALL_MS,
     };
     service->verify = (struct verify_api){.ports = reader_ports, .metadata = service->metadata};
+    service->read_streams =
+        bucket_share_new((uint64_t)config->max_streams, (unsigned)config->bucket_share_percent, "reads at once");
     service->read = (struct read_api){
         .ports = reader_ports,
         .metadata = service->metadata,
         .max_streams = (unsigned)config->max_streams,
+        .streams = service->read_streams,
         .on_read = on_read,
         .self = service,
     };
@@ -352,7 +356,8 @@ static bool start_server(struct service *service, struct error *error) {
         .blocking_threads = READ_THREADS,
         .max_waiting = CALLS_WAITING_MAX,
         .max_unary_in_flight = CALLS_IN_FLIGHT_MAX,
-        .max_streams = (unsigned)(service->config.max_streams + service->config.max_peer_streams) + OTHER_STREAMS_MAX,
+        .max_streams = OTHER_STREAMS_MAX,
+        .client_share_percent = (unsigned)service->config.client_share_percent,
         .max_message_bytes = (size_t)service->config.max_message_bytes,
     };
     service->reflection = reflection_new(services);
@@ -440,6 +445,7 @@ static void stop(struct service *service) {
     hot_compactor_stop(service->compactor);
     repairer_stop(service->repairer);
     ingester_stop(service->ingester);
+    bucket_share_free(service->read_streams);
     peer_table_free(service->peers);
     metadata_client_free(service->metadata);
     stores_stop(&service->stores);

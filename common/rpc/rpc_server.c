@@ -25,6 +25,29 @@ enum {
 
 /* ---- before the start ---- */
 
+static void init_places(struct rpc_server *server) {
+    const struct rpc_server_options *options = &server->options;
+    server_places_init(&server->inline_places, server, options->max_unary_in_flight, "TOO_MANY_CALLS",
+                       "calls in flight");
+    server_places_init(&server->blocking_places, server, options->blocking_threads + options->max_waiting,
+                       "TOO_MANY_WAITING", "calls that wait for a worker");
+    server_places_init(&server->stream_places, server, options->max_streams, "TOO_MANY_STREAMS", "streams");
+    server_places_init(&server->push_places, server, options->max_pushes, "TOO_MANY_STREAMS", "streams of this method");
+}
+
+static void free_places(struct rpc_server *server) {
+    fair_share_free(server->inline_places.share);
+    fair_share_free(server->blocking_places.share);
+    fair_share_free(server->stream_places.share);
+    fair_share_free(server->push_places.share);
+    for (unsigned i = 0; i < server->unary_count; i++) {
+        fair_share_free(server->unary[i].apart.share);
+    }
+    for (unsigned i = 0; i < server->stream_count; i++) {
+        fair_share_free(server->streams[i].apart.share);
+    }
+}
+
 struct rpc_server *rpc_server_new(const struct rpc_server_options *options) {
     struct rpc_server *server = calloc(1, sizeof *server);
     if (server == NULL || (server->listen = strdup(options->listen)) == NULL) {
@@ -41,6 +64,7 @@ struct rpc_server *rpc_server_new(const struct rpc_server_options *options) {
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&server->quieter, &monotonic);
     pthread_condattr_destroy(&monotonic);
+    init_places(server);
     return server;
 }
 
@@ -51,12 +75,28 @@ void rpc_server_observe(struct rpc_server *server, struct rpc_observer observer)
 void rpc_server_add_unary(struct rpc_server *server, const char *path, enum rpc_method_kind kind,
                           rpc_unary_handler *handler, void *service) {
     assert(!server->started && server->unary_count < SERVER_MAX_METHODS);
-    server->unary[server->unary_count++] = (struct server_unary_method){server, path, kind, handler, service, NULL};
+    server->unary[server->unary_count++] = (struct server_unary_method){
+        .server = server, .path = path, .kind = kind, .handler = handler, .service = service};
+}
+
+void rpc_server_add_unary_apart(struct rpc_server *server, const char *path, enum rpc_method_kind kind,
+                                rpc_unary_handler *handler, void *service, unsigned max_in_flight) {
+    rpc_server_add_unary(server, path, kind, handler, service);
+    server_places_init(&server->unary[server->unary_count - 1].apart, server, max_in_flight, "TOO_MANY_CALLS",
+                       "calls of this method in flight");
 }
 
 void rpc_server_add_stream(struct rpc_server *server, const char *path, rpc_stream_handler *handler, void *service) {
     assert(!server->started && server->stream_count < SERVER_MAX_METHODS);
-    server->streams[server->stream_count++] = (struct server_stream_method){path, handler, service};
+    server->streams[server->stream_count++] =
+        (struct server_stream_method){.path = path, .handler = handler, .service = service};
+}
+
+void rpc_server_add_stream_apart(struct rpc_server *server, const char *path, rpc_stream_handler *handler,
+                                 void *service, unsigned max_streams) {
+    rpc_server_add_stream(server, path, handler, service);
+    server_places_init(&server->streams[server->stream_count - 1].apart, server, max_streams, "TOO_MANY_STREAMS",
+                       "streams of this method");
 }
 
 void rpc_server_add_push(struct rpc_server *server, const char *path, rpc_push_handler *handler, void *service) {
@@ -76,12 +116,23 @@ static grpc_arg integer_arg(const char *name, int64_t value) {
         .type = GRPC_ARG_INTEGER, .key = (char *)name, .value.integer = value > INT32_MAX ? INT32_MAX : (int)value};
 }
 
-static grpc_server *make_core(const struct rpc_server_options *options) {
+/* All streams that may have a handler at once. */
+static unsigned most_streams(const struct rpc_server *server) {
+    uint64_t most = server->options.max_streams;
+    for (unsigned i = 0; i < server->stream_count; i++) {
+        const struct fair_share *apart = server->streams[i].apart.share;
+        most += apart != NULL ? fair_share_limit(apart) : 0;
+    }
+    return (unsigned)most;
+}
+
+static grpc_server *make_core(const struct rpc_server *server) {
+    const struct rpc_server_options *options = &server->options;
     /* A message a little too long still comes in and gets our status; a much longer one is
      * refused by the core with a plain RESOURCE_EXHAUSTED before it takes up memory. */
     int64_t most_bytes = (int64_t)options->max_message_bytes * 2 + 65536;
     int64_t most_calls = (int64_t)options->max_unary_in_flight + options->blocking_threads + options->max_waiting +
-                         options->max_streams + options->max_pushes;
+                         most_streams(server) + options->max_pushes;
     grpc_arg args[] = {
         integer_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, most_bytes),
         integer_arg(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
@@ -174,7 +225,7 @@ static void *register_method(struct rpc_server *server, const char *path) {
 
 /* The completion queues, and the methods whose calls they get. */
 static void prepare_core(struct rpc_server *server) {
-    server->core = make_core(&server->options);
+    server->core = make_core(server);
     event_queue_init(&server->queue, server->options.beside ? EVENT_QUEUE_SLEEPS : EVENT_QUEUE_POLLS);
     grpc_server_register_completion_queue(server->core, server->queue.core, NULL);
     if (server->options.beside) {
@@ -230,9 +281,10 @@ bool rpc_server_start(struct rpc_server *server, struct error *error) {
         return error_set(error, ERROR_RESOURCE_EXHAUSTED, "NO_THREADS", "the system has no thread for the server");
     }
     snprintf(thread_name, sizeof thread_name, "%s-work", server->name);
-    server->blocking = worker_pool_new(thread_name, server->options.blocking_threads, server->options.max_waiting);
+    server->blocking = worker_pool_new(thread_name, server->options.blocking_threads, server->options.max_waiting,
+                                       server->options.client_share_percent);
     snprintf(thread_name, sizeof thread_name, "%s-stream", server->name);
-    server->stream_workers = worker_pool_new(thread_name, server->options.max_streams, 0);
+    server->stream_workers = worker_pool_new(thread_name, most_streams(server), 0, 100);
     grpc_server_start(server->core);
     server->started = true;
     ask_for_calls(server);
@@ -316,6 +368,7 @@ void rpc_server_free(struct rpc_server *server) {
         return;
     }
     assert(server->core == NULL);
+    free_places(server);
     pthread_cond_destroy(&server->quieter);
     pthread_mutex_destroy(&server->lock);
     free(server->listen);
@@ -324,30 +377,6 @@ void rpc_server_free(struct rpc_server *server) {
 }
 
 /* ---- what the calls need ---- */
-
-void server_enter(struct rpc_server *server) {
-    pthread_mutex_lock(&server->lock);
-    server->calls++;
-    pthread_mutex_unlock(&server->lock);
-}
-
-void server_leave(struct rpc_server *server, bool admitted) {
-    pthread_mutex_lock(&server->lock);
-    server->calls--;
-    server->admitted -= admitted;
-    if (server->calls == 0 || server->admitted == 0) {
-        pthread_cond_broadcast(&server->quieter);
-    }
-    pthread_mutex_unlock(&server->lock);
-}
-
-bool server_admit(struct rpc_server *server, struct error *error) {
-    pthread_mutex_lock(&server->lock);
-    bool draining = atomic_load(&server->draining);
-    server->admitted += !draining;
-    pthread_mutex_unlock(&server->lock);
-    return !draining || error_set(error, ERROR_UNAVAILABLE, "DRAINING", "the server is shutting down; try again");
-}
 
 void server_observe(const struct rpc_server *server, const char *method, enum error_code code, int64_t started_us) {
     if (server->observer.finished != NULL) {

@@ -12,7 +12,10 @@
  * (rpc_push.h).
  *
  * Bounds, each answered with RESOURCE_EXHAUSTED and RetryInfo, never with a wait without
- * end: unary calls in flight, streams and pushed calls at once, jobs waiting for a worker. A message longer
+ * end: unary calls in flight, streams and pushed calls at once, jobs waiting for a worker. A unary
+ * call counts as one for each 32 KiB of its request that are begun, so memory is bounded, too. Of each
+ * bound a client (server_client.h) has a fair share (common/base/fair_share.h), beyond which it is
+ * told CLIENT_OVER_SHARE while others still get in; and BLOCKING calls of several clients take turns. A message longer
  * than max_message_bytes gets RESOURCE_EXHAUSTED too (reason MESSAGE_TOO_LARGE; one of more
  * than twice that and 64 KiB is refused by the core, without a reason, before it is all
  * read); unknown methods get UNIMPLEMENTED (reason UNKNOWN_METHOD). Compressed messages are
@@ -35,16 +38,17 @@ struct rpc_call;
 struct rpc_stream;
 
 struct rpc_server_options {
-    const char *name;             /* names its threads, at most 8 characters */
-    const char *listen;           /* "host:port"; port 0 takes a free one */
-    unsigned queue_threads;       /* threads on the completion queue; 1 is best on two cores */
-    unsigned blocking_threads;    /* workers for BLOCKING unary handlers */
-    unsigned max_waiting;         /* BLOCKING calls that may wait for a worker */
-    unsigned max_unary_in_flight; /* INLINE calls whose answer is not out yet */
-    unsigned max_streams;         /* streams at once; each has a thread while it lasts */
-    unsigned max_pushes;          /* pushed calls at once */
-    unsigned push_threads;        /* threads on the pushed calls' own completion queue; 0: one */
-    size_t max_message_bytes;     /* largest request message */
+    const char *name;              /* names its threads, at most 8 characters */
+    const char *listen;            /* "host:port"; port 0 takes a free one */
+    unsigned queue_threads;        /* threads on the completion queue; 1 is best on two cores */
+    unsigned blocking_threads;     /* workers for BLOCKING unary handlers */
+    unsigned max_waiting;          /* BLOCKING calls that may wait for a worker */
+    unsigned max_unary_in_flight;  /* INLINE calls whose answer is not out yet */
+    unsigned max_streams;          /* streams at once; each has a thread while it lasts */
+    unsigned max_pushes;           /* pushed calls at once */
+    unsigned client_share_percent; /* what one client alone may have of each of these bounds; 0: 100 */
+    unsigned push_threads;         /* threads on the pushed calls' own completion queue; 0: one */
+    size_t max_message_bytes;      /* largest request message */
     /* The connections are polled by another server of this process, which starts before this
      * one and drains after it; threads of this one help while streams are open. So its calls
      * are not delayed by a second thread that polls (idle_poller.h). */
@@ -70,6 +74,12 @@ void rpc_server_observe(struct rpc_server *server, struct rpc_observer observer)
 void rpc_server_add_unary(struct rpc_server *server, const char *path, enum rpc_method_kind kind,
                           rpc_unary_handler *handler, void *service);
 void rpc_server_add_stream(struct rpc_server *server, const char *path, rpc_stream_handler *handler, void *service);
+/* For methods that nothing else may keep out: they have so many calls at once for themselves, apart
+ * from those above. */
+void rpc_server_add_unary_apart(struct rpc_server *server, const char *path, enum rpc_method_kind kind,
+                                rpc_unary_handler *handler, void *service, unsigned max_in_flight);
+void rpc_server_add_stream_apart(struct rpc_server *server, const char *path, rpc_stream_handler *handler,
+                                 void *service, unsigned max_streams);
 /* Answers every method of a service that has no handler with UNIMPLEMENTED (reason
  * NOT_SERVED_YET), so that clients can tell them from a wrong name. */
 void rpc_server_add_service(struct rpc_server *server, const struct ProtobufCServiceDescriptor *service);
@@ -96,6 +106,8 @@ struct arena *rpc_call_arena(struct rpc_call *call);
 ProtobufCMessage *rpc_call_decode(struct rpc_call *call, const ProtobufCMessageDescriptor *type);
 /* The value of a request header (lower-case name), NULL where there is none. */
 const char *rpc_call_header(const struct rpc_call *call, const char *name);
+/* Who calls: a number that all calls of a client have in common while any of them is under way. */
+uint64_t rpc_call_client(const struct rpc_call *call);
 /* Microseconds until the client's deadline; INT64_MAX where it set none. */
 int64_t rpc_call_time_left_us(const struct rpc_call *call);
 /* Each ends the call; the pointer is dead afterwards. Any thread, once. */

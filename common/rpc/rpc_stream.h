@@ -42,6 +42,8 @@ void rpc_stream_limit_read(struct rpc_stream *stream, int64_t wait_ms);
 
 /* ---- server side ---- */
 
+/* Who calls, as rpc_call_client. */
+uint64_t rpc_stream_client(const struct rpc_stream *stream);
 /* The value of a request header (lower-case name), NULL where there is none. */
 const char *rpc_stream_header(const struct rpc_stream *stream, const char *name);
 /* Whether the client went away or the server cancels what is left. Any thread. */

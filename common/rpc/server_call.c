@@ -18,8 +18,7 @@ struct rpc_call {
     struct worker_job job;
     struct server_unary_method *method;
     rpc_unary_handler *blocking; /* what a worker runs */
-    bool admitted;               /* in server->admitted */
-    bool counted;                /* in server->inline_in_flight */
+    struct server_place place;
     int cancelled;
     int64_t started_us;
     grpc_call *core;
@@ -34,7 +33,7 @@ struct rpc_call {
 
 static void call_free(struct rpc_call *call) {
     struct rpc_server *server = call->method->server;
-    bool admitted = call->admitted;
+    struct server_place place = call->place;
     if (call->core != NULL) {
         grpc_call_unref(call->core);
     }
@@ -46,7 +45,7 @@ static void call_free(struct rpc_call *call) {
     grpc_metadata_array_destroy(&call->headers);
     arena_free(&call->arena);
     free(call);
-    server_leave(server, admitted);
+    server_leave(server, &place);
 }
 
 static void call_arrived(struct queue_event *event, bool ok);
@@ -112,34 +111,39 @@ static void run_blocking(struct worker_job *job) {
     call->blocking(call->method->service, call);
 }
 
-static void fail_full(struct rpc_call *call, const char *reason, const char *what, unsigned limit) {
-    struct error full;
-    error_set(&full, ERROR_RESOURCE_EXHAUSTED, reason, "%s: the limit is %u; try again later", what, limit);
-    full.retry_after_ms = SERVER_RETRY_AFTER_MS;
-    rpc_call_fail(call, &full);
-}
-
 void rpc_call_move_to_worker(struct rpc_call *call, rpc_unary_handler *handler) {
     const struct rpc_server *server = call->method->server;
     call->blocking = handler;
     call->job.run = run_blocking;
-    if (!worker_pool_submit(server->blocking, &call->job)) {
-        fail_full(call, "TOO_MANY_WAITING", "too many calls wait for a worker", server->options.max_waiting);
+    enum fair_verdict verdict = worker_pool_submit(server->blocking, &call->job, call->place.client);
+    if (verdict != FAIR_TAKEN) {
+        struct error error;
+        server_refuse_place(verdict, &server->blocking_places, &error);
+        rpc_call_fail(call, &error);
     }
 }
 
 static void dispatch(struct rpc_call *call) {
-    struct rpc_server *server = call->method->server;
     if (call->method->kind == RPC_BLOCKING) {
         rpc_call_move_to_worker(call, call->method->handler);
-        return;
+    } else {
+        call->method->handler(call->method->service, call);
     }
-    call->counted = true;
-    if (atomic_fetch_add(&server->inline_in_flight, 1) >= server->options.max_unary_in_flight) {
-        fail_full(call, "TOO_MANY_CALLS", "too many calls in flight", server->options.max_unary_in_flight);
-        return;
-    }
-    call->method->handler(call->method->service, call);
+}
+
+/* Large requests are few at once, so that memory is bounded. */
+static uint64_t places_of(const grpc_byte_buffer *payload) {
+    size_t size = payload != NULL ? grpc_byte_buffer_length((grpc_byte_buffer *)(uintptr_t)payload) : 0;
+    return size <= SERVER_PLACE_BYTES ? 1 : (size + SERVER_PLACE_BYTES - 1) / SERVER_PLACE_BYTES;
+}
+
+static bool admit(struct rpc_call *call, struct error *error) {
+    struct server_unary_method *method = call->method;
+    struct rpc_server *server = method->server;
+    const struct server_places *places = method->apart.share != NULL    ? &method->apart
+                                         : method->kind == RPC_BLOCKING ? &server->blocking_places
+                                                                        : &server->inline_places;
+    return server_admit(server, call->core, places, places_of(call->payload), &call->place, error);
 }
 
 static void call_arrived(struct queue_event *event, bool ok) {
@@ -151,8 +155,7 @@ static void call_arrived(struct queue_event *event, bool ok) {
     server_call_ask(call->method);
     call->started_us = clock_monotonic_us(&system_clock);
     struct error error;
-    call->admitted = server_admit(call->method->server, &error);
-    if (!call->admitted || !take_request(call, &error)) {
+    if (!admit(call, &error) || !take_request(call, &error)) {
         rpc_call_fail(call, &error);
         return;
     }
@@ -178,9 +181,6 @@ void rpc_call_return_to_queue(struct rpc_call *call, void (*run)(void *context),
 static void call_gone(struct queue_event *event, bool ok) {
     (void)ok; /* a client that went away has no use for the answer */
     struct rpc_call *call = event_owner(event, struct rpc_call, event);
-    if (call->counted) {
-        atomic_fetch_sub(&call->method->server->inline_in_flight, 1);
-    }
     call_free(call);
 }
 
@@ -242,6 +242,10 @@ ProtobufCMessage *rpc_call_decode(struct rpc_call *call, const ProtobufCMessageD
 const char *rpc_call_header(const struct rpc_call *call, const char *name) {
     /* Only the arena changes, which is no part of what the caller sees. */
     return wire_header(&call->headers, name, &((struct rpc_call *)call)->arena);
+}
+
+uint64_t rpc_call_client(const struct rpc_call *call) {
+    return call->place.client;
 }
 
 int64_t rpc_call_time_left_us(const struct rpc_call *call) {

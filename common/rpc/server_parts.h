@@ -1,4 +1,4 @@
-/* What the files of the server share. rpc_server.c has its life, server_call.c the unary
+/* What the files of the server share. rpc_server.c has its life, server_places.c who gets in, server_call.c the unary
  * calls, server_stream.c the streaming calls and those that get no handler, server_push.c the
  * pushed ones. */
 #ifndef WAYBILL_RPC_SERVER_PARTS_H
@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "common/base/fair_share.h"
 #include "common/rpc/event_queue.h"
 #include "common/rpc/idle_poller.h"
 #include "common/rpc/rpc_push.h"
@@ -24,6 +25,24 @@ enum {
     SERVER_STREAM_READY = 8,
     /* What RetryInfo tells a client that met a limit. */
     SERVER_RETRY_AFTER_MS = 100,
+    /* Bytes of a request for which a unary call takes one place. */
+    SERVER_PLACE_BYTES = 32 << 10,
+};
+
+/* So many calls at once, shared by clients; under the server's lock. */
+struct server_places {
+    struct fair_share *share; /* NULL: a method has none of its own */
+    const char *full_reason;
+    const char *what;
+};
+
+/* What one call has of them. */
+struct server_place {
+    bool admitted; /* in server->admitted */
+    uint64_t client;
+    struct fair_share *share;
+    struct fair_holder *holder; /* NULL: it has no place */
+    uint64_t count;
 };
 
 struct server_unary_method {
@@ -32,6 +51,7 @@ struct server_unary_method {
     enum rpc_method_kind kind;
     rpc_unary_handler *handler;
     void *service;
+    struct server_places apart;
     void *registered; /* the core's handle */
 };
 
@@ -39,6 +59,7 @@ struct server_stream_method {
     const char *path;
     rpc_stream_handler *handler;
     void *service;
+    struct server_places apart;
 };
 
 struct server_push_method {
@@ -73,13 +94,15 @@ struct rpc_server {
     bool started;
     atomic_bool draining; /* new calls are refused */
     atomic_bool closing;  /* the core is shutting down: no more calls are asked for */
-    atomic_uint inline_in_flight;
-    atomic_uint pushes_under_way;
 
     struct queue_event shutdown; /* the core has let go of every call and connection */
     pthread_mutex_t lock;
     pthread_cond_t quieter;
     /* Under the lock. */
+    struct server_places inline_places;
+    struct server_places blocking_places;
+    struct server_places stream_places;
+    struct server_places push_places;
     unsigned calls;    /* asked for or under way */
     unsigned admitted; /* of these, the ones that a handler has or had */
     bool shut_down;
@@ -87,11 +110,20 @@ struct rpc_server {
     struct rpc_push *open_pushes;
 };
 
-/* Counts a call from before it is asked for until it is freed: drain waits for all. */
+void server_places_init(struct server_places *places, const struct rpc_server *server, unsigned limit,
+                        const char *full_reason, const char *what);
+/* Counts a call from before it is asked for until it is freed: drain waits for all. Its place is
+ * given back, if it has one still. */
 void server_enter(struct rpc_server *server);
-void server_leave(struct rpc_server *server, bool admitted);
-/* Whether a call that came may go to its handler; UNAVAILABLE (DRAINING) when not. */
-bool server_admit(struct rpc_server *server, struct error *error);
+void server_leave(struct rpc_server *server, struct server_place *place);
+/* Whether a call that came may go to its handler; it takes `count` places then. UNAVAILABLE (DRAINING),
+ * or as server_refuse_place says. */
+bool server_admit(struct rpc_server *server, grpc_call *call, const struct server_places *places, uint64_t count,
+                  struct server_place *place, struct error *error);
+/* Gives the place back before the call is freed. */
+void server_give_place(struct rpc_server *server, struct server_place *place);
+/* RESOURCE_EXHAUSTED: full_reason, or CLIENT_OVER_SHARE. Returns false. */
+bool server_refuse_place(enum fair_verdict verdict, const struct server_places *places, struct error *error);
 /* Tells the observer of a finished call. */
 void server_observe(const struct rpc_server *server, const char *method, enum error_code code, int64_t started_us);
 /* Microseconds from now to a deadline of the core; INT64_MAX for none. */

@@ -26,8 +26,7 @@ struct rpc_push {
     struct server_push_method *method;
     struct rpc_push *previous, *next; /* in server->open_pushes, under its lock */
     bool linked;
-    bool admitted; /* in server->admitted */
-    bool counted;  /* in server->pushes_under_way */
+    struct server_place place;
     int cancelled; /* filled by the core */
     int64_t started_us;
     grpc_call *core;
@@ -117,12 +116,9 @@ static void unlink_push(struct rpc_push *push) {
 static void free_push(struct rpc_push *push) {
     handover_acquire(push);
     struct rpc_server *server = push->method->server;
-    bool admitted = push->admitted;
+    struct server_place place = push->place;
     if (push->linked) {
         unlink_push(push);
-    }
-    if (push->counted) {
-        atomic_fetch_sub(&server->pushes_under_way, 1);
     }
     if (push->begun) {
         push->listener.freed(push->listener.self);
@@ -142,7 +138,7 @@ static void free_push(struct rpc_push *push) {
     pthread_mutex_destroy(&push->lock);
     arena_free(&push->arena);
     free(push);
-    server_leave(server, admitted);
+    server_leave(server, &place);
 }
 
 static void hold(struct rpc_push *push) {
@@ -193,18 +189,6 @@ static bool take_request(struct rpc_push *push, struct error *error) {
                                error);
 }
 
-static bool take_place(struct rpc_push *push, struct error *error) {
-    struct rpc_server *server = push->method->server;
-    push->counted = true;
-    if (atomic_fetch_add(&server->pushes_under_way, 1) < server->options.max_pushes) {
-        return true;
-    }
-    error_set(error, ERROR_RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS",
-              "too many streams of this method: the limit is %u; try again later", server->options.max_pushes);
-    error->retry_after_ms = SERVER_RETRY_AFTER_MS;
-    return false;
-}
-
 static void push_arrived(struct queue_event *event, bool ok) {
     struct rpc_push *push = event_owner(event, struct rpc_push, life);
     if (!ok) {
@@ -214,8 +198,9 @@ static void push_arrived(struct queue_event *event, bool ok) {
     server_push_ask(push->method);
     push->started_us = clock_monotonic_us(&system_clock);
     struct error error = {0};
-    push->admitted = server_admit(push->method->server, &error);
-    if (!push->admitted || !take_place(push, &error) || !take_request(push, &error)) {
+    struct rpc_server *server = push->method->server;
+    if (!server_admit(server, push->core, &server->push_places, 1, &push->place, &error) ||
+        !take_request(push, &error)) {
         rpc_push_finish(push, &error);
         return;
     }

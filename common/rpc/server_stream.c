@@ -13,12 +13,12 @@
 
 static void free_stream(struct rpc_stream *stream) {
     struct rpc_server *server = stream->server.server;
-    bool admitted = stream->server.admitted;
+    struct server_place place = stream->server.place;
     server_status_destroy(&stream->server.status);
     grpc_call_details_destroy(&stream->server.details);
     stream_destroy(stream);
     free(stream);
-    server_leave(server, admitted);
+    server_leave(server, &place);
 }
 
 static void stream_arrived(struct queue_event *event, bool ok);
@@ -112,14 +112,6 @@ static void refuse_unknown(struct rpc_stream *stream) {
     refuse(stream, "unknown", &error);
 }
 
-static void refuse_full(struct rpc_stream *stream) {
-    struct error error;
-    error_set(&error, ERROR_RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS",
-              "too many streams: the limit is %u; try again later", stream->server.server->options.max_streams);
-    error.retry_after_ms = SERVER_RETRY_AFTER_MS;
-    refuse(stream, stream->server.method->path, &error);
-}
-
 static void run_stream(struct worker_job *job);
 static void close_received(struct queue_event *event, bool ok);
 
@@ -137,14 +129,18 @@ static void stream_arrived(struct queue_event *event, bool ok) {
         return;
     }
     struct error error;
-    stream->server.admitted = server_admit(stream->server.server, &error);
-    if (!stream->server.admitted) {
+    struct rpc_server *server = stream->server.server;
+    const struct server_places *places =
+        stream->server.method->apart.share != NULL ? &stream->server.method->apart : &server->stream_places;
+    if (!server_admit(server, stream->core, places, 1, &stream->server.place, &error)) {
         refuse(stream, stream->server.method->path, &error);
         return;
     }
     stream->server.job.run = run_stream;
-    if (!worker_pool_submit(stream->server.server->stream_workers, &stream->server.job)) {
-        refuse_full(stream);
+    enum fair_verdict verdict = worker_pool_submit(server->stream_workers, &stream->server.job, 0);
+    if (verdict != FAIR_TAKEN) {
+        server_refuse_place(verdict, places, &error);
+        refuse(stream, stream->server.method->path, &error);
     }
 }
 
@@ -195,6 +191,7 @@ static void run_stream(struct worker_job *job) {
         idle_poller_end(&server->poller);
     }
     unlink_stream(stream);
+    server_give_place(server, &stream->server.place); /* the client may be long in taking note */
     stream_release(stream);
 }
 
@@ -230,6 +227,10 @@ enum rpc_read server_stream_read_ended(struct rpc_stream *stream, bool failed, s
         error_set(error, ERROR_CANCELLED, "CANCELLED", "the client cancelled the call or went away");
     }
     return RPC_READ_ERROR;
+}
+
+uint64_t rpc_stream_client(const struct rpc_stream *stream) {
+    return stream->server.place.client;
 }
 
 const char *rpc_stream_header(const struct rpc_stream *stream, const char *name) {

@@ -15,6 +15,7 @@
 #include "common/base/bytes.h"
 #include "common/rpc/event_queue.h"
 #include "common/rpc/rpc_stream.h"
+#include "common/rpc/server_parts.h"
 #include "common/rpc/server_status.h"
 #include "common/rpc/worker_pool.h"
 
@@ -39,7 +40,7 @@ struct stream_server_side {
     grpc_call_details details;
     struct rpc_stream *previous, *next; /* in server->open_streams, under its lock */
     int64_t started_us;
-    bool admitted; /* in server->admitted */
+    struct server_place place;
     bool ends_on_drain;
     bool finished; /* rpc_stream_finish was called */
     struct server_status status;

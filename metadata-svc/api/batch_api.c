@@ -106,10 +106,13 @@ static void take_items(struct batch_put *batch, const Waybill__V1__BatchPutRecor
         struct batch_item *item = &batch->items[i];
         item->batch = batch;
         change_init(&item->commit, COMMIT_PUT, arena);
+        item->commit.client = rpc_call_client(batch->call);
         item->commit.done = item_done;
         item->commit.context = item;
-        item->taken = put_request_take(request->requests[i], pack(&request->requests[i]->base, arena), &item->commit,
-                                       &item->commit.error);
+        item->taken =
+            put_request_take(request->requests[i], pack(&request->requests[i]->base, arena), &item->commit,
+                             &item->commit.error) &&
+            (!commit_brings_payload(&item->commit) || change_check_outbox(batch->api, true, &item->commit.error));
     }
 }
 
@@ -132,7 +135,7 @@ static void batch_put_records(void *service, struct rpc_call *call) {
         return;
     }
     struct error error = {0};
-    if (!check_count(request->n_requests, &error) || !change_call_check_outbox(api, &error)) {
+    if (!check_count(request->n_requests, &error) || !change_check_outbox(api, false, &error)) {
         rpc_call_fail(call, &error);
         return;
     }

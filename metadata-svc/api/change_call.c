@@ -42,6 +42,7 @@ struct change_call *change_call_begin(struct metadata_api *api, struct rpc_call 
     change->answer = answer;
     change->start_us = clock_monotonic_us(api->clock);
     change_init(&change->commit, kind, arena);
+    change->commit.client = rpc_call_client(call);
     change->commit.done = finish;
     change->commit.finish = finish_on_queue;
     change->commit.context = change;
@@ -65,10 +66,16 @@ bool change_take_common(struct commit_request *commit, const char *request_id, c
     return true;
 }
 
-bool change_call_check_outbox(struct metadata_api *api, struct error *error) {
+bool change_check_outbox(struct metadata_api *api, bool payload, struct error *error) {
     int64_t waiting = commit_feed_revision(api->feed) - event_publisher_published_revision(api->publisher);
-    if (waiting < api->outbox_max_events) {
+    if (waiting < api->outbox_max_events - (payload ? api->outbox_reserve_events : 0)) {
         return true;
+    }
+    if (waiting < api->outbox_max_events) {
+        error_set(error, ERROR_RESOURCE_EXHAUSTED, "KEPT_FOR_METADATA",
+                  "%lld changes wait to be published; changes without payload go on", (long long)waiting);
+        error->retry_after_ms = 1000;
+        return false;
     }
     error_set(error, ERROR_RESOURCE_EXHAUSTED, "OUTBOX_FULL",
               "%lld changes wait to be published; is the event stream down?", (long long)waiting);
@@ -79,7 +86,8 @@ bool change_call_check_outbox(struct metadata_api *api, struct error *error) {
 void change_call_submit(struct change_call *change) {
     struct error error = {0};
     /* Reports let payloads go, so they are taken also when the outbox is full. */
-    bool good = change->commit.kind == COMMIT_REPORTS || change_call_check_outbox(change->api, &error);
+    bool good = commit_is_upkeep(&change->commit) ||
+                change_check_outbox(change->api, commit_brings_payload(&change->commit), &error);
     if (!good || !committer_submit(change->api->committer, &change->commit, &error)) {
         rpc_call_fail(change->call, &error);
     }

@@ -185,7 +185,7 @@ static void list_failed_payloads(void *service, struct rpc_call *call) {
 
 /* Waits for the commit: operators are few. */
 static bool change_payload(struct metadata_api *api, struct commit_request *commit, struct error *error) {
-    if (!change_call_check_outbox(api, error) || !committer_commit(api->committer, commit, error)) {
+    if (!change_check_outbox(api, false, error) || !committer_commit(api->committer, commit, error)) {
         return false;
     }
     metadata_api_settle(api, commit);

@@ -190,5 +190,7 @@ static void fetch_payloads(void *service, struct rpc_stream *stream) {
 }
 
 void fetch_api_add_to(struct metadata_api *api, struct rpc_server *server) {
-    rpc_server_add_stream(server, "/waybill.v1.PayloadService/FetchPayloads", fetch_payloads, api);
+    /* However many uploads there are, pulls go on: they make room for more. */
+    rpc_server_add_stream_apart(server, "/waybill.v1.PayloadService/FetchPayloads", fetch_payloads, api,
+                                api->max_pulls);
 }

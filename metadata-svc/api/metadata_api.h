@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "common/base/bucket_share.h"
 #include "common/observe/metrics.h"
 #include "common/rpc/rpc_server.h"
 #include "metadata-svc/api/replica_table.h"
@@ -37,6 +38,9 @@ struct metadata_api {
     const struct clock *clock;
     int64_t start_us;
     int64_t outbox_max_events;
+    int64_t outbox_reserve_events;     /* of them, those that only changes without payload may fill */
+    struct bucket_share *uploads;      /* at once */
+    unsigned max_pulls;                /* at once */
     int64_t upload_idle_ms;            /* an upload that sends nothing for so long is cut off */
     int64_t snapshot_bytes_per_second; /* 0: no limit */
     struct histogram *commit_seconds;

@@ -6,7 +6,10 @@
 #include "metadata-svc/store/record_codec.h"
 #include "waybill/v1/report_service.pb-c.h"
 
-enum { REPORTS_MAX = 1000 };
+enum {
+    REPORTS_MAX = 1000,
+    REPORT_CALLS_MAX = 1024, /* at once, whatever other calls there are: reports make room */
+};
 /* Leaves room to count on from. */
 #define REPORT_NUMBER_MAX ((INT64_C(1) << 62) - 1)
 
@@ -117,5 +120,6 @@ static void report_objects(void *service, struct rpc_call *call) {
 }
 
 void report_api_add_to(struct metadata_api *api, struct rpc_server *server) {
-    rpc_server_add_unary(server, "/waybill.v1.ReportService/ReportObjects", RPC_INLINE, report_objects, api);
+    rpc_server_add_unary_apart(server, "/waybill.v1.ReportService/ReportObjects", RPC_INLINE, report_objects, api,
+                               REPORT_CALLS_MAX);
 }

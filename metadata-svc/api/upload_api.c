@@ -27,6 +27,7 @@ struct upload {
     struct arena *arena; /* of the whole stream */
     struct commit_request commit;
     struct payload_upload *spooled; /* NULL before the start and after the end */
+    struct fair_holder *place;      /* among the bucket's uploads; NULL: none is needed yet */
     struct uuid upload_id;          /* zero: it cannot be resumed */
     int64_t write_offset;
     bool took_effect; /* before: commit.record is the answer */
@@ -201,6 +202,10 @@ static const char *size_field(const struct upload *upload) {
 static bool open_spooled(struct upload *upload, struct error *error) {
     struct payload_spool *spool = upload->api->spool;
     struct record *record = &upload->commit.record;
+    upload->place = bucket_share_take(upload->api->uploads, record->bucket, error);
+    if (upload->place == NULL) {
+        return false;
+    }
     if (uuid_is_zero(&upload->upload_id)) {
         upload->spooled = payload_upload_begin(spool, &record->payload_id, record->bucket, record->key, error);
         return upload->spooled != NULL;
@@ -236,7 +241,7 @@ static bool begin_new_record(struct upload *upload, const Waybill__V1__NewRecord
             return ask_again(upload, &state, error);
         }
     }
-    return check_early(upload, error) && change_call_check_outbox(upload->api, error) && open_spooled(upload, error);
+    return check_early(upload, error) && change_check_outbox(upload->api, true, error) && open_spooled(upload, error);
 }
 
 static bool begin_announced(struct upload *upload, const Waybill__V1__AnnouncedUpload *start, struct error *error) {
@@ -257,7 +262,7 @@ static bool begin_announced(struct upload *upload, const Waybill__V1__AnnouncedU
         break;
     }
     take_announcement(upload, &state.record);
-    return change_call_check_outbox(upload->api, error) && open_spooled(upload, error);
+    return change_check_outbox(upload->api, true, error) && open_spooled(upload, error);
 }
 
 static bool begin(struct upload *upload, const Waybill__V1__UploadPayloadRequest *message, struct error *error) {
@@ -443,6 +448,7 @@ static void upload_payload(void *service, struct rpc_stream *stream) {
     arena_init(&arena);
     struct upload upload = {.api = api, .stream = stream, .arena = &arena};
     upload.commit.arena = &arena;
+    upload.commit.client = rpc_stream_client(stream);
     upload.commit.actor = "";
     upload.commit.reason = "";
     upload.commit.replica = "";
@@ -458,6 +464,7 @@ static void upload_payload(void *service, struct rpc_stream *stream) {
         rpc_stream_write(stream, &response.base);
         histogram_observe_us(api->upload_seconds, clock_monotonic_us(api->clock) - start_us);
     }
+    bucket_share_give(api->uploads, upload.place);
     rpc_stream_finish(stream, good ? NULL : &error);
     arena_free(&arena);
 }

@@ -1,5 +1,14 @@
 #include "metadata-svc/commit/commit_request.h"
 
+bool commit_brings_payload(const struct commit_request *request) {
+    return request->kind == COMMIT_FINISH_UPLOAD ||
+           (request->kind == COMMIT_PUT && request->payload_source != PAYLOAD_FROM_NOWHERE);
+}
+
+bool commit_is_upkeep(const struct commit_request *request) {
+    return request->kind == COMMIT_REPORTS || request->kind == COMMIT_TIMERS;
+}
+
 struct cause cause_of(const struct commit_request *request, enum system_cause system) {
     return (struct cause){request->actor, request->reason, system};
 }

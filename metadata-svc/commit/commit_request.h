@@ -8,6 +8,7 @@
 
 #include "common/base/arena.h"
 #include "common/base/error.h"
+#include "common/base/fair_queue.h"
 #include "common/checksum/fingerprint.h"
 #include "metadata-svc/store/layout.h"
 #include "metadata-svc/store/record.h"
@@ -92,6 +93,7 @@ struct payload_figures {
 struct commit_request {
     enum commit_kind kind;
     struct arena *arena;
+    uint64_t client; /* who asks, for turns in the queue (rpc_call_client); 0: the service itself */
     const char *actor;
     const char *reason;
     struct uuid request_id;         /* zero: none */
@@ -137,8 +139,16 @@ struct commit_request {
     size_t released_count;
     struct payload_figures payloads;
 
-    struct commit_request *next; /* the committer's queue */
+    /* The committer's. */
+    struct commit_request *next;
+    struct fair_item place;
+    struct fair_holder *bucket_place;
 };
+
+/* Whether it commits bytes that are or will be in the spool or the record store. */
+bool commit_brings_payload(const struct commit_request *request);
+/* Whether it is the system's own work, which makes room. */
+bool commit_is_upkeep(const struct commit_request *request);
 
 /* Why the change is made. */
 struct cause cause_of(const struct commit_request *request, enum system_cause system);

@@ -17,9 +17,8 @@ struct committer {
 
     pthread_mutex_t lock; /* the queue below */
     pthread_cond_t changed;
-    struct commit_request *first;
-    struct commit_request *last;
-    unsigned waiting;
+    struct commit_queue *queue;
+    unsigned waiting; /* in it */
     unsigned wake_at; /* how many must wait for the thread to be woken; 0: it is awake */
     bool stopping;
 
@@ -35,21 +34,9 @@ enum {
 
 /* Takes what waits, up to the limits of a batch; called with the lock held. */
 static size_t take_batch(struct committer *committer) {
-    size_t count = 0;
-    size_t bytes = 0;
-    while (committer->first != NULL && count < committer->options.max_batch) {
-        struct commit_request *request = committer->first;
-        bytes += request->inline_data.size;
-        if (count > 0 && bytes > committer->options.max_batch_bytes) {
-            break;
-        }
-        committer->first = request->next;
-        committer->batch[count++] = request;
-        committer->waiting--;
-    }
-    if (committer->first == NULL) {
-        committer->last = NULL;
-    }
+    size_t count = commit_queue_take(committer->queue, committer->batch, committer->options.max_batch,
+                                     committer->options.max_batch_bytes);
+    committer->waiting -= (unsigned)count;
     return count;
 }
 
@@ -146,7 +133,7 @@ static void *committer_loop(void *argument) {
     for (;;) {
         pthread_mutex_lock(&committer->lock);
         committer->wake_at = 1;
-        while (committer->first == NULL && !committer->stopping) {
+        while (committer->waiting == 0 && !committer->stopping) {
             pthread_cond_wait(&committer->changed, &committer->lock);
         }
         if (committer->waiting < committer->expected) {
@@ -174,6 +161,7 @@ struct committer *committer_start(struct commit_engine *engine, const struct com
     committer->options = *options;
     committer->observer = observer;
     committer->batch = batch;
+    committer->queue = commit_queue_new(&options->queue);
     pthread_mutex_init(&committer->lock, NULL);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
@@ -188,25 +176,15 @@ struct committer *committer_start(struct commit_engine *engine, const struct com
 }
 
 bool committer_submit(struct committer *committer, struct commit_request *request, struct error *error) {
-    bool good = true;
-    request->next = NULL;
+    bool good;
     pthread_mutex_lock(&committer->lock);
     if (committer->stopping) {
         good = error_set(error, ERROR_UNAVAILABLE, "DRAINING", "the service is shutting down");
-    } else if (committer->waiting >= committer->options.max_waiting) {
-        good = error_set(error, ERROR_RESOURCE_EXHAUSTED, "COMMIT_QUEUE_FULL", "%u changes wait already",
-                         committer->waiting);
-        error->retry_after_ms = 100;
     } else {
-        if (committer->last != NULL) {
-            committer->last->next = request;
-        } else {
-            committer->first = request;
-        }
-        committer->last = request;
-        if (++committer->waiting == committer->wake_at) {
-            pthread_cond_signal(&committer->changed);
-        }
+        good = commit_queue_push(committer->queue, request, error);
+    }
+    if (good && ++committer->waiting == committer->wake_at) {
+        pthread_cond_signal(&committer->changed);
     }
     pthread_mutex_unlock(&committer->lock);
     return good;
@@ -268,6 +246,7 @@ void committer_stop(struct committer *committer) {
     pthread_join(committer->thread, NULL);
     pthread_cond_destroy(&committer->changed);
     pthread_mutex_destroy(&committer->lock);
+    commit_queue_free(committer->queue);
     free(committer->batch);
     free(committer);
 }

@@ -1,4 +1,4 @@
-/* The committer: one thread that drains a bounded queue of changes and runs them, a batch at
+/* The committer: one thread that drains a bounded queue of changes (commit_queue.h) and runs them, a batch at
  * a time, through the commit engine. While one batch is being flushed the next one gathers,
  * so that under load many commits share a flush (group commit). Where batches are large it waits
  * until most callers of the batches before are back, as long as they keep coming.
@@ -11,11 +11,12 @@
 #include "common/base/clock.h"
 #include "common/base/error.h"
 #include "metadata-svc/commit/commit_engine.h"
+#include "metadata-svc/commit/commit_queue.h"
 
 struct committer;
 
 struct committer_options {
-    unsigned max_waiting;   /* changes in the queue; one more is RESOURCE_EXHAUSTED */
+    struct commit_queue_options queue;
     unsigned max_batch;     /* changes in one batch */
     size_t max_batch_bytes; /* inline payload bytes in one batch */
     const struct clock *clock;
@@ -38,7 +39,7 @@ struct committer_observer {
 struct committer *committer_start(struct commit_engine *engine, const struct committer_options *options,
                                   struct committer_observer observer);
 /* Queues a change; its `done` will be called. False, with the error set and `done` not called:
- * queue full (COMMIT_QUEUE_FULL, with RetryInfo) or stopping (DRAINING). */
+ * as commit_queue_push says, or stopping (DRAINING). */
 bool committer_submit(struct committer *committer, struct commit_request *request, struct error *error);
 /* The same, but waits for the result. */
 bool committer_commit(struct committer *committer, struct commit_request *request, struct error *error);

@@ -12,7 +12,6 @@ enum {
     SUM_BYTES = 4,
     DATA_FIELD = 3,
     SUMS_FIELD = 2,
-    BUSY_RETRY_AFTER_MS = 100,
 };
 
 struct range {
@@ -163,22 +162,15 @@ static bool take_request(struct peer_api *api, struct rpc_stream *stream, struct
 static void read_hot_object(void *service, struct rpc_stream *stream) {
     struct peer_api *api = service;
     struct error error = {0};
-    bool good = false;
     rpc_stream_limit_stall(stream, api->stall_ms);
-    if (atomic_fetch_add(&api->streams, 1) < api->max_streams) {
-        good = take_request(api, stream, &error);
-    } else {
-        error_set(&error, ERROR_RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS", "%u reads of other replicas are served at once",
-                  api->max_streams);
-        error.retry_after_ms = BUSY_RETRY_AFTER_MS;
-    }
-    atomic_fetch_sub(&api->streams, 1);
+    bool good = take_request(api, stream, &error);
     rpc_stream_finish(stream, good ? NULL : &error);
 }
 
 void peer_api_add_to(struct peer_api *api, struct metrics *metrics, struct rpc_server *server) {
     api->sent_bytes = metrics_counter(metrics, "waybill_object_bytes_total", "Object bytes by tier and direction.",
                                       METRIC_LABELS({"tier", "hot"}, {"direction", "peer_read"}));
-    rpc_server_add_stream(server, "/waybill.v1.PeerService/ReadHotObject", read_hot_object, api);
+    rpc_server_add_stream_apart(server, "/waybill.v1.PeerService/ReadHotObject", read_hot_object, api,
+                                api->max_streams);
     rpc_server_add_service(server, &waybill__v1__peer_service__descriptor);
 }

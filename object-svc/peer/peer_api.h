@@ -17,7 +17,6 @@ struct peer_api {
     /* Told of each object that another replica reads; may be NULL. Any thread, must not wait. */
     void (*on_read)(void *self, const struct uuid *payload_id);
     void *self;
-    atomic_uint streams;
     struct counter *sent_bytes;
 };
 

@@ -19,7 +19,6 @@ enum {
     READ_RESPONSE_DATA_FIELD = 3,
     /* The record may change between reading it and opening what it describes. */
     READ_OPEN_ATTEMPTS = 5,
-    BUSY_RETRY_AFTER_MS = 100,
 };
 
 /* One version to read: by the caller's words, then as found. */
@@ -196,11 +195,16 @@ static bool serve_read(struct read_api *api, struct rpc_stream *stream, const Wa
         .read_offset = request->read_offset,
         .read_limit = request->read_limit,
     };
-    if (!open_wanted(api, &wanted, arena, error)) {
+    struct fair_holder *holder = bucket_share_take(api->streams, wanted.bucket, error);
+    if (holder == NULL) {
         return false;
     }
-    bool good = send_object(api, stream, &wanted, arena, error);
-    object_reader_close(wanted.reader);
+    bool good = open_wanted(api, &wanted, arena, error);
+    if (good) {
+        good = send_object(api, stream, &wanted, arena, error);
+        object_reader_close(wanted.reader);
+    }
+    bucket_share_give(api->streams, holder);
     return good;
 }
 
@@ -220,20 +224,10 @@ static bool take_read(struct read_api *api, struct rpc_stream *stream, struct er
     return good;
 }
 
-/* Clients' reads must not take the streams that other replicas' are served with: two replicas
- * full of reads from each other would fail each other's. */
 static void read_object(void *service, struct rpc_stream *stream) {
     struct read_api *api = service;
     struct error error = {0};
-    bool good = false;
-    if (atomic_fetch_add(&api->streams, 1) < api->max_streams) {
-        good = take_read(api, stream, &error);
-    } else {
-        error_set(&error, ERROR_RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS", "%u reads are served at once; try again later",
-                  api->max_streams);
-        error.retry_after_ms = BUSY_RETRY_AFTER_MS;
-    }
-    atomic_fetch_sub(&api->streams, 1);
+    bool good = take_read(api, stream, &error);
     rpc_stream_finish(stream, good ? NULL : &error);
 }
 
@@ -267,7 +261,9 @@ void read_api_add_to(struct read_api *api, struct metrics *metrics, struct rpc_s
             metrics_counter(metrics, "waybill_object_bytes_total", "Object bytes by tier and direction.",
                             METRIC_LABELS({"tier", tiers[source]}, {"direction", "read"}));
     }
-    rpc_server_add_stream(server, "/waybill.v1.ObjectService/ReadObject", read_object, api);
+    /* Clients' reads must not take the streams that other replicas' are served with: two replicas
+     * full of reads from each other would fail each other's. */
+    rpc_server_add_stream_apart(server, "/waybill.v1.ObjectService/ReadObject", read_object, api, api->max_streams);
     rpc_server_add_unary(server, "/waybill.v1.ObjectService/StatObject", RPC_BLOCKING, stat_object, api);
     rpc_server_add_service(server, &waybill__v1__object_service__descriptor);
 }

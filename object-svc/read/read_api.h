@@ -2,8 +2,7 @@
 #ifndef WAYBILL_READ_READ_API_H
 #define WAYBILL_READ_READ_API_H
 
-#include <stdatomic.h>
-
+#include "common/base/bucket_share.h"
 #include "common/observe/metrics.h"
 #include "common/rpc/rpc_server.h"
 #include "object-svc/read/object_reader.h"
@@ -11,11 +10,11 @@
 struct read_api {
     struct object_reader_ports ports;
     struct metadata_client *metadata;
-    unsigned max_streams; /* served at once; more are refused */
+    unsigned max_streams;         /* served at once; more are refused */
+    struct bucket_share *streams; /* the same, shared by buckets */
     /* Told of each read when its first bytes are sent; may be NULL. Any thread, must not wait. */
     void (*on_read)(void *self, enum read_source source, const Waybill__V1__Record *record);
     void *self;
-    atomic_uint streams;
     struct counter *read_bytes[READ_FROM_SPOOL + 1]; /* by enum read_source */
 };
 

@@ -12,7 +12,7 @@ ROOMS = ["metadata-svc/api", "metadata-svc/commit", "metadata-svc/store", "metad
          "object-svc/scrub/scrubber.c", "object-svc/migrate", "object-svc/tier", "object-svc/hot/volume_space.c", "object-svc/api",
          "object-svc/cold/cold_breaker.h", "object-svc/cold/cold_breaker.c", "object-svc/ingest/dead_letters.c",
          "object-svc/ingest/dead_letter_codec.c",
-         "common/base/names.c", "common/base/error.c", "common/rpc"]
+         "common/base/names.c", "common/base/error.c", "common/base/bucket_share.c", "common/rpc"]
 
 # Seen only by our own code: clients of a channel, start-up, or code paths of a broken program.
 INTERNAL = {"UNKNOWN_CHANGE", "ADDRESS_IN_USE", "ADDRESS_UNAVAILABLE", "MALFORMED_RESPONSE", "NO_STATUS",

@@ -149,12 +149,14 @@ def test_hundreds_of_watches_share_a_few_threads(cluster, client):
     wait_for(lambda: cluster.metric(cluster.metadata_admin_port, "waybill_watches") == 0, "the watches to end")
 
 
-def test_more_watches_than_the_limit_are_refused_until_one_ends(cluster, client):
-    calls = [begin(client) for _ in range(400)]
+def test_more_watches_than_a_clients_share_are_refused_until_one_ends_while_others_watch(cluster, client):
+    calls = [begin(client) for _ in range(360)]  # of 400
     failure = failure_of(client.metadata.WatchChanges, metadata.WatchChangesRequest(), timeout=TIMEOUT)
-    assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS")
+    assert (failure.code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "CLIENT_OVER_SHARE")
     assert failure.retry_seconds > 0
     assert client.put("watched", "beside").version >= 1, "other calls are not refused"
+    others = [Client(cluster) for _ in range(5)]
+    calls += [begin(other) for other in others]
     for call in calls:
         call.cancel()
     wait_for(lambda: cluster.metric(cluster.metadata_admin_port, "waybill_watches") == 0, "the watches to end")

@@ -33,11 +33,11 @@ static void open_gate(void) {
 }
 
 Test(worker_pool, takes_as_many_as_threads_and_places_and_finishes_them) {
-    struct worker_pool *pool = worker_pool_new("test", 3, 2);
+    struct worker_pool *pool = worker_pool_new("test", 3, 2, 100);
     struct worker_job jobs[6] = {0};
     for (int i = 0; i < 6; i++) {
         jobs[i].run = wait_at_gate;
-        cr_assert_eq(worker_pool_submit(pool, &jobs[i]), i < 5);
+        cr_assert_eq(worker_pool_submit(pool, &jobs[i], 0), i < 5 ? FAIR_TAKEN : FAIR_FULL);
     }
     pthread_mutex_lock(&lock);
     while (running < 3) {
@@ -50,8 +50,43 @@ Test(worker_pool, takes_as_many_as_threads_and_places_and_finishes_them) {
 }
 
 Test(worker_pool, without_threads_takes_nothing) {
-    struct worker_pool *pool = worker_pool_new("test", 0, 0);
+    struct worker_pool *pool = worker_pool_new("test", 0, 0, 100);
     struct worker_job job = {.run = wait_at_gate};
-    cr_assert_not(worker_pool_submit(pool, &job));
+    cr_assert_eq(worker_pool_submit(pool, &job, 0), FAIR_FULL);
     worker_pool_free(pool);
+}
+
+/* Notes its number, after the gate. */
+struct numbered {
+    struct worker_job job;
+    unsigned number;
+};
+
+static unsigned order[8];
+static unsigned ordered;
+
+static void note_number(struct worker_job *job) {
+    order[ordered++] = ((struct numbered *)job)->number;
+}
+
+Test(worker_pool, jobs_of_one_client_wait_behind_the_first_of_another) {
+    struct worker_pool *pool = worker_pool_new("test", 1, 7, 100);
+    struct worker_job first = {.run = wait_at_gate};
+    struct numbered jobs[5] = {0};
+    cr_assert_eq(worker_pool_submit(pool, &first, 1), FAIR_TAKEN);
+    pthread_mutex_lock(&lock);
+    while (running < 1) {
+        pthread_cond_wait(&changed, &lock);
+    }
+    pthread_mutex_unlock(&lock);
+    for (unsigned i = 0; i < 5; i++) {
+        jobs[i] = (struct numbered){.job.run = note_number, .number = i};
+        cr_assert_eq(worker_pool_submit(pool, &jobs[i].job, i < 4 ? 1 : 2), FAIR_TAKEN);
+    }
+    open_gate();
+    worker_pool_free(pool);
+    static const unsigned expected[] = {0, 4, 1, 2, 3};
+    for (int i = 0; i < 5; i++) {
+        cr_assert_eq(order[i], expected[i]);
+    }
 }

@@ -79,7 +79,7 @@ static void prepare(struct change *change, enum commit_kind kind, int number) {
 
 static struct committer *start(unsigned max_waiting) {
     struct committer_options options = {
-        .max_waiting = max_waiting, .max_batch = 512, .max_batch_bytes = 1 << 20, .clock = &system_clock};
+        .queue.max_waiting = max_waiting, .max_batch = 512, .max_batch_bytes = 1 << 20, .clock = &system_clock};
     return committer_start(engine, &options,
                            (struct committer_observer){on_durable, on_answered, on_batch, on_failed, NULL});
 }
