@@ -116,13 +116,9 @@ static bool put_one(struct putting *putting, const char *file, struct arena *are
                                                 putting->until, putting->wait_timeout_ms, arena, &record, error))) {
         return false;
     }
-    if (cli->json) {
-        Waybill__V1__PutRecordResponse response = WAYBILL__V1__PUT_RECORD_RESPONSE__INIT;
-        response.record = record;
-        output_message(cli, &response.base);
-    } else {
-        print_made_record(cli, record);
-    }
+    Waybill__V1__PutRecordResponse response = WAYBILL__V1__PUT_RECORD_RESPONSE__INIT;
+    response.record = record;
+    output_made_record(cli, &response.base, record);
     return output_flush(cli, error);
 }
 

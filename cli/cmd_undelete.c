@@ -12,11 +12,7 @@ static bool undelete_one(struct cli *cli, const struct target *target, void *sel
     if (!waybill_restore_record(cli->client, what, arena, &response.record, error)) {
         return false;
     }
-    if (cli->json) {
-        output_message(cli, &response.base);
-    } else {
-        print_made_record(cli, response.record);
-    }
+    output_made_record(cli, &response.base, response.record);
     return true;
 }
 

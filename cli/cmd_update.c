@@ -60,11 +60,7 @@ static bool update_one(struct cli *cli, const struct target *target, void *self,
     if (!waybill_update_record(cli->client, update, arena, &response.record, error)) {
         return false;
     }
-    if (cli->json) {
-        output_message(cli, &response.base);
-    } else {
-        print_made_record(cli, response.record);
-    }
+    output_made_record(cli, &response.base, response.record);
     return true;
 }
 

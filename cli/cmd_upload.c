@@ -72,12 +72,8 @@ int cmd_upload(struct cli *cli, int argc, const char **argv) {
     if (!upload(cli, arguments.items[0], arguments.items[1], &record, &error)) {
         return output_error(cli, arguments.items[1], &error);
     }
-    if (cli->json) {
-        Waybill__V1__UploadPayloadResponse response = WAYBILL__V1__UPLOAD_PAYLOAD_RESPONSE__INIT;
-        response.record = record;
-        output_message(cli, &response.base);
-    } else {
-        print_made_record(cli, record);
-    }
+    Waybill__V1__UploadPayloadResponse response = WAYBILL__V1__UPLOAD_PAYLOAD_RESPONSE__INIT;
+    response.record = record;
+    output_made_record(cli, &response.base, record);
     return CLI_OK;
 }

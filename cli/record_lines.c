@@ -17,6 +17,14 @@ static const char *size_text(const Waybill__V1__Record *record, char text[OUTPUT
     return text;
 }
 
+void output_made_record(struct cli *cli, const ProtobufCMessage *answer, const Waybill__V1__Record *record) {
+    if (cli->json) {
+        output_message(cli, answer);
+    } else {
+        print_made_record(cli, record);
+    }
+}
+
 void print_made_record(struct cli *cli, const Waybill__V1__Record *record) {
     char state[OUTPUT_TEXT_BYTES];
     char size[OUTPUT_TEXT_BYTES];

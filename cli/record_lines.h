@@ -6,6 +6,8 @@
 
 /* What a write made: "photos/a  version 1  STAGED  1000 bytes"; nothing where quiet. */
 void print_made_record(struct cli *cli, const Waybill__V1__Record *record);
+/* The same, or with --json the whole answer that holds it. */
+void output_made_record(struct cli *cli, const ProtobufCMessage *answer, const Waybill__V1__Record *record);
 /* A line of ls --long: state, size, version, time, key. */
 void print_listed_record(FILE *out, const Waybill__V1__Record *record);
 /* The same for what several keys have in common: "PREFIX". */

@@ -40,8 +40,11 @@ static bool may_go_on(struct reconciliation *state, const struct uuid *upload_id
     return state->good && entry == NULL && !answered;
 }
 
-static void check_payload(void *context, const struct payload_info *info) {
-    struct reconciliation *state = context;
+/* Looks at one of the spool with the entry that the records have of it, NULL for none. */
+typedef void judge(struct reconciliation *state, const void *info, const struct payload_entry *entry);
+
+/* Nothing is looked at once the store failed. */
+static void look_at(struct reconciliation *state, const struct uuid *payload_id, judge *judge_it, const void *info) {
     struct arena arena;
     struct payload_entry entry;
     bool found = false;
@@ -49,39 +52,47 @@ static void check_payload(void *context, const struct payload_info *info) {
         return;
     }
     arena_init(&arena);
-    state->good =
-        record_store_get_payload(kv_lookup_of(state->kv), &info->payload_id, &arena, &entry, &found, state->error);
-    /* One that is damaged stays while it is wanted: whole parts of it can be saved. */
-    bool same = info->damaged || ((uint64_t)entry.size == info->size_bytes && entry.crc32c == info->crc32c);
-    bool wanted = found && entry.place == PAYLOAD_SPOOLED && same;
-    bool goes_on = state->good && !wanted && !info->damaged &&
-                   may_go_on(state, &info->upload_id, &info->payload_id, found ? &entry : NULL);
-    if (goes_on) {
-        payload_spool_reopen(state->spool, &info->payload_id);
-        state->reopened++;
-    } else if (state->good && !wanted) {
-        payload_spool_release(state->spool, &info->payload_id);
-        state->released++;
+    state->good = record_store_get_payload(kv_lookup_of(state->kv), payload_id, &arena, &entry, &found, state->error);
+    if (state->good) {
+        judge_it(state, info, found ? &entry : NULL);
     }
     arena_free(&arena);
 }
 
-static void check_upload(void *context, const struct upload_info *info) {
-    struct reconciliation *state = context;
-    struct arena arena;
-    struct payload_entry entry;
-    bool found = false;
-    if (!state->good) {
+static void release(struct reconciliation *state, const struct uuid *payload_id) {
+    payload_spool_release(state->spool, payload_id);
+    state->released++;
+}
+
+static void judge_payload(struct reconciliation *state, const void *payload, const struct payload_entry *entry) {
+    const struct payload_info *info = payload;
+    bool wanted = entry != NULL && entry->place == PAYLOAD_SPOOLED &&
+                  /* One that is damaged stays while it is wanted: whole parts of it can be saved. */
+                  (info->damaged || ((uint64_t)entry->size == info->size_bytes && entry->crc32c == info->crc32c));
+    if (wanted) {
         return;
     }
-    arena_init(&arena);
-    state->good =
-        record_store_get_payload(kv_lookup_of(state->kv), &info->payload_id, &arena, &entry, &found, state->error);
-    if (state->good && !may_go_on(state, &info->upload_id, &info->payload_id, found ? &entry : NULL) && state->good) {
-        payload_spool_release(state->spool, &info->payload_id);
-        state->released++;
+    if (!info->damaged && may_go_on(state, &info->upload_id, &info->payload_id, entry)) {
+        payload_spool_reopen(state->spool, &info->payload_id);
+        state->reopened++;
+    } else if (state->good) {
+        release(state, &info->payload_id);
     }
-    arena_free(&arena);
+}
+
+static void check_payload(void *context, const struct payload_info *info) {
+    look_at(context, &info->payload_id, judge_payload, info);
+}
+
+static void judge_upload(struct reconciliation *state, const void *upload, const struct payload_entry *entry) {
+    const struct upload_info *info = upload;
+    if (!may_go_on(state, &info->upload_id, &info->payload_id, entry) && state->good) {
+        release(state, &info->payload_id);
+    }
+}
+
+static void check_upload(void *context, const struct upload_info *info) {
+    look_at(context, &info->payload_id, judge_upload, info);
 }
 
 /* ---- what the records want ---- */

@@ -7,7 +7,7 @@ import threading
 import grpc
 import pytest
 
-from client import HOT, TIMEOUT, Client, admin, failure_of
+from client import HOT, TIMEOUT, Client, admin, again, failure_of
 from cluster import BUILD, wait_for
 from conftest_shared import run_cluster
 from damage import flip_hot
@@ -37,29 +37,17 @@ class Moving:
         for number in range(len(sizes)):
             self.client.wait_state("hot", f"{prefix}/{number}", "STORED")
 
-    def again(self, call, *arguments):
-        """Also right after a start: the connection may still be the old one."""
-        def answer():
-            try:
-                return call(*arguments)
-            except grpc.RpcError as error:
-                if error.code() != grpc.StatusCode.UNAVAILABLE:
-                    raise
-                return None
-
-        return wait_for(answer, "object-svc to answer")
-
     def check(self):
         for key, content in self.contents.items():
-            assert self.again(lambda: self.client.read("hot", key))[0] == content, key  # noqa: B023
+            assert again(self.client.read, "hot", key)[0] == content, key
 
     def start(self, target=None, **fields):
         request = admin.StartMigrationRequest(tier="TIER_HOT", target=target or "file://" + self.new, **fields)
-        return self.again(self.client.object_admin.StartMigration, request, TIMEOUT)
+        return again(self.client.object_admin.StartMigration, request, TIMEOUT)
 
     def get(self):
         request = admin.GetMigrationRequest(tier="TIER_HOT")
-        return self.again(self.client.object_admin.GetMigration, request, TIMEOUT).migration
+        return again(self.client.object_admin.GetMigration, request, TIMEOUT).migration
 
     def phase(self):
         try:
@@ -73,7 +61,7 @@ class Moving:
 
     def step(self, name):
         request = admin.ChangeMigrationRequest(step="MIGRATION_STEP_" + name, tier="TIER_HOT")
-        answer = self.again(self.client.object_admin.ChangeMigration, request, TIMEOUT)
+        answer = again(self.client.object_admin.ChangeMigration, request, TIMEOUT)
         return admin.MigrationPhase.Name(answer.migration.phase)[len("MIGRATION_PHASE_"):]
 
     def restart(self, *flags):

@@ -9,7 +9,7 @@ import threading
 import grpc
 import pytest
 
-from client import COLD, HOT_AND_COLD, TIMEOUT, Client, admin, failure_of, objects
+from client import COLD, HOT_AND_COLD, TIMEOUT, Client, admin, again, failure_of, objects
 from cluster import BUILD, wait_for
 from conftest_shared import run_cluster
 from damage import flip_cold, object_directory
@@ -38,32 +38,19 @@ class Migrated:
         for key, content in self.contents.items():
             assert self.read(key) == (content, objects.READ_SOURCE_COLD), key
 
-    @staticmethod
-    def again(call, *arguments):
-        """Also right after a start: the connection may still be the old one."""
-        def answer():
-            try:
-                return call(*arguments)
-            except grpc.RpcError as error:
-                if error.code() != grpc.StatusCode.UNAVAILABLE:
-                    raise
-                return None
-
-        return wait_for(answer, "object-svc to answer")
-
     def read(self, key):
-        return self.again(lambda: self.client.read("cold", key)[:2])
+        return again(self.client.read, "cold", key)[:2]
 
     def start(self, target, **fields):
         request = admin.StartMigrationRequest(tier="TIER_COLD", target=target, **fields)
-        return self.again(self.client.object_admin.StartMigration, request, TIMEOUT)
+        return again(self.client.object_admin.StartMigration, request, TIMEOUT)
 
     def get(self):
-        return self.again(self.client.object_admin.GetMigration, admin.GetMigrationRequest(), TIMEOUT).migration
+        return again(self.client.object_admin.GetMigration, admin.GetMigrationRequest(), TIMEOUT).migration
 
     def step(self, name):
         request = admin.ChangeMigrationRequest(step="MIGRATION_STEP_" + name)
-        answer = self.again(self.client.object_admin.ChangeMigration, request, TIMEOUT)
+        answer = again(self.client.object_admin.ChangeMigration, request, TIMEOUT)
         return admin.MigrationPhase.Name(answer.migration.phase)[len("MIGRATION_PHASE_"):]
 
     def wait_copied(self):

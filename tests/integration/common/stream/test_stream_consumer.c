@@ -7,6 +7,14 @@ static void quiet(void) {
 
 TestSuite(stream_consumer, .init = quiet, .timeout = 120);
 
+/* With a stream, whose events come again after a second. */
+static void open_impatient(struct stream_test *t) {
+    stream_test_open(t);
+    stream_consumer_free(t->consumer);
+    t->consumer = consume(t, 1000, 0);
+    add_stream(t);
+}
+
 Test(stream_consumer, delivers_what_was_published) {
     struct stream_test t;
     struct stream_delivery *deliveries[FETCH_MAX];
@@ -87,10 +95,7 @@ Test(stream_consumer, never_waits_longer_than_told) {
 Test(stream_consumer, what_is_not_answered_is_delivered_again) {
     struct stream_test t;
     struct stream_delivery *deliveries[FETCH_MAX];
-    stream_test_open(&t);
-    stream_consumer_free(t.consumer);
-    t.consumer = consume(&t, 1000, 0);
-    add_stream(&t);
+    open_impatient(&t);
     put_events(&t, "a", 1, 1);
     cr_assert_eq(fetch(&t, deliveries, FETCH_MAX), 1);
     stream_delivery_drop(deliveries[0]);
@@ -113,10 +118,7 @@ Test(stream_consumer, work_in_progress_is_not_delivered_again) {
     struct stream_delivery *held[1];
     struct stream_delivery *other[1];
     struct error error = {0};
-    stream_test_open(&t);
-    stream_consumer_free(t.consumer);
-    t.consumer = consume(&t, 1000, 0);
-    add_stream(&t);
+    open_impatient(&t);
     put_events(&t, "a", 1, 1);
     cr_assert_eq(fetch(&t, held, 1), 1);
     for (int i = 0; i < 8; i++) {
@@ -216,10 +218,7 @@ Test(stream_consumer, survives_kills_of_the_server) {
 Test(stream_consumer, answers_around_a_lost_connection_count_or_are_asked_for_again) {
     struct stream_test t;
     struct stream_delivery *deliveries[FETCH_MAX];
-    stream_test_open(&t);
-    stream_consumer_free(t.consumer);
-    t.consumer = consume(&t, 1000, 0);
-    add_stream(&t);
+    open_impatient(&t);
     put_events(&t, "a", 1, 3);
     int count = fetch(&t, deliveries, FETCH_MAX);
     cr_assert_eq(count, 3);
@@ -380,10 +379,7 @@ Test(stream_consumer, other_messages_in_place_of_lost_ones_are_delivered) {
 Test(stream_consumer, what_was_not_answered_before_a_loss_is_delivered_after_it) {
     struct stream_test t;
     struct stream_delivery *deliveries[FETCH_MAX];
-    stream_test_open(&t);
-    stream_consumer_free(t.consumer);
-    t.consumer = consume(&t, 1000, 0);
-    add_stream(&t);
+    open_impatient(&t);
     put_events(&t, "a", 1, 50);
     take_events(&t, "a", 1, 50);
     await_all_answered(&t);

@@ -170,6 +170,14 @@ static inline struct record get(const char *key, int64_t version) {
     return record;
 }
 
+static inline bool exists(const char *key, int64_t version) {
+    struct record record;
+    struct error error = {0};
+    bool found = false;
+    cr_assert(record_store_get_version(kv_lookup_of(kv), "photos", key, version, &arena, &record, &found, &error));
+    return found;
+}
+
 /* All timers, in order of time. */
 static inline size_t read_timers(struct timer *timers, size_t max) {
     static const uint8_t first[] = {LAYOUT_TIMER_PREFIX};

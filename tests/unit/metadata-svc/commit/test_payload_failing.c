@@ -269,12 +269,18 @@ Test(payload_failing, bytes_and_reason_go_when_their_time_is_over) {
 
 /* ---- compensation ---- */
 
-Test(payload_failing, a_kept_failure_lets_readers_have_the_last_version_that_serves) {
-    struct record first = put_text("a", "one");
-    store(&first);
-    struct record second = put_text("a", "two");
+/* The first version is stored, the second fails. */
+static struct record fail_second(struct record *first) {
+    *first = put_text("a", "one");
+    store(first);
+    struct record second = put_text("a", "second");
     fail(&second);
-    struct record latest = get("a", 0);
+    return get("a", 0);
+}
+
+Test(payload_failing, a_kept_failure_lets_readers_have_the_last_version_that_serves) {
+    struct record first;
+    struct record latest = fail_second(&first);
     cr_assert_eq(latest.version, 2);
     cr_assert_eq(latest.state, RECORD_FAILED);
     cr_assert_eq(latest.serving_version, 1);
@@ -283,11 +289,8 @@ Test(payload_failing, a_kept_failure_lets_readers_have_the_last_version_that_ser
 
 Test(payload_failing, a_revert_makes_a_version_with_the_last_content) {
     revert_on_failure();
-    struct record first = put_text("a", "one");
-    store(&first);
-    struct record second = put_text("a", "second");
-    fail(&second);
-    struct record latest = get("a", 0);
+    struct record first;
+    struct record latest = fail_second(&first);
     cr_assert_eq(latest.version, 3);
     cr_assert_eq(latest.state, RECORD_STORED);
     cr_assert_eq(latest.serving_version, 3);

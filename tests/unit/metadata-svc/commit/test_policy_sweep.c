@@ -12,14 +12,6 @@ static void set_up_bucket(void) {
 
 TestSuite(policy_sweep, .init = set_up_bucket, .fini = tear_down);
 
-static bool exists(const char *key, int64_t version) {
-    struct record record;
-    struct error error = {0};
-    bool found = false;
-    cr_assert(record_store_get_version(kv_lookup_of(kv), "photos", key, version, &arena, &record, &found, &error));
-    return found;
-}
-
 static void put_at(const char *key, int64_t expire_us) {
     struct commit_request request = make(COMMIT_PUT, key);
     request.record.expire_us = expire_us;

@@ -6,14 +6,6 @@
 
 TestSuite(retention, .init = set_up, .fini = tear_down);
 
-static bool exists(const char *key, int64_t version) {
-    struct record record;
-    struct error error = {0};
-    bool found = false;
-    cr_assert(record_store_get_version(kv_lookup_of(kv), "photos", key, version, &arena, &record, &found, &error));
-    return found;
-}
-
 static struct record put(const char *key) {
     struct commit_request request = make(COMMIT_PUT, key);
     cr_assert(run(&request), "%s", request.error.message);
