@@ -15,7 +15,8 @@
 #include "common/rpc/wire_message.h"
 
 enum {
-    KEEPALIVE_TIME_MS = 20000,
+    /* A server that went silent is left after both, or after the second where bytes wait for it. */
+    KEEPALIVE_TIME_MS = 10000,
     KEEPALIVE_TIMEOUT_MS = 10000,
     CONNECT_TIMEOUT_MS = 5000, /* of one attempt */
     RECONNECT_FIRST_MS = 100,

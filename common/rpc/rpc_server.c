@@ -15,8 +15,10 @@
 
 enum {
     HANDSHAKE_TIMEOUT_MS = 20000,
-    KEEPALIVE_TIME_MS = 60000, /* a client that vanished is noticed after both */
-    KEEPALIVE_TIMEOUT_MS = 20000,
+    /* A client that vanished is noticed after both, or after the second where bytes wait for it. Until
+     * then it holds what it has: a stream, an upload that nobody else can go on with. */
+    KEEPALIVE_TIME_MS = 10000,
+    KEEPALIVE_TIMEOUT_MS = 10000,
     CLOSE_CONNECTIONS_MS = 100, /* for clients to close theirs before we do */
     READ_BYTES = 4 << 20,       /* at once from a connection, as the core's default */
     READ_BESIDE_BYTES = 128 << 10,

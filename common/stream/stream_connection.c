@@ -11,7 +11,7 @@
 enum {
     RECONNECT_WAIT_MS = 250,
     RECONNECT_JITTER_MS = 100,
-    PING_INTERVAL_MS = 5000,
+    PING_INTERVAL_MS = 2000, /* a server that went silent is left once three are not answered */
     CONNECT_TIMEOUT_MS = 2000,
     REQUEST_TIMEOUT_MS = 3000,
     /* A server that takes nothing more must not hold a publishing thread for ever. */

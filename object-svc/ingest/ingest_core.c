@@ -6,11 +6,16 @@
 #include "common/base/log.h"
 #include "object-svc/ingest/ingest_failures.h"
 #include "object-svc/ingest/report_each.h"
+#include "object-svc/ingest/unreported.h"
+
+enum { REPORT_LEFT_PAUSE_US = 1000000 };
 
 struct ingest_core {
     struct ingest_ports ports;
     struct hot_appender *appender;
     struct ingest_failures *failures;
+    struct unreported *left;    /* of earlier batches */
+    int64_t left_not_before_us; /* when metadata-svc may be told of those */
     /* The batch in hand. */
     struct ingest_item *items;
     size_t count;
@@ -29,6 +34,7 @@ struct ingest_core *ingest_core_new(const struct ingest_ports *ports, struct err
     }
     core->ports = *ports;
     core->failures = ingest_failures_new(&ports->retry, &ports->sink, ports->clock);
+    core->left = unreported_new(UNREPORTED_MAX);
     core->appender = hot_store_open_appender(ports->hot, error);
     if (core->appender == NULL) {
         ingest_core_free(core);
@@ -43,6 +49,7 @@ void ingest_core_free(struct ingest_core *core) {
             hot_appender_close(core->appender);
         }
         ingest_failures_free(core->failures);
+        unreported_free(core->left);
         free(core);
     }
 }
@@ -221,39 +228,47 @@ static void pull_wanted(struct ingest_core *core) {
     }
 }
 
+/* One that is refused for what it says would be so again; its event tells what becomes of it. */
+static void keep_for_later(struct ingest_core *core, const struct provenance *provenance, const struct error *error) {
+    if (!retry_class_counts(retry_class_of(error, RETRY_PLACE_UPSTREAM))) {
+        unreported_add(core->left, provenance);
+        core->left_not_before_us = clock_monotonic_us(core->ports.clock) + REPORT_LEFT_PAUSE_US;
+    }
+}
+
 /* If that fails, a scrub or the next report finds it. */
-static void give_up_copy(struct ingest_core *core, const struct ingest_item *item) {
+static void give_up_copy(struct ingest_core *core, const struct object_report *report) {
     struct error error = {0};
-    if (!hot_store_remove(core->ports.hot, &item->provenance.payload_id, 1, &error)) {
-        log_warn("obsolete_copy_kept", LOG_ERROR(&error), LOG_STR("key", item->provenance.key));
+    if (!hot_store_remove(core->ports.hot, &report->payload_id, 1, &error)) {
+        log_warn("obsolete_copy_kept", LOG_ERROR(&error), LOG_STR("key", report->key));
     }
 }
 
 /* Not wanted here, as it was when the report was taken. A move may have told of this very copy since: so
  * it goes only after one more report while no move has the object in hand. A move that has tells of the copy, or
  * clears it up, itself. False where nobody could be told. */
-static bool settle_unwanted(struct ingest_core *core, const struct ingest_item *item, struct object_report *report,
-                            struct error *error) {
+static bool settle_unwanted(struct ingest_core *core, struct object_report *report, struct error *error) {
     struct move_guard *guard = core->ports.guard;
     struct error busy = {0};
     if (guard == NULL) {
-        give_up_copy(core, item);
+        give_up_copy(core, report);
         return true;
     }
-    if (!move_guard_enter(guard, &item->provenance.payload_id, 0, &busy)) {
+    if (!move_guard_enter(guard, &report->payload_id, 0, &busy)) {
         return true;
     }
     bool told = core->ports.sink.report(core->ports.sink.self, report, 1, error);
     if (told && report->verdict != REPORT_ACCEPTED) {
-        give_up_copy(core, item);
+        give_up_copy(core, report);
     }
-    move_guard_leave(guard, &item->provenance.payload_id);
+    move_guard_leave(guard, &report->payload_id);
     return told;
 }
 
 static void judge(struct ingest_core *core, struct ingest_item *item, struct object_report *report) {
     struct error error = {0};
-    if (report->verdict != REPORT_ACCEPTED && !settle_unwanted(core, item, report, &error)) {
+    if (report->verdict != REPORT_ACCEPTED && !settle_unwanted(core, report, &error)) {
+        keep_for_later(core, &item->provenance, &error);
         retry(item, RETRY_PLACE_UPSTREAM, &error);
         return;
     }
@@ -275,9 +290,33 @@ static void on_reported(void *self, size_t index, const struct error *error) {
     struct ingest_core *core = self;
     struct ingest_item *item = &core->items[core->held[index]];
     if (error == NULL) {
+        unreported_remove(core->left, &item->provenance.payload_id);
         judge(core, item, &core->reports[index]);
     } else {
+        keep_for_later(core, &item->provenance, error);
         retry(item, RETRY_PLACE_UPSTREAM, error);
+    }
+}
+
+static void on_left_reported(void *self, size_t index, const struct error *error) {
+    struct ingest_core *core = self;
+    struct object_report *report = &core->reports[index];
+    struct uuid payload_id = report->payload_id;
+    struct error cause = {0};
+    bool told = error == NULL && (report->verdict == REPORT_ACCEPTED || settle_unwanted(core, report, &cause));
+    if (!told && !retry_class_counts(retry_class_of(error != NULL ? error : &cause, RETRY_PLACE_UPSTREAM))) {
+        core->left_not_before_us = clock_monotonic_us(core->ports.clock) + REPORT_LEFT_PAUSE_US;
+        return;
+    }
+    unreported_remove(core->left, &payload_id);
+}
+
+/* Whatever became of the events. */
+static void report_left(struct ingest_core *core) {
+    if (unreported_count(core->left) > 0 && clock_monotonic_us(core->ports.clock) >= core->left_not_before_us) {
+        size_t count = unreported_oldest(core->left, core->reports, INGEST_BATCH_MAX);
+        report_each(&core->ports.sink, core->reports, count, on_left_reported, core);
+        core->ports.progress(core->ports.progress_self);
     }
 }
 
@@ -327,6 +366,7 @@ void ingest_core_run(struct ingest_core *core, struct ingest_item *items, size_t
     commit_and_report(core);
     core->ports.progress(core->ports.progress_self);
     ingest_failures_settle(core->failures, items, count);
+    report_left(core);
 }
 
 void ingest_core_rest(struct ingest_core *core) {
@@ -334,4 +374,5 @@ void ingest_core_rest(struct ingest_core *core) {
     if (!hot_appender_commit(core->appender, &error)) {
         log_debug("appender_not_at_rest", LOG_ERROR(&error)); /* the next batch tells */
     }
+    report_left(core);
 }

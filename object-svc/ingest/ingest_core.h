@@ -61,7 +61,8 @@ struct ingest_core;
 struct ingest_core *ingest_core_new(const struct ingest_ports *ports, struct error *error);
 void ingest_core_free(struct ingest_core *core);
 
-/* While there is nothing to do: lets go of what the hot store wants back. */
+/* While there is nothing to do: lets go of what the hot store wants back, and tells of what earlier
+ * batches stored and could not tell of. */
 void ingest_core_rest(struct ingest_core *core);
 /* Fills every item's outcome. */
 void ingest_core_run(struct ingest_core *core, struct ingest_item *items, size_t count);

@@ -10,11 +10,11 @@ import threading
 import grpc
 import pytest
 
+from aftermath import check_stream
 from client import COLD, HOT, Client, failure_of, health_of
 from cluster import wait_for
 from conftest_shared import run_cluster
-from contract import event_pb2
-from jetstream import JetStream, last_revision, read_stream
+from jetstream import JetStream, last_revision
 
 
 @pytest.fixture
@@ -37,21 +37,6 @@ def check_some(client, name, count=30):
         client.wait_state("outage", f"{name}/streamed-{i}", "STORED", seconds=60)
         assert client.read("outage", f"{name}/inline-{i}")[0] == f"inline {i}".encode()
         assert client.read("outage", f"{name}/streamed-{i}")[0] == f"streamed {i}".encode() * 10000
-
-
-def check_stream(cluster, client):
-    """The stream holds contiguous revisions from the first to the newest."""
-    newest = client.revision()
-    wait_for(lambda: last_revision(cluster.nats_port) >= newest, "the stream to catch up", 60)
-    messages = read_stream(cluster.nats_port)
-    events = [event_pb2.ChangeEvent.FromString(body) for _, _, body in messages]
-    assert [event.revision for event in events] == list(range(1, len(events) + 1))
-    for (subject, headers, _), event in zip(messages, events):
-        kind = event_pb2.ChangeType.Name(event.type)[len("CHANGE_TYPE_"):].lower()
-        bucket = event.record.bucket or event.bucket.name
-        assert subject == f"waybill.changes.0.{bucket}.{kind}"
-        assert headers["ce-id"] == headers["Nats-Msg-Id"] == f"0-{event.revision}"
-        assert headers["ce-type"] == f"waybill.v1.{kind}" and headers["ce-specversion"] == "1.0"
 
 
 def test_reads_go_on_while_metadata_svc_restarts(pair):

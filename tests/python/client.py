@@ -33,7 +33,8 @@ class Client:
         self.payloads = payloads_grpc.PayloadServiceStub(bulk)
         self.replicas = [objects_grpc.ObjectServiceStub(channel) for channel in reads]
         self.objects = self.replicas[0]
-        self.object_admin = admin_grpc.AdminServiceStub(reads[0])
+        self.object_admins = [admin_grpc.AdminServiceStub(channel) for channel in reads]
+        self.object_admin = self.object_admins[0]
 
     def create_bucket(self, name, storage_class=HOT, cold_after=3600.0, **fields):
         bucket = bucket_messages.Bucket(name=name, **fields)

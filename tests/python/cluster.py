@@ -86,17 +86,18 @@ def wait_for(condition, what, seconds=30.0):
         time.sleep(0.02)
 
 
-def port_is_open(port):
+def port_is_open(port, host="127.0.0.1"):
     with socket.socket() as probe:
         probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((host, port)) == 0
 
 
 class Process:
     """One program that a test started and that it alone ends."""
 
-    def __init__(self, name, command, directory, ready_ports):
+    def __init__(self, name, command, directory, ready_ports, host="127.0.0.1"):
         self.name = name
+        self.host = host
         self.command = command
         self.log_path = os.path.join(directory, name + ".log")
         self.ready_ports = ready_ports
@@ -117,7 +118,7 @@ class Process:
         def ready():
             if self.process.poll() is not None:
                 raise AssertionError(f"{self.name} ended with {self.process.returncode}:\n{self.log()[-4000:]}")
-            return all(port_is_open(port) for port in self.ready_ports)
+            return all(port_is_open(port, self.host) for port in self.ready_ports)
 
         wait_for(ready, f"{self.name} to listen")
 
@@ -158,30 +159,45 @@ class Process:
         return events
 
 
+class Loopback:
+    """Where the parts of a cluster run: all at one address. network.Network has one for each."""
+
+    channel_options = ()
+
+    def host(self, _):
+        return "127.0.0.1"
+
+    def inside(self, _):
+        """What a command begins with that runs there."""
+        return []
+
+
 class Cluster:
     """`replicas` is how many object-svc there are: `objects`, reading on `object_ports`."""
 
-    def __init__(self, directory, metadata_flags=(), object_flags=(), replicas=1):
+    def __init__(self, directory, metadata_flags=(), object_flags=(), replicas=1, network=None):
         self.directory = str(directory)
-        self.nats_port = free_port()
-        self.metadata_port = free_port()
-        self.bulk_port = free_port()
-        self.metadata_admin_port = free_port()
+        self.network = network or Loopback()
+        self.hosts = {}  # of ports
+        self.nats_port = self.port_of("nats")
+        self.metadata_port = self.port_of("metadata")
+        self.bulk_port = self.port_of("metadata")
+        self.metadata_admin_port = self.port_of("metadata")
         self.nats_directory = os.path.join(self.directory, "nats")
-        nats_url = f"nats://127.0.0.1:{self.nats_port}"
+        self.nats_url = f"nats://{self.address(self.nats_port)}"
         self.nats = Process(
             "nats",
-            [NATS, "--jetstream", "--store_dir", self.nats_directory, "--addr", "127.0.0.1", "--port",
-             str(self.nats_port)],
-            self.directory, [self.nats_port])
+            [*self.network.inside("nats"), NATS, "--jetstream", "--store_dir", self.nats_directory, "--addr",
+             self.network.host("nats"), "--port", str(self.nats_port)],
+            self.directory, [self.nats_port], self.network.host("nats"))
         self.metadata = Process(
             "metadata-svc",
-            [os.path.join(BUILD, "metadata-svc", "waybill-metadata-svc"),
-             "--data-dir", os.path.join(self.directory, "metadata"), "--nats-url", nats_url,
-             "--listen", f"127.0.0.1:{self.metadata_port}", "--bulk-listen", f"127.0.0.1:{self.bulk_port}",
-             "--admin-listen", f"127.0.0.1:{self.metadata_admin_port}", *metadata_flags],
-            self.directory, [self.metadata_port, self.bulk_port, self.metadata_admin_port])
-        self.nats_url = nats_url
+            [*self.network.inside("metadata"), os.path.join(BUILD, "metadata-svc", "waybill-metadata-svc"),
+             "--data-dir", os.path.join(self.directory, "metadata"), "--nats-url", self.nats_url,
+             "--listen", self.address(self.metadata_port), "--bulk-listen", self.address(self.bulk_port),
+             "--admin-listen", self.address(self.metadata_admin_port), *metadata_flags],
+            self.directory, [self.metadata_port, self.bulk_port, self.metadata_admin_port],
+            self.network.host("metadata"))
         self.object_flags = object_flags
         self.objects, self.object_ports, self.object_admin_ports = [], [], []
         for _ in range(replicas):
@@ -191,21 +207,31 @@ class Cluster:
         self.processes = [self.nats, self.metadata, *self.objects]
         self.channels = []
 
+    def port_of(self, place):
+        """A free one for a part that runs there."""
+        port = free_port()
+        self.hosts[port] = self.network.host(place)
+        return port
+
+    def address(self, port):
+        return f"{self.hosts.get(port, '127.0.0.1')}:{port}"
+
     def add_replica(self):
         """One more object-svc, not yet started; the cold directory is the first one's."""
         number = len(self.objects) + 1
-        port, admin_port = free_port(), free_port()
+        place = f"object-{number}"
+        port, admin_port = self.port_of(place), self.port_of(place)
         data_dir = os.path.join(self.directory, "object" if number == 1 else f"object-{number}")
         shared = ["--cold-dir", os.path.join(self.directory, "object", "cold")] if number > 1 else []
         process = Process(
             "object-svc" if number == 1 else f"object-svc-{number}",
-            [os.path.join(BUILD, "object-svc", "waybill-object-svc"), "--replica", f"replica-{number}",
-             "--data-dir", data_dir, *shared, "--nats-url", self.nats_url,
-             "--listen", f"127.0.0.1:{port}", "--admin-listen", f"127.0.0.1:{admin_port}",
-             "--metadata-target", f"127.0.0.1:{self.metadata_port}",
-             "--payload-target", f"127.0.0.1:{self.bulk_port}", "--policy-refresh", "500ms",
+            [*self.network.inside(place), os.path.join(BUILD, "object-svc", "waybill-object-svc"),
+             "--replica", f"replica-{number}", "--data-dir", data_dir, *shared, "--nats-url", self.nats_url,
+             "--listen", self.address(port), "--admin-listen", self.address(admin_port),
+             "--metadata-target", self.address(self.metadata_port),
+             "--payload-target", self.address(self.bulk_port), "--policy-refresh", "500ms",
              "--tier-interval", "200ms", "--peer-refresh", f"{500 * SLOWNESS}ms", *self.object_flags],
-            self.directory, [port, admin_port])
+            self.directory, [port, admin_port], self.network.host(place))
         self.objects.append(process)
         self.object_ports.append(port)
         self.object_admin_ports.append(admin_port)
@@ -235,7 +261,7 @@ class Cluster:
         return statuses
 
     def channel(self, port):
-        channel = grpc.insecure_channel(f"127.0.0.1:{port}", CHANNEL_OPTIONS)
+        channel = grpc.insecure_channel(self.address(port), [*CHANNEL_OPTIONS, *self.network.channel_options])
         self.channels.append(channel)
         return channel
 
@@ -243,15 +269,15 @@ class Cluster:
         """For the waybill command."""
         return dict(
             os.environ,
-            WAYBILL_METADATA=f"127.0.0.1:{self.metadata_port}",
-            WAYBILL_BULK=f"127.0.0.1:{self.bulk_port}",
-            WAYBILL_OBJECT=f"127.0.0.1:{self.object_port}",
+            WAYBILL_METADATA=self.address(self.metadata_port),
+            WAYBILL_BULK=self.address(self.bulk_port),
+            WAYBILL_OBJECT=self.address(self.object_port),
         )
 
     def http(self, port, path):
         """(status, body) of the admin port."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10 * PATIENCE) as answer:
+            with urllib.request.urlopen(f"http://{self.address(port)}{path}", timeout=10 * PATIENCE) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

@@ -9,8 +9,8 @@ import socket
 
 
 class JetStream:
-    def __init__(self, port):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+    def __init__(self, port, host="127.0.0.1"):
+        self.socket = socket.create_connection((host, port), timeout=10)
         self.file = self.socket.makefile("rb")
         assert self.file.readline().startswith(b"INFO")
         self.socket.sendall(b'CONNECT {"verbose":false,"headers":true}\r\nSUB _REPLY.test 1\r\n')
@@ -48,9 +48,9 @@ class JetStream:
         return message["subject"], headers, base64.b64decode(message.get("data", ""))
 
 
-def read_stream(port, stream="WAYBILL_CHANGES_0"):
+def read_stream(port, stream="WAYBILL_CHANGES_0", host="127.0.0.1"):
     """All messages of the stream, oldest first."""
-    connection = JetStream(port)
+    connection = JetStream(port, host)
     try:
         info = connection.info(stream)
         if "state" not in info:
@@ -62,9 +62,9 @@ def read_stream(port, stream="WAYBILL_CHANGES_0"):
         connection.close()
 
 
-def last_revision(port, stream="WAYBILL_CHANGES_0"):
+def last_revision(port, stream="WAYBILL_CHANGES_0", host="127.0.0.1"):
     """The revision of the stream's last message, 0 when there is none or no stream."""
-    connection = JetStream(port)
+    connection = JetStream(port, host)
     try:
         info = connection.info(stream)
         if "state" not in info or not info["state"]["messages"]:

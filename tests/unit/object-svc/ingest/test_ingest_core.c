@@ -103,6 +103,45 @@ Test(ingest_core, nothing_is_done_before_the_report_is_accepted) {
     cr_assert_eq(item.outcome, INGEST_STORED);
 }
 
+Test(ingest_core, what_could_not_be_reported_is_told_of_later_whoever_gets_its_event) {
+    struct rig_payload *wanted = rig_spool(&rig, bytes_of_string("hello"));
+    struct rig_payload *obsolete = rig_spool(&rig, bytes_of_string("too late"));
+    struct ingest_item first = {.provenance = rig_provenance(wanted, "a")};
+    struct ingest_item second = {.provenance = rig_provenance(obsolete, "b")};
+    rig.sink_fails = true;
+    ingest_core_run(core, &first, 1);
+    ingest_core_run(core, &second, 1);
+    ingest_core_rest(core);
+    rig.sink_fails = false;
+    ingest_core_rest(core);
+    cr_assert_eq(rig.reports, 0, "not at once");
+    rig.now_us += 1000000;
+    rig.poisons_report = &obsolete->id;
+    ingest_core_rest(core);
+    cr_assert_eq(rig.reports, 1);
+    cr_assert_str_eq(rig.last_key, "a");
+    cr_assert(rig_has_hot(&rig, &wanted->id));
+    rig.poisons_report = NULL;
+    ingest_core_rest(core);
+    cr_assert_eq(rig.reports, 1, "a report that cannot be taken is not sent for ever");
+}
+
+Test(ingest_core, an_object_that_nobody_wants_by_the_time_it_can_be_reported_goes) {
+    struct rig_payload *payload = rig_spool(&rig, bytes_of_string("hello"));
+    struct ingest_item item = {.provenance = rig_provenance(payload, "a")};
+    rig.sink_fails = true;
+    ingest_core_run(core, &item, 1);
+    cr_assert(rig_has_hot(&rig, &payload->id));
+    rig.sink_fails = false;
+    rig.verdict = REPORT_OBSOLETE;
+    rig.now_us += 1000000;
+    ingest_core_rest(core);
+    cr_assert_eq(rig.reports, 1);
+    cr_assert_not(rig_has_hot(&rig, &payload->id));
+    ingest_core_rest(core);
+    cr_assert_eq(rig.reports, 1);
+}
+
 Test(ingest_core, an_obsolete_copy_is_dropped) {
     struct rig_payload *payload = rig_spool(&rig, bytes_of_string("hello"));
     struct ingest_item item = {.provenance = rig_provenance(payload, "a")};
