@@ -7,10 +7,10 @@ import time
 
 class CutProxy:
     """Passes connections on to a port of this machine. The first ones break, each when the client has sent as
-    many bytes as `cuts` says for it; the later ones are left alone. `pause` is waited after every 64 KiB of
-    the client's, in seconds."""
+    many bytes as `cuts` says for it; the later ones are left alone, until `cut_all`. `pause` is waited after
+    every 64 KiB of the client's, in seconds. The port may be told later, as `target`."""
 
-    def __init__(self, port, cuts=(), pause=0):
+    def __init__(self, port=None, cuts=(), pause=0):
         self.target = port
         self.pause = pause
         self.cuts = list(cuts)
@@ -48,11 +48,20 @@ class CutProxy:
         except OSError:
             pass
         self.broken += left == 0
-        for end in (source, sink):
+        self.end(source, sink)
+
+    @staticmethod
+    def end(*ends):
+        for end in ends:
             try:
                 end.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+
+    def cut_all(self):
+        """Those that there are; new ones are passed on again."""
+        ends, self.sockets = self.sockets, []
+        self.end(*ends)
 
     def close(self):
         self.listener.close()
