@@ -121,3 +121,17 @@ def test_bulk_data_is_set_against_commits(tmp_path):
 def test_the_table_of_the_object_path_has_its_lines(tmp_path):
     table = run(tmp_path, "--only", "read", program="run-object")
     assert "\nread 1 MiB x 16" in table and "target >= 0.4" in table
+
+
+@pytest.mark.figures
+def test_an_outage_of_the_cold_store_is_set_against_the_time_before(tmp_path):
+    document = json.loads(run(tmp_path, "--minutes", "0.02", "--objects", "10", "--json", program="run-outage"))
+    figures = document["figures"]
+    assert list(figures) == ["before", "outage", "drain", "queue"]
+    assert len(figures["before"]["rounds"]) == ROUNDS and len(figures["outage"]["rounds"]) > 1
+    assert all(figures[name][field] > 0 for name in ("before", "outage", "drain") for field in ("rate", "p99_us"))
+    queue = figures["queue"]
+    assert queue["deepest"] > 0 and queue["moved"] > 0 and queue["arrived"] > 0
+    assert queue["left"] < queue["deepest"] + 10, "it grows shorter"
+    assert [ratio["value"] > 0 for ratio in document["ratios"]] == [True] * 3
+    assert all(ratio["met"] in (True, False) for ratio in document["ratios"])

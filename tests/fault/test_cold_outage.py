@@ -12,26 +12,12 @@ import pytest
 import s3_server
 from client import COLD, HOT, TIMEOUT, Client, admin, failure_of
 from cluster import wait_for
+from cold_outage import UnwritableDirectory
 from conftest_shared import run_cluster
 
 OBJECTS = int(os.environ.get("WAYBILL_OUTAGE", "150"))
 PATIENT_SECONDS = 60 + OBJECTS / 20
 ATTEMPTS_MAX = 40  # at a store that is away: the first failures, then one each pause
-
-
-class UnwritableDirectory:
-    """Nothing can be written into it, what is there can be read."""
-    flags = ()
-    readable = True
-
-    def __init__(self, cluster):
-        self.writing = os.path.join(cluster.directory, "object", "cold", ".tmp")
-
-    def begin(self):
-        os.rename(self.writing, self.writing + ".away")
-
-    def end(self):
-        os.rename(self.writing + ".away", self.writing)
 
 
 class StoppedServer:
