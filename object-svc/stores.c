@@ -121,7 +121,8 @@ static bool open_moves(struct stores *stores, const struct object_config *config
     }
     stores->read_times = read_times_open(stores->moves_disk);
     stores->move_notes = move_notes_open(stores->moves_disk, error);
-    return stores->move_notes != NULL;
+    stores->ingest_notes = stores->move_notes != NULL ? ingest_notes_open(stores->moves_disk, error) : NULL;
+    return stores->ingest_notes != NULL;
 }
 
 static bool open_dead_letters(struct stores *stores, const struct object_config *config, struct error *error) {
@@ -145,6 +146,7 @@ void stores_stop(struct stores *stores) {
 
 void stores_close(struct stores *stores) {
     stores_stop(stores);
+    ingest_notes_close(stores->ingest_notes);
     move_notes_close(stores->move_notes);
     read_times_free(stores->read_times);
     if (stores->moves_disk != NULL) {

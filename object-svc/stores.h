@@ -10,6 +10,7 @@
 #include "object-svc/config.h"
 #include "object-svc/hot/hot_store.h"
 #include "object-svc/ingest/dead_letters.h"
+#include "object-svc/ingest/ingest_notes.h"
 #include "object-svc/migrate/hot_migrator.h"
 #include "object-svc/migrate/migrator.h"
 #include "object-svc/tier/move_notes.h"
@@ -25,6 +26,7 @@ struct stores {
     struct migrator *migrator;
     struct hot_migrator *hot_migrator;
     struct move_notes *move_notes;
+    struct ingest_notes *ingest_notes;
     struct dead_letters *dead_letters;
     struct read_times *read_times;
 

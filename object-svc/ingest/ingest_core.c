@@ -27,6 +27,20 @@ struct ingest_core {
     struct object_report reports[INGEST_BATCH_MAX]; /* of the held ones */
 };
 
+/* What was noted and did not come is not there. */
+static void take_note(void *self, const struct provenance *noted) {
+    struct ingest_core *core = self;
+    struct hot_object object;
+    struct error error = {0};
+    if (hot_store_find(core->ports.hot, &noted->payload_id, &object, &error)) {
+        unreported_add(core->left, noted);
+    }
+}
+
+static bool read_notes(struct ingest_core *core, struct error *error) {
+    return core->ports.notes == NULL || ingest_notes_read(core->ports.notes, take_note, core, error);
+}
+
 struct ingest_core *ingest_core_new(const struct ingest_ports *ports, struct error *error) {
     struct ingest_core *core = calloc(1, sizeof *core);
     if (core == NULL) {
@@ -36,7 +50,7 @@ struct ingest_core *ingest_core_new(const struct ingest_ports *ports, struct err
     core->failures = ingest_failures_new(&ports->retry, &ports->sink, ports->clock);
     core->left = unreported_new(UNREPORTED_MAX);
     core->appender = hot_store_open_appender(ports->hot, error);
-    if (core->appender == NULL) {
+    if (core->appender == NULL || !read_notes(core, error)) {
         ingest_core_free(core);
         return NULL;
     }
@@ -221,6 +235,20 @@ static size_t pull_from(struct ingest_core *core, size_t first) {
     return step == PULL_BROKEN ? end_broken_pull(core, &transfer, first, &event) : core->wanted_count;
 }
 
+/* Without a note it is stored all the same: then a scrub finds what a kill leaves. */
+static void note_wanted(struct ingest_core *core) {
+    struct error error = {0};
+    if (core->ports.notes == NULL || core->wanted_count == 0) {
+        return;
+    }
+    for (size_t i = 0; i < core->wanted_count; i++) {
+        ingest_notes_add(core->ports.notes, &core->items[core->wanted[i]].provenance);
+    }
+    if (!ingest_notes_write(core->ports.notes, unreported_count(core->left) > 0, &error)) {
+        log_warn("objects_not_noted", LOG_ERROR(&error), LOG_INT("objects", core->wanted_count));
+    }
+}
+
 static void pull_wanted(struct ingest_core *core) {
     size_t next = 0;
     while (next < core->wanted_count) {
@@ -362,6 +390,7 @@ void ingest_core_run(struct ingest_core *core, struct ingest_item *items, size_t
     core->items = items;
     core->count = count;
     sort_out(core);
+    note_wanted(core);
     pull_wanted(core);
     commit_and_report(core);
     core->ports.progress(core->ports.progress_self);

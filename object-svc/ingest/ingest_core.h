@@ -13,6 +13,7 @@
 #include "common/base/clock.h"
 #include "common/base/error.h"
 #include "object-svc/hot/hot_store.h"
+#include "object-svc/ingest/ingest_notes.h"
 #include "object-svc/ingest/retry_policy.h"
 #include "object-svc/tier/move_guard.h"
 #include "object-svc/upstream/object_report.h"
@@ -49,7 +50,8 @@ struct ingest_ports {
     struct report_sink sink;
     const struct clock *clock;
     struct retry_policy retry;
-    struct move_guard *guard; /* NULL where nobody moves objects */
+    struct move_guard *guard;   /* NULL where nobody moves objects */
+    struct ingest_notes *notes; /* NULL: a kill may leave copies that nobody knows */
     /* Called now and then while a batch takes long, to keep its deliveries alive. */
     void (*progress)(void *self);
     void *progress_self;
@@ -57,7 +59,8 @@ struct ingest_ports {
 
 struct ingest_core;
 
-/* Opens an appender of the hot store. */
+/* Opens an appender of the hot store, and reads the notes: what an earlier run stored and may not have
+ * told of is told of as soon as metadata-svc is there. */
 struct ingest_core *ingest_core_new(const struct ingest_ports *ports, struct error *error);
 void ingest_core_free(struct ingest_core *core);
 

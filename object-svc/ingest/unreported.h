@@ -1,9 +1,10 @@
 /* Objects that are durable in the hot store and that metadata-svc was not told of, since it could not
  * be reached: their events may be delivered to another replica meanwhile, or to none, where their
- * versions are gone. So whoever has stored them keeps asking; else they stay as orphans.
+ * versions are gone. So whoever has stored them keeps asking; else they stay as orphans. Over a kill they
+ * are known by their notes (ingest_notes.h).
  *
  * A plain queue, the oldest first. Bounded: beyond UNREPORTED_MAX the oldest are forgotten, and left to
- * a scrub, like those that a crash makes forget. One thread. */
+ * a scrub. One thread. */
 #ifndef WAYBILL_INGEST_UNREPORTED_H
 #define WAYBILL_INGEST_UNREPORTED_H
 
