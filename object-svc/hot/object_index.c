@@ -25,6 +25,7 @@ struct object_index {
     leveldb_readoptions_t *walk; /* leaves the cache alone */
     leveldb_writeoptions_t *write_synced;
     leveldb_writeoptions_t *write_unsynced;
+    bool failed; /* a write; the store's lock is held for each */
 };
 
 struct object_index_batch {
@@ -252,10 +253,16 @@ void object_index_batch_forget_volume(struct object_index_batch *batch, uint64_t
     add_delete(batch);
 }
 
+/* LevelDB would go on behind a record that may be torn, and what follows could not be read again. */
 bool object_index_write(struct object_index *index, const struct object_index_batch *batch, bool sync,
                         struct error *error) {
     char *message = NULL;
+    if (index->failed) {
+        return error_set(error, ERROR_INTERNAL, "OBJECT_INDEX_FAILED",
+                         "the object index takes no writes after one that failed, until it is opened again");
+    }
     leveldb_write(index->db, sync ? index->write_synced : index->write_unsynced, batch->operations, &message);
+    index->failed = message != NULL;
     return message == NULL || fail(error, "writing", message);
 }
 

@@ -21,8 +21,9 @@ struct dead_letters {
     leveldb_readoptions_t *read;
     leveldb_writeoptions_t *write_synced;
     size_t max;
-    pthread_mutex_t lock; /* count, and everything that changes it */
+    pthread_mutex_t lock; /* count, failed, and everything that changes them */
     size_t count;
+    bool failed; /* a write */
 };
 
 struct uuid dead_letter_id(uint64_t event_sequence, int64_t event_time_ns) {
@@ -167,11 +168,15 @@ static bool drop_oldest(struct dead_letters *letters, size_t count, leveldb_writ
     return end_iteration(iterator, error);
 }
 
+/* LevelDB would go on behind a record that may be torn, and what follows could not be read again. */
 static bool write_batch(struct dead_letters *letters, leveldb_writebatch_t *batch, struct error *error) {
     char *message = NULL;
-    FAILPOINT("dead_letters.add.before");
+    if (letters->failed) {
+        return error_set(error, ERROR_INTERNAL, "DEAD_LETTERS_FAILED",
+                         "dead letters are not written after a write that failed, until object-svc is restarted");
+    }
     leveldb_write(letters->db, letters->write_synced, batch, &message);
-    FAILPOINT("dead_letters.add.after");
+    letters->failed = message != NULL;
     return message == NULL || fail(error, "writing", message);
 }
 
@@ -195,7 +200,10 @@ static bool add_locked(struct dead_letters *letters, const struct dead_letter *l
     size_t excess = after > letters->max ? after - letters->max : 0;
     /* The new ones of this batch are not in the store yet, so they are not among the oldest. */
     excess = excess < letters->count ? excess : letters->count;
-    good = good && (excess == 0 || drop_oldest(letters, excess, batch, error)) && write_batch(letters, batch, error);
+    good = good && (excess == 0 || drop_oldest(letters, excess, batch, error));
+    FAILPOINT("dead_letters.add.before");
+    good = good && write_batch(letters, batch, error);
+    FAILPOINT("dead_letters.add.after");
     if (good) {
         letters->count = after - excess;
         if (excess > 0) {
@@ -248,11 +256,12 @@ bool dead_letters_drop(struct dead_letters *letters, const struct uuid *id, stru
     pthread_mutex_lock(&letters->lock);
     bool good = dead_letters_get(letters, id, arena, letter, error);
     if (good) {
-        char *message = NULL;
+        leveldb_writebatch_t *batch = leveldb_writebatch_create();
+        leveldb_writebatch_delete(batch, (const char *)key, sizeof key);
         FAILPOINT("dead_letters.drop.before");
-        leveldb_delete(letters->db, letters->write_synced, (const char *)key, sizeof key, &message);
+        good = write_batch(letters, batch, error);
         FAILPOINT("dead_letters.drop.after");
-        good = message == NULL || fail(error, "writing", message);
+        leveldb_writebatch_destroy(batch);
         letters->count -= good;
     }
     pthread_mutex_unlock(&letters->lock);

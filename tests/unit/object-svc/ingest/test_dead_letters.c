@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "object-svc/ingest/dead_letter_codec.h"
+#include "tests/support/file_limit.h"
 #include "tests/unit/object-svc/hot/golden.h"
 
 enum { KEPT = 5 };
@@ -205,4 +206,25 @@ Test(dead_letter_codec, every_cut_is_noticed) {
     cr_assert_not(dead_letter_decode(buffer_bytes(&out), &texts, &back, &error), "bytes too many are noticed");
     buffer_free(&out);
     arena_free(&texts);
+}
+
+Test(dead_letters, nothing_is_written_behind_a_letter_that_was_torn) {
+    static char long_message[40000];
+    add(9, "photos");
+    struct dead_letter letter = letter_of(10, "photos");
+    memset(long_message, 'x', sizeof long_message - 1);
+    letter.message = long_message;
+    struct error error = {0};
+    file_limit_set(30000); /* the letter is cut off in the middle, as where a disk is full */
+    cr_assert_not(dead_letters_add(letters, &letter, 1, &error));
+    file_limit_lift();
+    letter = letter_of(11, "photos");
+    cr_assert_not(dead_letters_add(letters, &letter, 1, &error));
+    cr_assert_str_eq(error.reason, "DEAD_LETTERS_FAILED");
+    struct uuid id = letter_of(9, "photos").id;
+    cr_assert_not(dead_letters_drop(letters, &id, &arena, &letter, &error));
+    dead_letters_close(letters);
+    open_letters();
+    cr_assert_eq(dead_letters_count(letters), 1);
+    add(11, "photos");
 }
