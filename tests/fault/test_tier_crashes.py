@@ -11,6 +11,7 @@ import time
 import grpc
 import pytest
 
+from acked_writes import scrub
 from client import (
     COLD, HOT, HOT_AND_COLD, TIMEOUT, Client, admin, bucket_messages, metadata, objects, record_messages, report, tiers_of)
 from cluster import PATIENCE, wait_for
@@ -110,18 +111,6 @@ def rest(client):
             return False
 
     wait_for(at_rest, f"all to be stored and dropped (seed {SEED})", 60)
-
-
-def scrub(client, **options):
-    """What a whole scrub found."""
-    begun = client.object_admin.StartScrub(
-        admin.StartScrubRequest(**options), timeout=TIMEOUT, wait_for_ready=True).scrub_id
-
-    def over():
-        answer = client.object_admin.GetScrub(admin.GetScrubRequest(scrub_id=begun), timeout=TIMEOUT)
-        return answer if answer.done else None
-
-    return list(wait_for(over, "the scrub to end", 60).findings)
 
 
 def create_buckets(client):

@@ -101,12 +101,14 @@ class Process:
         self.command = command
         self.log_path = os.path.join(directory, name + ".log")
         self.ready_ports = ready_ports
+        self.environment = {}  # besides the tests' own
         self.process = None
 
     def start(self, wait=True):
         wrap = os.environ.get("WAYBILL_WRAP", "").split() if self.name != "nats" else []
         # What is meant for the tests, or for the command line, is no configuration.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("WAYBILL_")}
+        environment.update(self.environment)
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 wrap + self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0,
