@@ -42,6 +42,10 @@ static const struct config_entry entries[] = {
            .help = "NATS servers with JetStream"),
     ENUM(log_level, .initial = "info", .choices = log_levels, .help = "Least level of the log lines that are written"),
 
+    SIZE(data_reserve_bytes, .initial = "256MiB", .min = 0, .max = TIB(1024),
+         .help = "Bytes kept free on the disk of data_dir: below, changes are refused and reads go on; object-svc's "
+                 "reports and what time makes due may use half of them, a spool on the same disk leaves twice as many; "
+                 "0: none"),
     INT(client_share_percent, .initial = "90", .min = 1, .max = 100, .unit = "percent",
         .help =
             "Share of each bound, such as commit_queue or max_streams, that one client, which is a connection, comes "

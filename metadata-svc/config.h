@@ -23,6 +23,7 @@ struct metadata_config {
     char *nats_url;
     enum log_level log_level;
 
+    int64_t data_reserve_bytes; /* 0 = none */
     int64_t client_share_percent;
     int64_t bucket_share_percent;
     int64_t commit_queue;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/base/disk.h"
 #include "common/base/failpoint.h"
@@ -44,6 +45,7 @@ struct service {
     struct disk *spool_disk;
     struct record_cache *cache;
     struct kv *kv;
+    struct store_room *room;
     struct commit_engine *engine;
     struct payload_spool *spool;
     struct commit_feed *feed;
@@ -149,6 +151,25 @@ static const char *hint_of(const struct error *error) {
                    : "mend the cause and start the service again";
 }
 
+static bool on_one_disk(const char *one, const char *other) {
+    struct stat a;
+    struct stat b;
+    return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev;
+}
+
+static bool open_spool(struct service *service, struct error *error) {
+    const struct metadata_config *config = &service->config;
+    bool shared = on_one_disk(config->data_dir, config->spool_dir);
+    struct payload_spool_options options = {
+        .segment_bytes = (uint64_t)config->spool_segment_bytes,
+        .max_bytes = (uint64_t)config->spool_max_bytes,
+        .upload_idle_us = config->upload_idle_timeout_ms * 1000,
+        .reserve_bytes = shared ? 2 * (uint64_t)config->data_reserve_bytes : 0,
+    };
+    service->spool = payload_spool_open(service->spool_disk, &options, error);
+    return service->spool != NULL && spool_reconcile(service->spool, service->kv, error);
+}
+
 static bool open_stores(struct service *service, struct error *error) {
     const struct metadata_config *config = &service->config;
     struct commit_engine_options engine_options = {
@@ -157,17 +178,11 @@ static bool open_stores(struct service *service, struct error *error) {
         .failed_retention_us = config->failed_payload_retention_ms * 1000,
         .drop_delay_us = config->object_drop_delay_ms * 1000,
     };
-    struct payload_spool_options spool_options = {
-        .segment_bytes = (uint64_t)config->spool_segment_bytes,
-        .max_bytes = (uint64_t)config->spool_max_bytes,
-        .upload_idle_us = config->upload_idle_timeout_ms * 1000,
-    };
     return restore_place_check(config->data_dir, error) &&
            (service->data_disk = posix_disk_new(config->data_dir, error)) != NULL &&
            (service->spool_disk = posix_disk_new(config->spool_dir, error)) != NULL && open_records(service, error) &&
            (service->engine = commit_engine_new(service->kv, &system_clock, &engine_options, error)) != NULL &&
-           (service->spool = payload_spool_open(service->spool_disk, &spool_options, error)) != NULL &&
-           spool_reconcile(service->spool, service->kv, error);
+           open_spool(service, error);
 }
 
 /* ---- the fast path ---- */
@@ -189,6 +204,7 @@ static struct commit_queue_options queue_options(const struct metadata_config *c
 
 static bool start_commits(struct service *service, struct error *error) {
     const struct metadata_config *config = &service->config;
+    service->room = store_room_new(service->data_disk, (uint64_t)config->data_reserve_bytes);
     service->feed = commit_feed_new(commit_engine_revision(service->engine));
     struct watch_hub_options watch_options = {
         .threads = (unsigned)config->watch_threads,
@@ -217,6 +233,7 @@ static bool start_commits(struct service *service, struct error *error) {
         .max_batch = (unsigned)config->commit_batch_records,
         .max_batch_bytes = (size_t)config->commit_batch_bytes,
         .clock = &system_clock,
+        .room = service->room,
     };
     struct committer_observer observer = {on_durable, on_answered, on_batch, on_store_failed, service};
     service->replicas = replica_table_new(&system_clock);
@@ -228,6 +245,7 @@ static bool start_commits(struct service *service, struct error *error) {
         .cache = service->cache,
         .feed = service->feed,
         .spool = service->spool,
+        .room = service->room,
         .publisher = service->publisher,
         .watches = service->watches,
         .replicas = service->replicas,
@@ -251,6 +269,7 @@ static bool start_commits(struct service *service, struct error *error) {
         .clock = &system_clock,
         .committer = service->committer,
         .spool = service->spool,
+        .room = service->room,
         .redrives_per_second = (unsigned)config->redrives_per_second,
         .objects_served = objects_served,
         .settle = settle,
@@ -373,6 +392,7 @@ static void stop(struct service *service) {
         service->kv->ops->close(service->kv);
     }
     record_cache_free(service->cache);
+    store_room_free(service->room);
     if (service->spool_disk != NULL) {
         service->spool_disk->ops->free(service->spool_disk);
     }

@@ -58,6 +58,11 @@ static double spool_bytes(void *self) {
     return (double)stats.live_bytes;
 }
 
+static double store_free_bytes(void *self) {
+    struct metadata_api *api = self;
+    return (double)store_room_free_bytes(api->room);
+}
+
 static double broken_off_uploads(void *self) {
     struct metadata_api *api = self;
     struct payload_spool_stats stats;
@@ -134,6 +139,9 @@ void service_metrics_register(struct service_metrics *self, struct metrics *metr
                              watches_cut_off, api);
     metrics_gauge_callback(metrics, "waybill_uploads", "Uploads under way.", NULL, uploads, api);
     metrics_gauge_callback(metrics, "waybill_spool_bytes", "Payload bytes in the spool.", NULL, spool_bytes, api);
+    metrics_gauge_callback(metrics, "waybill_record_store_free_bytes",
+                           "Free on the disk of the record store; below data_reserve_bytes changes are refused.", NULL,
+                           store_free_bytes, api);
     metrics_gauge_callback(metrics, "waybill_broken_off_uploads", "Uploads that broke off and can be resumed.", NULL,
                            broken_off_uploads, api);
     metrics_gauge_callback(metrics, "waybill_broken_off_upload_bytes", "Their bytes in the spool.", NULL,

@@ -67,6 +67,9 @@ bool change_take_common(struct commit_request *commit, const char *request_id, c
 }
 
 bool change_check_outbox(struct metadata_api *api, bool payload, struct error *error) {
+    if (!store_room_check(api->room, STORE_ROOM_CHANGES, error)) {
+        return false;
+    }
     int64_t waiting = commit_feed_revision(api->feed) - event_publisher_published_revision(api->publisher);
     if (waiting < api->outbox_max_events - (payload ? api->outbox_reserve_events : 0)) {
         return true;

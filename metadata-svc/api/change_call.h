@@ -25,8 +25,8 @@ void change_init(struct commit_request *commit, enum commit_kind kind, struct ar
 /* Hands it to the committer; answers the call when that takes no more. */
 void change_call_submit(struct change_call *change);
 
-/* False, with RESOURCE_EXHAUSTED (OUTBOX_FULL, or KEPT_FOR_METADATA for a change with a payload),
- * while too many changes wait to be published. */
+/* False, with RESOURCE_EXHAUSTED, while too many changes wait to be published (OUTBOX_FULL, or KEPT_FOR_METADATA for a
+ * change with a payload), or the disk of the record store is nearly full (DISK_FULL). */
 bool change_check_outbox(struct metadata_api *api, bool payload, struct error *error);
 
 #endif

@@ -14,6 +14,7 @@
 #include "metadata-svc/publish/event_publisher.h"
 #include "metadata-svc/spool/payload_spool.h"
 #include "metadata-svc/store/cached_kv.h"
+#include "metadata-svc/store/store_room.h"
 #include "metadata-svc/watch/watch_hub.h"
 
 /* What became of payloads in flight. */
@@ -32,6 +33,7 @@ struct metadata_api {
     struct committer *committer;
     struct commit_feed *feed;
     struct payload_spool *spool;
+    struct store_room *room;
     struct event_publisher *publisher;
     struct watch_hub *watches;
     struct replica_table *replicas;

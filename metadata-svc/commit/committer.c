@@ -175,8 +175,18 @@ struct committer *committer_start(struct commit_engine *engine, const struct com
     return committer;
 }
 
+/* What lets go of bytes in the end may use more of the disk than others. */
+static bool check_room(struct committer *committer, const struct commit_request *request, struct error *error) {
+    bool upkeep = request->kind == COMMIT_REPORTS || request->kind == COMMIT_TIMERS;
+    return committer->options.room == NULL ||
+           store_room_check(committer->options.room, upkeep ? STORE_ROOM_UPKEEP : STORE_ROOM_CHANGES, error);
+}
+
 bool committer_submit(struct committer *committer, struct commit_request *request, struct error *error) {
     bool good;
+    if (!check_room(committer, request, error)) {
+        return false;
+    }
     pthread_mutex_lock(&committer->lock);
     if (committer->stopping) {
         good = error_set(error, ERROR_UNAVAILABLE, "DRAINING", "the service is shutting down");

@@ -12,6 +12,7 @@
 #include "common/base/error.h"
 #include "metadata-svc/commit/commit_engine.h"
 #include "metadata-svc/commit/commit_queue.h"
+#include "metadata-svc/store/store_room.h"
 
 struct committer;
 
@@ -20,6 +21,7 @@ struct committer_options {
     unsigned max_batch;     /* changes in one batch */
     size_t max_batch_bytes; /* inline payload bytes in one batch */
     const struct clock *clock;
+    struct store_room *room; /* borrowed; NULL: there is always some */
 };
 
 /* Hears of each batch, on the committer's thread. */
@@ -39,7 +41,7 @@ struct committer_observer {
 struct committer *committer_start(struct commit_engine *engine, const struct committer_options *options,
                                   struct committer_observer observer);
 /* Queues a change; its `done` will be called. False, with the error set and `done` not called:
- * as commit_queue_push says, or stopping (DRAINING). */
+ * as commit_queue_push says, disk full (DISK_FULL, with RetryInfo) or stopping (DRAINING). */
 bool committer_submit(struct committer *committer, struct commit_request *request, struct error *error);
 /* The same, but waits for the result. */
 bool committer_commit(struct committer *committer, struct commit_request *request, struct error *error);

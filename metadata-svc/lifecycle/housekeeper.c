@@ -144,8 +144,9 @@ static void expire_uploads(struct housekeeper *housekeeper) {
 static void *housekeeper_loop(void *argument) {
     struct housekeeper *housekeeper = argument;
     for (unsigned round = 1; !stop_signal_pause(&housekeeper->stop, TIMER_PAUSE_MS); round++) {
-        while (run_due(housekeeper) && !stop_signal_raised(&housekeeper->stop)) {
-        }
+        do {
+            store_room_look(housekeeper->options.room);
+        } while (run_due(housekeeper) && !stop_signal_raised(&housekeeper->stop));
         expire_uploads(housekeeper);
         if (round % TIDY_EVERY == 0) {
             tidy(housekeeper);

@@ -10,6 +10,7 @@
 #include "metadata-svc/commit/committer.h"
 #include "metadata-svc/spool/payload_spool.h"
 #include "metadata-svc/store/kv.h"
+#include "metadata-svc/store/store_room.h"
 
 struct housekeeper;
 
@@ -19,6 +20,7 @@ struct housekeeper_options {
     const struct clock *clock;
     struct committer *committer; /* takes what is due */
     struct payload_spool *spool;
+    struct store_room *room; /* looked at in every round */
     unsigned redrives_per_second;
     /* Whether an object-svc is there: with none, no payload is announced again. */
     bool (*objects_served)(void *self);

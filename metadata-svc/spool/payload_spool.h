@@ -40,6 +40,7 @@ struct payload_spool_options {
                                   another size, from before, stay until they are empty */
     uint64_t max_bytes;        /* of all segment files; no less than one segment. Each start begins a new
                                   segment, so leave room for a few */
+    uint64_t reserve_bytes;    /* left free on the disk by a segment that is made; 0: none. For somebody else on it */
     uint64_t max_payloads;     /* that wait or are being uploaded, which bounds memory; 0: 1,000,000 */
     uint64_t dirty_bytes;      /* written and not flushed: from here on an appender flushes, from twice
                                   as much on they all wait for it; 0: 32 MiB */

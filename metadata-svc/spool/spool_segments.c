@@ -178,6 +178,18 @@ static bool write_headers(struct disk_file *file, const struct spool_segment_hea
 
 enum begin_result { BEGIN_DONE, BEGIN_NO_SPACE, BEGIN_FAILED };
 
+/* Whether the disk would have the reserve left with one more file. Where it does not say, allocating tells. */
+static bool leaves_reserve(struct payload_spool *spool, struct error *error) {
+    struct disk_space space;
+    struct error unknown = {0};
+    uint64_t reserve = spool->options.reserve_bytes;
+    return reserve == 0 || !spool->disk->ops->space(spool->disk, &space, &unknown) ||
+           space.free_bytes >= reserve + spool->options.segment_bytes ||
+           error_set(error, ERROR_RESOURCE_EXHAUSTED, "DISK_FULL",
+                     "its disk has %" PRIu64 " bytes free, %" PRIu64 " of them are kept for the record store",
+                     space.free_bytes, reserve);
+}
+
 /* The file under its new name, with its new headers, all durable before a frame is written. */
 static enum begin_result begin_file(struct payload_spool *spool, struct segment *segment, uint64_t old_number,
                                     struct error *error) {
@@ -192,6 +204,8 @@ static enum begin_result begin_file(struct payload_spool *spool, struct segment 
             return BEGIN_FAILED;
         }
         FAILPOINT("spool.recycle.after");
+    } else if (!leaves_reserve(spool, error)) {
+        return BEGIN_NO_SPACE;
     }
     struct disk_file *file = segment->file;
     if (file == NULL) {

@@ -36,7 +36,7 @@ struct leveldb_kv {
     leveldb_writeoptions_t *write_synced;
     leveldb_writeoptions_t *write_unsynced;
     struct log_runway *runway; /* NULL: none */
-    pthread_mutex_t writing; /* failed */
+    pthread_mutex_t writing;   /* failed */
     bool failed;
 };
 

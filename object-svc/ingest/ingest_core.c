@@ -361,10 +361,12 @@ static struct object_report stored_report(const struct provenance *provenance) {
     };
 }
 
-/* One flush and one report for all that this batch brought. */
+/* One flush and one report for all that this batch brought. Where a write failed the appender takes nothing until it
+ * is told to commit, so that is done also where nothing came. */
 static void commit_and_report(struct ingest_core *core) {
     struct error error = {0};
     if (core->held_count == 0) {
+        ingest_core_rest(core);
         return;
     }
     core->ports.progress(core->ports.progress_self);

@@ -20,7 +20,8 @@ from loop_disk import loop_disk
 ROUNDS = max(2, int(os.environ.get("WAYBILL_ROUNDS", "20")) // 10)
 SEED = int(os.environ.get("WAYBILL_SEED", str(int(time.time()))))
 BUCKETS = {"hot": (HOT, 3600), "both": (HOT_AND_COLD, 0), "cold": (COLD, 0)}
-METADATA_FLAGS = ["--spool-segment-bytes", "4MiB", "--spool-max-bytes", "128MiB", "--leveldb-write-buffer-bytes", "1MiB"]
+METADATA_FLAGS = ["--spool-segment-bytes", "4MiB", "--spool-max-bytes", "128MiB", "--leveldb-write-buffer-bytes", "1MiB",
+                  "--data-reserve-bytes", "16MiB"]
 OBJECT_FLAGS = ["--hot-reserve-bytes", "16MiB", "--volume-bytes", "8MiB", "--ack-wait", "2s", "--tier-interval", "50ms"]
 
 

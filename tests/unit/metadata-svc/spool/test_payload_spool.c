@@ -314,6 +314,25 @@ Test(payload_spool, bad_options_are_refused) {
 
 /* ---- disk failures ---- */
 
+Test(payload_spool, leaves_the_reserve_free) {
+    struct spool_fixture fixture = fixture_start(16, 100);
+    struct error error = {0};
+    fixture.options.reserve_bytes = 3 * SEGMENT_BYTES;
+    fixture_reopen(&fixture);
+    faulty_disk_set_capacity(fixture.disk, 6 * SEGMENT_BYTES);
+    uint64_t count = 0;
+    while (fixture_try_put(&fixture, count, 20000, 20000, &error)) {
+        count++;
+    }
+    cr_assert_eq(error.code, ERROR_RESOURCE_EXHAUSTED);
+    cr_assert_str_eq(error.reason, "SPOOL_FULL");
+    cr_assert_not(payload_spool_failed(fixture.spool));
+    cr_assert_leq(fixture_stats(&fixture).segments, 3);
+    faulty_disk_set_capacity(fixture.disk, 7 * SEGMENT_BYTES);
+    fixture_put(&fixture, 1000, 20000);
+    fixture_end(&fixture);
+}
+
 Test(payload_spool, no_space_for_a_segment_is_only_a_full_spool) {
     struct spool_fixture fixture = fixture_start(15, 100);
     struct error error = {0};

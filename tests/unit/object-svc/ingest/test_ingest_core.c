@@ -1,5 +1,6 @@
 // rooms: object_ingest object_hot object_cold
 #include "object-svc/ingest/ingest_core.h"
+#include "tests/support/file_limit.h"
 #include "tests/unit/object-svc/object_rig.h"
 
 static struct rig rig;
@@ -392,4 +393,18 @@ Test(ingest_core, a_payload_that_garbles_the_pull_holds_up_no_other) {
     cr_assert_eq(rig.pulls, 2);
     cr_assert_eq(run_until_settled(&items[1], 50), 4, "one of five attempts was made above");
     cr_assert_eq(items[1].outcome, INGEST_FAILED);
+}
+
+Test(ingest_core, a_full_disk_holds_up_no_batch_after_it) {
+    static uint8_t huge[800 * RIG_CHUNK_BYTES];
+    struct rig_payload *payload = rig_spool(&rig, bytes_of(huge, sizeof huge));
+    struct ingest_item item = {.provenance = rig_provenance(payload, "a")};
+    file_limit_set(100 * RIG_CHUNK_BYTES);
+    ingest_core_run(core, &item, 1);
+    file_limit_lift();
+    cr_assert_eq(item.outcome, INGEST_RETRY);
+    struct ingest_item again = {.provenance = rig_provenance(payload, "a")};
+    ingest_core_run(core, &again, 1);
+    cr_assert_eq(again.outcome, INGEST_STORED, "%s", again.error.message);
+    check_stored(payload);
 }
