@@ -4,6 +4,13 @@
 
 enum { LETTER_VERSION = 1, FIXED_BYTES = 45, TEXT_MAX_BYTES = 65535 };
 
+struct uuid dead_letter_id(uint64_t event_sequence, int64_t event_time_ns) {
+    struct uuid id;
+    put_be64(id.raw, event_sequence);
+    put_be64(id.raw + 8, (uint64_t)event_time_ns);
+    return id;
+}
+
 void dead_letter_key(const struct uuid *id, uint8_t key[DEAD_LETTER_KEY_BYTES]) {
     key[0] = DEAD_LETTER_PREFIX;
     memcpy(key + 1, id->raw, sizeof id->raw);

@@ -26,13 +26,6 @@ struct dead_letters {
     bool failed; /* a write */
 };
 
-struct uuid dead_letter_id(uint64_t event_sequence, int64_t event_time_ns) {
-    struct uuid id;
-    put_be64(id.raw, event_sequence);
-    put_be64(id.raw + 8, (uint64_t)event_time_ns);
-    return id;
-}
-
 /* Takes LevelDB's message. */
 static bool fail(struct error *error, const char *what, char *message) {
     error_set(error, ERROR_INTERNAL, "DEAD_LETTERS_FAILED", "%s the dead letters: %s", what, message);

@@ -78,6 +78,9 @@ void world_check_accounts(struct world *world) {
     check_stream(world);
     model_check_store(world->model, sim_metadata_kv(world->metadata));
     /* The cold store takes its time, so it needs a fiber. */
+    for (unsigned i = 0; i < world->replica_count; i++) {
+        sim_replica_check_letters(world->replicas[i]);
+    }
     sim_spawn("auditor", NULL, check_objects, world);
     sim_run_until(sim_now_us() + 600 * SIM_SECOND);
 }

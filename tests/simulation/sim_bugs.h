@@ -32,6 +32,9 @@ enum sim_bug {
     BUG_LATE_REPORTS_BELIEVED,     /* reports count in whatever order they come */
     BUG_MOVES_UNGUARDED,           /* a copy is given up while a move tells of it */
     BUG_NEEDED_VERSIONS_TRIMMED,   /* a version goes though all newer ones may fail */
+    BUG_OUTAGES_COUNT,             /* somebody who is away uses attempts up */
+    BUG_ATTEMPTS_FORGOTTEN,        /* attempts are never counted */
+    BUG_LETTERS_NOT_FLUSHED,       /* dead letters are kept in memory only */
     BUG_COUNT,
 };
 

@@ -195,6 +195,7 @@ void world_begin_faults(struct world *world) {
     unsigned losses = sim_chance(500) ? (unsigned)sim_range(0, 60) : 0;
     unsigned delays = sim_chance(500) ? (unsigned)sim_range(0, 80) : 0;
     sim_metadata_set_network(world->metadata, losses, delays, sim_chance(250) ? (unsigned)sim_range(50, 300) : delays);
+    sim_metadata_set_garbled(world->metadata, sim_chance(200) ? (unsigned)sim_range(10, 300) : 0);
     sim_stream_set_losses(world->stream, sim_chance(500) ? (unsigned)sim_range(0, 40) : 0);
     sim_cold_set_faults(world->cold, sim_chance(500) ? (unsigned)sim_range(0, 80) : 0,
                         sim_chance(300) ? (unsigned)sim_range(0, 200) : 0);
@@ -219,6 +220,7 @@ void world_step_faults(struct world *world) {
 
 void world_end_faults(struct world *world) {
     sim_metadata_set_network(world->metadata, 0, 0, 0);
+    sim_metadata_set_garbled(world->metadata, 0);
     sim_stream_set_losses(world->stream, 0);
     sim_cold_set_faults(world->cold, 0, 0);
     sim_cold_set_reachable(world->cold, true);

@@ -38,6 +38,15 @@ void sim_index_place(const char *directory, struct sim_kv *store) {
     places[at].store = store;
 }
 
+struct sim_kv *sim_index_find(const char *directory) {
+    for (size_t i = 0; i < PLACES_MAX; i++) {
+        if (places[i].directory != NULL && strcmp(places[i].directory, directory) == 0) {
+            return places[i].store;
+        }
+    }
+    return NULL;
+}
+
 /* As the real one has it. */
 uint64_t index_entry_sum(const struct index_entry *entry) {
     uint64_t sum = entry->offset + get_le64(entry->object.payload_id.raw + 8);
@@ -47,19 +56,18 @@ uint64_t index_entry_sum(const struct index_entry *entry) {
 }
 
 struct object_index *object_index_open(const char *directory, size_t cache_bytes, struct error *error) {
+    struct sim_kv *store = sim_index_find(directory);
     (void)cache_bytes;
-    for (size_t i = 0; i < PLACES_MAX; i++) {
-        if (places[i].directory != NULL && strcmp(places[i].directory, directory) == 0) {
-            struct object_index *index = calloc(1, sizeof *index);
-            if (index == NULL) {
-                abort();
-            }
-            index->kv = sim_kv_open(places[i].store);
-            return index;
-        }
+    if (store == NULL) {
+        error_set(error, ERROR_INTERNAL, "OBJECT_INDEX_FAILED", "there is no index \"%s\"", directory);
+        return NULL;
     }
-    error_set(error, ERROR_INTERNAL, "OBJECT_INDEX_FAILED", "there is no index \"%s\"", directory);
-    return NULL;
+    struct object_index *index = calloc(1, sizeof *index);
+    if (index == NULL) {
+        abort();
+    }
+    index->kv = sim_kv_open(store);
+    return index;
 }
 
 bool object_index_set_aside(const char *directory, struct error *error) {

@@ -348,6 +348,10 @@ void sim_kv_restart(struct sim_kv *store, bool keep) {
     store->fail_next = false;
 }
 
+bool sim_kv_keeps(const struct sim_kv *store, struct bytes key) {
+    return is_at(store->since[0], lower_bound(store->since[0], key), key);
+}
+
 void sim_kv_set_way(struct sim_kv *store, enum sim_kv_way way) {
     store->way = way;
 }

@@ -23,6 +23,8 @@ void sim_kv_set_flush_us(struct sim_kv *store, int64_t most_us);
 void sim_kv_fail_next_flush(struct sim_kv *store);
 /* The power goes (`keep`: only the process), with no handle in use any more. */
 void sim_kv_restart(struct sim_kv *store, bool keep);
+/* Whether power loss would leave the entry. */
+bool sim_kv_keeps(const struct sim_kv *store, struct bytes key);
 
 /* Called with each batch that is about to be written through a handle; may change it. Returns how
  * the write is to be treated. For planted bugs. */

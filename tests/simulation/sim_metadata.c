@@ -244,6 +244,10 @@ void sim_metadata_set_network(struct sim_metadata *metadata, unsigned losses, un
     metadata->late_reports = late_reports;
 }
 
+void sim_metadata_set_garbled(struct sim_metadata *metadata, unsigned per_mille) {
+    metadata->garbled = per_mille;
+}
+
 bool sim_metadata_keeps(struct sim_metadata *metadata, const struct model_payload *payload) {
     struct kv *kv = sim_kv_open(metadata->store);
     struct arena arena;

@@ -21,6 +21,8 @@ struct sim_metadata_options {
     int64_t change_log_retention_us; /* 0: it is never trimmed */
     int64_t redrive_after_us;        /* 0: never */
     int64_t failed_retention_us;
+    unsigned poisoned; /* in a thousand: uploads whose bytes the spool cannot read */
+    uint64_t poison_salt;
 };
 
 struct sim_metadata *sim_metadata_new(const struct sim_metadata_options *options);
@@ -109,6 +111,11 @@ void sim_metadata_fetched(struct sim_metadata *metadata, const struct sim_fetch 
 bool sim_metadata_keeps(struct sim_metadata *metadata, const struct model_payload *payload);
 struct kv *sim_metadata_kv(struct sim_metadata *metadata);
 int64_t sim_metadata_published(const struct sim_metadata *metadata);
+/* Whether the spool cannot read its bytes, however often it is asked. */
+bool sim_metadata_poisoned(const struct sim_metadata *metadata, const struct model_payload *payload);
+/* In a thousand: chunks that are garbled on their way to a replica. */
+void sim_metadata_set_garbled(struct sim_metadata *metadata, unsigned per_mille);
+bool sim_metadata_garbles(struct sim_metadata *metadata, const struct sim_fetch *fetch);
 /* Payloads in the spool. */
 uint64_t sim_metadata_spooled(struct sim_metadata *metadata);
 

@@ -10,6 +10,7 @@ enum {
     LATENCY_MOST_MS = 12,
     LATE_MOST_MS = 9000,
     LATE_REPORT_MOST_MS = 30000,
+    SHORT_DEADLINE_S = 600,
     CALL_TIMEOUT_MS = 3000,
     UPLOAD_CHUNK_BYTES = 12 * 1024,
 };
@@ -297,11 +298,23 @@ static struct object_report report_of(struct sim_metadata *metadata, const struc
     return report;
 }
 
+/* A failure that cannot be taken: nobody is able to tell of it but the replica. */
+static bool is_unspeakable(const struct sim_metadata *metadata, const struct sim_report *report) {
+    const struct model_payload *payload = model_find_payload(metadata->options.model, &report->payload_id);
+    return report->outcome == OBJECT_FAILED && payload->number % 3 == 0 &&
+           model_bucket(metadata->options.model, payload->bucket)->payload_deadline_us < SHORT_DEADLINE_S * SIM_SECOND;
+}
+
 bool sim_metadata_report(struct sim_metadata *metadata, const char *replica, int64_t number, struct sim_report *reports,
                          size_t count, struct error *error) {
     if (!sim_alive() || !metadata->process.alive) {
         sim_sleep(sim_range(1, 100) * SIM_MS);
         return unavailable(error);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (is_unspeakable(metadata, &reports[i])) {
+            return error_set(error, ERROR_INVALID_ARGUMENT, "BAD_KEY", "this report cannot be taken");
+        }
     }
     struct sim_job *job = sim_job_new(COMMIT_REPORTS);
     job->request.replica = replica;
@@ -344,6 +357,21 @@ bool sim_metadata_standing(struct sim_metadata *metadata, const char *replica, i
 }
 
 /* ---- pulls ---- */
+
+/* Which ones follows from the seed. */
+bool sim_metadata_poisoned(const struct sim_metadata *metadata, const struct model_payload *payload) {
+    uint32_t lot;
+    sim_payload_bytes(payload->number + metadata->options.poison_salt, 0, &lot, sizeof lot);
+    return payload->size > 0 && lot % 1000 < metadata->options.poisoned;
+}
+
+bool sim_metadata_garbles(struct sim_metadata *metadata, const struct sim_fetch *fetch) {
+    bool garbles = sim_alive() && sim_chance(metadata->garbled);
+    if (garbles) {
+        model_note_garbled(metadata->options.model, &fetch->payload_id);
+    }
+    return garbles;
+}
 
 bool sim_metadata_fetch(struct sim_metadata *metadata, const struct uuid *payload_id, struct arena *arena,
                         struct sim_fetch *fetch, struct error *error) {
@@ -391,6 +419,11 @@ bool sim_metadata_fetch_bytes(struct sim_metadata *metadata, const struct sim_fe
     }
     if (metadata->process.life != fetch->life) {
         return unavailable(error);
+    }
+    if (!fetch->is_inline &&
+        sim_metadata_poisoned(metadata, model_find_payload(metadata->options.model, &fetch->payload_id))) {
+        return error_set(error, ERROR_DATA_LOSS, "PAYLOAD_CORRUPT",
+                         "a frame of the payload does not match its checksum");
     }
     if (fetch->is_inline) {
         memcpy(out, fetch->data.data + offset, size);

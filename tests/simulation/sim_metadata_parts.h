@@ -35,6 +35,7 @@ struct sim_metadata {
     unsigned losses;
     unsigned delays;
     unsigned late_reports;
+    unsigned garbled;
 
     /* Of one life. */
     struct kv *raw; /* past the cache; only for a planted bug */

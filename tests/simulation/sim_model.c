@@ -69,6 +69,12 @@ void model_watch_copies(struct model *model,
     model->self = self;
 }
 
+void model_watch_failures(struct model *model, void (*failed)(void *self, const struct model_payload *payload),
+                          void *self) {
+    model->failed = failed;
+    model->failed_self = self;
+}
+
 /* ---- payloads ---- */
 
 const struct model_payload *model_find_payload(const struct model *model, const struct uuid *id) {
@@ -78,6 +84,11 @@ const struct model_payload *model_find_payload(const struct model *model, const 
         }
     }
     return NULL;
+}
+
+void model_note_garbled(struct model *model, const struct uuid *id) {
+    struct model_payload *payload = (struct model_payload *)(uintptr_t)model_find_payload(model, id);
+    payload->garbled++;
 }
 
 const struct model_payload *model_payloads(const struct model *model) {
@@ -298,6 +309,9 @@ static void new_state(struct model *model, const struct model_key *key, const st
     SIM_CHECK(record->state != RECORD_STORED || record->location_count > 0, "payload %u is stored nowhere",
               payload->number);
     note_locations(model, payload, record);
+    if (record->state == RECORD_FAILED && record->cause.system == SYSTEM_CAUSE_OBJECT_REPORT && !model->replaying) {
+        model->failed(model->failed_self, payload);
+    }
 }
 
 static void apply_record(struct model *model, const Waybill__V1__ChangeEvent *event) {

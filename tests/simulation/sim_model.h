@@ -61,7 +61,8 @@ struct model_payload {
     int64_t size;
     uint32_t crc32c;
     enum record_state state;
-    int64_t fail_us; /* when it failed last; 0: never */
+    int64_t fail_us;  /* when it failed last; 0: never */
+    unsigned garbled; /* pulls of it that brought nonsense */
     struct {
         enum tier tier;
         char replica[16];
@@ -110,6 +111,12 @@ void model_watch_copies(struct model *model,
                         void (*added)(void *self, const struct model_payload *payload, enum tier tier,
                                       const char *replica),
                         void *self);
+
+/* A payload was reported as failed. */
+void model_watch_failures(struct model *model, void (*failed)(void *self, const struct model_payload *payload),
+                          void *self);
+/* A pull of it brought nonsense. */
+void model_note_garbled(struct model *model, const struct uuid *id);
 
 /* The heads in the store are those of the model; for the end of a run. */
 void model_check_store(struct model *model, struct kv *kv);

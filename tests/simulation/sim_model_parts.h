@@ -48,6 +48,8 @@ struct model {
     bool replaying;
     void (*added)(void *self, const struct model_payload *payload, enum tier tier, const char *replica);
     void *self;
+    void (*failed)(void *self, const struct model_payload *payload);
+    void *failed_self;
 };
 
 #endif

@@ -4,6 +4,8 @@
 
 #include "metadata-svc/commit/payload_failing.h"
 #include "metadata-svc/commit/retention.h"
+#include "object-svc/ingest/attempt_table.h"
+#include "object-svc/ingest/retry_policy.h"
 #include "tests/simulation/sim_disk.h"
 #include "tests/simulation/sim_metadata_parts.h"
 
@@ -17,6 +19,25 @@ bool __wrap_bucket_policy_satisfied(const struct bucket *bucket, const struct re
 
 bool __wrap_bucket_policy_satisfied(const struct bucket *bucket, const struct record *record) {
     return planted == BUG_RELEASE_AT_FIRST_COPY || __real_bucket_policy_satisfied(bucket, record);
+}
+
+enum retry_class __real_retry_class_of(const struct error *error, enum retry_place place);
+enum retry_class __wrap_retry_class_of(const struct error *error, enum retry_place place);
+
+enum retry_class __wrap_retry_class_of(const struct error *error, enum retry_place place) {
+    enum retry_class fault = __real_retry_class_of(error, place);
+    return planted == BUG_OUTAGES_COUNT && fault == RETRY_OUTAGE ? RETRY_TRANSIENT : fault;
+}
+
+uint64_t __real_attempt_table_add(struct attempt_table *table, const struct uuid *payload_id, uint64_t deliveries,
+                                  int64_t now_us);
+uint64_t __wrap_attempt_table_add(struct attempt_table *table, const struct uuid *payload_id, uint64_t deliveries,
+                                  int64_t now_us);
+
+uint64_t __wrap_attempt_table_add(struct attempt_table *table, const struct uuid *payload_id, uint64_t deliveries,
+                                  int64_t now_us) {
+    uint64_t attempts = __real_attempt_table_add(table, payload_id, deliveries, now_us);
+    return planted == BUG_ATTEMPTS_FORGOTTEN ? 1 : attempts;
 }
 
 /* The version that is being failed; 0: none. */

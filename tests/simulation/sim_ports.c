@@ -81,6 +81,10 @@ static enum pull_step pull_next(struct payload_pull *pull, struct pull_event *ev
         return PULL_END;
     }
     size_t part = end - pull->offset < PULL_CHUNK_BYTES ? (size_t)(end - pull->offset) : PULL_CHUNK_BYTES;
+    if (sim_metadata_garbles(pull->link->metadata, &pull->fetch)) {
+        error_set(&event->error, ERROR_UNAVAILABLE, PULL_GARBLED, "what came is no payload");
+        return PULL_BROKEN;
+    }
     if (!sim_metadata_fetch_bytes(pull->link->metadata, &pull->fetch, pull->offset, pull->chunk, part, &event->error)) {
         return refuse(pull, event);
     }

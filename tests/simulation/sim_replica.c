@@ -5,7 +5,8 @@
 
 #include "object-svc/hot/volume_compaction.h"
 #include "object-svc/hot/volume_store.h"
-#include "object-svc/ingest/ingest_core.h"
+#include "object-svc/ingest/dead_letter_codec.h"
+#include "object-svc/ingest/ingest_round.h"
 #include "object-svc/ingest/staged_change.h"
 #include "object-svc/tier/tier_core.h"
 #include "tests/simulation/sim_core.h"
@@ -24,6 +25,9 @@ enum {
     COMPACT_PERCENT = 40,
     RETRY_FIRST_MS = 100,
     RETRY_LONGEST_MS = 5000,
+    INGEST_BATCH_BYTES = 64 * 1024,
+    LETTERS_MAX = 10000,
+    LETTERS_KNOWN_MAX = 32,
 };
 
 struct sim_replica {
@@ -34,17 +38,20 @@ struct sim_replica {
     struct sim_kv *index;
     char index_directory[32];
     struct sim_link link;
+    struct sim_kv *letter_store;
+    char letter_directory[32];
+    struct uuid letters[LETTERS_KNOWN_MAX]; /* that must be there */
+    size_t letters_known;
 
     /* Of one life. */
     struct hot_store *hot;
     struct hot_store_ops ops;
     const struct hot_store_ops *inner;
-    struct ingest_core *core;
+    struct ingest_round *round;
+    struct dead_letters *dead_letters;
+    struct metrics *metrics;
     struct move_guard guard;
     struct move_notes *notes;
-    struct sim_delivery deliveries[BATCH_MAX];
-    int delivery_count;
-    bool commit_skipped; /* for a planted bug */
 };
 
 /* The replica of a store, for its checked calls. */
@@ -71,6 +78,12 @@ struct sim_replica *sim_replica_new(const struct sim_replica_options *options) {
     replica->index = sim_kv_new();
     snprintf(replica->index_directory, sizeof replica->index_directory, "index-of-%s", options->name);
     sim_index_place(replica->index_directory, replica->index);
+    replica->letter_store = sim_kv_new();
+    snprintf(replica->letter_directory, sizeof replica->letter_directory, "letters-of-%s", options->name);
+    sim_index_place(replica->letter_directory, replica->letter_store);
+    if (options->bug == BUG_LETTERS_NOT_FLUSHED) {
+        sim_kv_set_way(replica->letter_store, SIM_KV_UNSYNCED);
+    }
     replica->link =
         (struct sim_link){.metadata = options->metadata, .replica = options->name, .numbers = {.clock = &sim_clock}};
     for (size_t i = 0; i < 4; i++) {
@@ -87,6 +100,8 @@ void sim_replica_free(struct sim_replica *replica) {
         replicas[i] = replicas[i] == replica ? NULL : replicas[i];
     }
     sim_index_place(replica->index_directory, NULL);
+    sim_index_place(replica->letter_directory, NULL);
+    sim_kv_free(replica->letter_store);
     replica->disk->ops->free(replica->disk);
     replica->notes_disk->ops->free(replica->notes_disk);
     sim_kv_free(replica->index);
@@ -140,55 +155,102 @@ static void watch(struct sim_replica *replica) {
 
 /* ---- ingest ---- */
 
-static void keep_alive(void *self) {
+static void no_progress(void *self) {
+    (void)self;
+}
+
+/* An event that is not to come again: its version has failed, or a letter tells of it. */
+static void given_up(void *self, const struct stream_delivery *delivery) {
     struct sim_replica *replica = self;
-    for (int i = 0; i < replica->delivery_count; i++) {
-        sim_stream_in_progress(replica->options.stream, &replica->deliveries[i]);
-    }
-}
-
-static void answer(struct sim_replica *replica, const struct sim_delivery *delivery, const struct ingest_item *item) {
-    if (item->outcome == INGEST_RETRY && replica->options.bug != BUG_FAILURES_ACKNOWLEDGED) {
-        int64_t longest = RETRY_FIRST_MS;
-        for (unsigned i = 1; i < delivery->count && longest < RETRY_LONGEST_MS; i++) {
-            longest *= 2;
-        }
-        sim_trace("%s retries %s@%lld: %s", replica->options.name, item->provenance.key,
-                  (long long)item->provenance.version, item->error.message);
-        sim_stream_nak(replica->options.stream, delivery, sim_range(longest / 2, longest));
-    } else {
-        sim_stream_ack(replica->options.stream, delivery);
-    }
-}
-
-static void run_batch(struct sim_replica *replica) {
-    struct ingest_item items[BATCH_MAX] = {0};
-    struct staged_change changes[BATCH_MAX];
     struct arena arena;
+    struct staged_change change;
+    struct error error = {0};
+    uint8_t key[DEAD_LETTER_KEY_BYTES];
+    struct uuid id = dead_letter_id(stream_delivery_sequence(delivery), stream_delivery_time_ns(delivery));
     arena_init(&arena);
-    for (int i = 0; i < replica->delivery_count; i++) {
-        struct error error = {0};
-        SIM_CHECK(staged_change_read(replica->deliveries[i].body, &arena, &changes[i], &error), "%s", error.message);
-        items[i].provenance = changes[i].provenance;
+    SIM_CHECK(staged_change_read(stream_delivery_body(delivery), &arena, &change, &error), "%s", error.message);
+    const struct model_payload *payload = model_find_payload(replica->options.model, &change.provenance.payload_id);
+    dead_letter_key(&id, key);
+    bool kept = sim_kv_keeps(replica->letter_store, bytes_of(key, sizeof key));
+    SIM_CHECK(kept || payload->fail_us > 0, "%s gives up payload %u of %s@%lld without a word", replica->options.name,
+              payload->number, payload->key, (long long)payload->version);
+    if (kept && replica->letters_known < LETTERS_KNOWN_MAX) {
+        replica->letters[replica->letters_known++] = id;
     }
-    ingest_core_run(replica->core, items, (size_t)replica->delivery_count);
-    for (int i = 0; i < replica->delivery_count; i++) {
-        answer(replica, &replica->deliveries[i], &items[i]);
-    }
-    replica->delivery_count = 0;
+    sim_trace("%s gives payload %u up%s", replica->options.name, payload->number, kept ? ", with a letter" : "");
     arena_free(&arena);
 }
 
 static void ingest_run(void *argument) {
     struct sim_replica *replica = argument;
     while (sim_alive()) {
-        replica->delivery_count =
-            sim_stream_fetch(replica->options.stream, replica->deliveries, (int)sim_range(1, BATCH_MAX));
-        if (replica->delivery_count > 0) {
-            run_batch(replica);
+        struct stream_delivery *deliveries[BATCH_MAX];
+        int count =
+            sim_stream_deliver(replica->options.stream, deliveries, (int)sim_range(1, BATCH_MAX), given_up, replica);
+        int64_t pause_ms = sim_range(20, IDLE_MOST_MS);
+        if (count > 0) {
+            pause_ms = ingest_round_run(replica->round, deliveries, count);
         } else {
-            sim_sleep(sim_range(20, IDLE_MOST_MS) * SIM_MS);
+            ingest_round_rest(replica->round);
         }
+        sim_sleep(pause_ms * SIM_MS);
+    }
+}
+
+static bool open_ingest(struct sim_replica *replica, struct error *error) {
+    struct ingest_round_options options = {
+        .ack_wait_ms = SIM_ACK_WAIT_MS,
+        .batch_bytes = INGEST_BATCH_BYTES,
+        .ports =
+            {
+                .hot = replica->hot,
+                .source = sim_payload_source(&replica->link),
+                .sink = sim_report_sink(&replica->link),
+                .clock = &sim_clock,
+                .retry = {.first_ms = RETRY_FIRST_MS, .longest_ms = RETRY_LONGEST_MS, .attempts = SIM_ATTEMPTS},
+                .guard = replica->options.bug == BUG_MOVES_UNGUARDED ? NULL : &replica->guard,
+                .progress = no_progress,
+            },
+    };
+    replica->metrics = metrics_new();
+    replica->dead_letters = dead_letters_open(replica->letter_directory, LETTERS_MAX, error);
+    options.metrics = replica->metrics;
+    options.dead_letters = replica->dead_letters;
+    replica->round = ingest_round_new(&options, error);
+    return replica->round != NULL;
+}
+
+static void close_ingest(struct sim_replica *replica) {
+    ingest_round_free(replica->round);
+    dead_letters_close(replica->dead_letters);
+    metrics_free(replica->metrics);
+    replica->round = NULL;
+    replica->dead_letters = NULL;
+    replica->metrics = NULL;
+}
+
+static bool tells_why(const struct dead_letter *letter) {
+    return letter->reason[0] != '\0' && letter->message[0] != '\0' && letter->key[0] != '\0' && letter->attempts > 0;
+}
+
+void sim_replica_check_letters(struct sim_replica *replica) {
+    for (size_t i = 0; i < replica->letters_known; i++) {
+        struct dead_letter letters[LETTERS_KNOWN_MAX + 1];
+        struct uuid first = {0};
+        struct arena arena;
+        struct error error = {0};
+        size_t count;
+        bool more;
+        bool found = false;
+        arena_init(&arena);
+        SIM_CHECK(dead_letters_list(replica->dead_letters, "", &first, letters, LETTERS_KNOWN_MAX + 1, &arena, &count,
+                                    &more, &error),
+                  "%s", error.message);
+        for (size_t j = 0; j < count; j++) {
+            found = found || (uuid_equal(&letters[j].id, &replica->letters[i]) && tells_why(&letters[j]));
+        }
+        SIM_CHECK(found || more, "a dead letter of %s is gone", replica->options.name);
+        arena_free(&arena);
     }
 }
 
@@ -302,17 +364,7 @@ bool sim_replica_start(struct sim_replica *replica) {
     move_guard_init(&replica->guard);
     replica->notes = move_notes_open(replica->notes_disk, &error);
     SIM_CHECK(replica->notes != NULL, "%s", error.message);
-    struct ingest_ports ports = {
-        .hot = replica->hot,
-        .source = sim_payload_source(&replica->link),
-        .sink = sim_report_sink(&replica->link),
-        .clock = &sim_clock,
-        .progress = keep_alive,
-        .progress_self = replica,
-        .guard = replica->options.bug == BUG_MOVES_UNGUARDED ? NULL : &replica->guard,
-    };
-    replica->core = ingest_core_new(&ports, &error);
-    SIM_CHECK(replica->core != NULL, "%s", error.message);
+    SIM_CHECK(open_ingest(replica, &error), "%s", error.message);
     sim_spawn("ingester", &replica->process, ingest_run, replica);
     sim_spawn("tier-mover", &replica->process, tier_run, replica);
     sim_spawn("compactor", &replica->process, compaction_run, replica);
@@ -326,8 +378,7 @@ void sim_replica_kill(struct sim_replica *replica, enum sim_death death) {
         faulty_disk_cut_at(replica->notes_disk, 1);
     }
     sim_process_kill(&replica->process);
-    ingest_core_free(replica->core);
-    replica->core = NULL;
+    close_ingest(replica);
     if (replica->hot != NULL) {
         move_notes_close(replica->notes);
         move_guard_destroy(&replica->guard);
@@ -335,13 +386,13 @@ void sim_replica_kill(struct sim_replica *replica, enum sim_death death) {
     }
     replica->notes = NULL;
     replica->hot = NULL;
-    replica->delivery_count = 0;
     enum faulty_unsynced unsynced = death != SIM_DEATH_POWER ? FAULTY_KEEP
                                     : sim_chance(700)        ? FAULTY_TEAR
                                                              : FAULTY_DROP;
     faulty_disk_restart(replica->disk, unsynced);
     faulty_disk_restart(replica->notes_disk, unsynced);
     sim_kv_restart(replica->index, death != SIM_DEATH_POWER);
+    sim_kv_restart(replica->letter_store, death != SIM_DEATH_POWER);
 }
 
 void sim_replica_fail_disk(struct sim_replica *replica, enum sim_disk_fault fault) {

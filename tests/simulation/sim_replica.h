@@ -21,6 +21,8 @@ struct sim_replica_options {
     int64_t recall_stay_us;
 };
 
+enum { SIM_ATTEMPTS = 5 }; /* at a payload that may go well the next time */
+
 struct sim_replica *sim_replica_new(const struct sim_replica_options *options);
 void sim_replica_free(struct sim_replica *replica);
 
@@ -43,6 +45,8 @@ void sim_replica_read(struct sim_replica *replica, unsigned bucket, unsigned key
 void sim_replica_promote(struct sim_replica *replica, unsigned bucket, unsigned key);
 /* Whether the replica's hot volumes have the payload. */
 bool sim_replica_has(struct sim_replica *replica, const struct uuid *payload_id);
+/* Every letter that was kept is there, and tells why. */
+void sim_replica_check_letters(struct sim_replica *replica);
 /* Reads it whole and holds it to the model; false with the error where that cannot be done. */
 bool sim_replica_verify(struct sim_replica *replica, const struct model_payload *payload, struct error *error);
 

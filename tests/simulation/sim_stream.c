@@ -75,6 +75,7 @@ struct sim_stream {
     int64_t believed_revision;
     bool takes_all;
     bool acks_early;
+    bool acks_naks;
 };
 
 /* ---- the stream itself ---- */
@@ -274,6 +275,7 @@ static void hand_out(struct sim_stream *stream, struct pending *pending, struct 
         .sequence = pending->sequence,
         .consumer = stream->consumer,
         .count = pending->count,
+        .store_us = stream->messages[pending->sequence - stream->before_first - 1].store_us,
         .body = stream->messages[pending->sequence - stream->before_first - 1].event,
     };
 }
@@ -317,7 +319,9 @@ void sim_stream_ack(struct sim_stream *stream, const struct sim_delivery *delive
 
 void sim_stream_nak(struct sim_stream *stream, const struct sim_delivery *delivery, int64_t delay_ms) {
     struct pending *pending = find_pending(stream, delivery);
-    if (pending != NULL && !sim_chance(stream->losses)) {
+    if (stream->acks_naks) {
+        sim_stream_ack(stream, delivery);
+    } else if (pending != NULL && !sim_chance(stream->losses)) {
         pending->due_us = sim_now_us() + delay_ms * SIM_MS;
     }
 }
@@ -419,6 +423,10 @@ void sim_stream_take_all(struct sim_stream *stream) {
 
 void sim_stream_ack_early(struct sim_stream *stream) {
     stream->acks_early = true;
+}
+
+void sim_stream_ack_naks(struct sim_stream *stream) {
+    stream->acks_naks = true;
 }
 
 /* ---- what it holds ---- */

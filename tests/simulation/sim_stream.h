@@ -24,6 +24,7 @@ struct sim_delivery {
     uint64_t sequence;
     unsigned consumer; /* which life of the consumer gave it */
     unsigned count;
+    int64_t store_us;
     struct bytes body; /* valid until the end of the run */
 };
 
@@ -31,6 +32,11 @@ enum { SIM_ACK_WAIT_MS = 5000, SIM_ACK_PENDING_MAX = 24 };
 
 /* What there is to deliver, at most `max`; -1 when the stream is not there. Takes time. */
 int sim_stream_fetch(struct sim_stream *stream, struct sim_delivery *deliveries, int max);
+/* The same, as object-svc's ingest knows them; `given_up` is told of those that are not to come again. */
+struct stream_delivery;
+typedef void sim_given_up(void *self, const struct stream_delivery *delivery);
+int sim_stream_deliver(struct sim_stream *stream, struct stream_delivery **deliveries, int max, sim_given_up *given_up,
+                       void *self);
 void sim_stream_ack(struct sim_stream *stream, const struct sim_delivery *delivery);
 void sim_stream_nak(struct sim_stream *stream, const struct sim_delivery *delivery, int64_t delay_ms);
 void sim_stream_in_progress(struct sim_stream *stream, const struct sim_delivery *delivery);
@@ -51,6 +57,7 @@ void sim_stream_wipe(struct sim_stream *stream, int64_t down_us);
 void sim_stream_forget_end(struct sim_stream *stream); /* sync tells what was once published */
 void sim_stream_take_all(struct sim_stream *stream);   /* no fencing, and no ids known */
 void sim_stream_ack_early(struct sim_stream *stream);  /* what is delivered is acknowledged */
+void sim_stream_ack_naks(struct sim_stream *stream);   /* so is what was not */
 
 /* ---- what it holds ---- */
 

@@ -68,6 +68,14 @@ static void check_copy(void *self, const struct model_payload *payload, enum tie
     }
 }
 
+/* A replica gives a payload up only if its bytes cannot be read, or came garbled as often as they were tried. */
+static void check_failure(void *self, const struct model_payload *payload) {
+    struct world *world = self;
+    SIM_CHECK(sim_metadata_poisoned(world->metadata, payload) || payload->garbled >= SIM_ATTEMPTS,
+              "payload %u of %s/%s@%lld is given up though nothing is wrong with it", payload->number,
+              model_bucket_name(payload->bucket), payload->key, (long long)payload->version);
+}
+
 /* A cold object that a version counts on must not go. */
 static void check_cold_removal(void *self, const struct provenance *provenance) {
     struct world *world = self;
@@ -95,6 +103,8 @@ static void build(struct world *world, enum sim_bug bug) {
         .change_log_retention_us = world->trims ? WORLD_KEPT_S * SIM_SECOND : 0,
         .redrive_after_us = sim_chance(500) ? sim_range(3, 20) * SIM_SECOND : 0,
         .failed_retention_us = sim_range(20, 120) * SIM_SECOND,
+        .poisoned = sim_chance(250) ? (unsigned)sim_range(50, 400) : 0,
+        .poison_salt = sim_random(),
     };
     world->metadata = sim_metadata_new(&metadata_options);
     int64_t recall_stay_us = (sim_chance(500) ? 20 : sim_range(1, 5)) * SIM_SECOND;
@@ -112,6 +122,7 @@ static void build(struct world *world, enum sim_bug bug) {
         world->replicas[i] = sim_replica_new(&options);
     }
     model_watch_copies(world->model, check_copy, world);
+    model_watch_failures(world->model, check_failure, world);
     sim_cold_watch_removals(world->cold, check_cold_removal, world);
     switch (bug) {
     case BUG_PUBLISH_WITHOUT_REWIND:
@@ -122,6 +133,9 @@ static void build(struct world *world, enum sim_bug bug) {
         break;
     case BUG_ACK_BEFORE_STORE:
         sim_stream_ack_early(world->stream);
+        break;
+    case BUG_FAILURES_ACKNOWLEDGED:
+        sim_stream_ack_naks(world->stream);
         break;
     case BUG_COLD_NOT_VERIFIED:
         sim_cold_trust(world->cold);
