@@ -91,12 +91,19 @@ static bool apply_stored(struct change_builder *builder, struct commit_request *
 static bool apply_tiered(struct change_builder *builder, struct commit_request *request, struct object_report *report,
                          struct record *record, struct error *error) {
     if (record->state == RECORD_STAGED && report->tier == TIER_COLD) {
-        /* The move overtook the report that the object is stored hot, where it was read from. */
+        /* The move overtook the report that the object is stored hot, where it was read from, and stays unless it
+         * says otherwise. */
+        if (report->drop_tier == TIER_HOT) {
+            return store_in(builder, request, report, record, TIER_COLD, error);
+        }
         if (!store_in(builder, request, report, record, TIER_HOT, error)) {
             return false;
         }
     }
     if (record->state != RECORD_STORED) {
+        if (report->tier == TIER_COLD) {
+            object_drops_add_cold(builder, record, request->arena);
+        }
         decide(report, REPORT_OBSOLETE, "the version is not stored");
         return true;
     }

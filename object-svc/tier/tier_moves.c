@@ -433,6 +433,7 @@ static bool tell_hot(const struct tier_ports *ports, const struct moved_object *
 static bool tell_cold(const struct tier_ports *ports, const struct moved_object *object, struct error *error) {
     struct cold_name name = cold_name_of(object);
     struct error cause = {0};
+    struct hot_object there;
     bool settled;
     struct cold_reader *reader = cold_store_open_object(ports->cold, &name, &cause);
     bool good = reader != NULL;
@@ -446,7 +447,14 @@ static bool tell_cold(const struct tier_ports *ports, const struct moved_object 
         *error = cause;
         return cause.code == ERROR_NOT_FOUND || cause.code == ERROR_DATA_LOSS;
     }
-    return report_cold_copy(ports, object, OBJECT_TIER_NONE, &settled, error) || error->code == ERROR_NOT_FOUND;
+    /* Nobody must take the hot copy for being there still if it was given up already. */
+    bool has_hot = hot_store_find(ports->hot, &object->payload_id, &there, &cause);
+    if (!has_hot && cause.code != ERROR_NOT_FOUND) {
+        *error = cause;
+        return false;
+    }
+    return report_cold_copy(ports, object, has_hot ? OBJECT_TIER_NONE : OBJECT_TIER_HOT, &settled, error) ||
+           error->code == ERROR_NOT_FOUND;
 }
 
 /* The records tell of the cold copy: one in hot that they do not tell of was given up. A report from before

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/simulation/sim_cold.h"
 #include "tests/simulation/sim_core.h"
 #include "tests/simulation/sim_world_parts.h"
 
@@ -72,6 +73,27 @@ static void check_objects(void *argument) {
     }
 }
 
+static bool check_needed(void *context, const struct cold_entry *entry) {
+    struct world *world = context;
+    bool needed = !sim_cold_is_whole(world->cold, &entry->name);
+    for (const struct model_payload *payload = model_payloads(world->model); payload != NULL; payload = payload->next) {
+        needed = needed || (payload->version == entry->name.version && strcmp(payload->key, entry->name.key) == 0 &&
+                            strcmp(model_bucket_name(payload->bucket), entry->name.bucket) == 0 &&
+                            sim_metadata_keeps(world->metadata, payload));
+    }
+    SIM_CHECK(needed, "the cold store keeps %s/%s@%lld, which no version needs", entry->name.bucket, entry->name.key,
+              (long long)entry->name.version);
+    return true;
+}
+
+/* What no version needs any more is dropped. Hot copies that nobody was told of, cold ones that came out
+ * damaged, and those of moves that power loss cut short are left to a scrub. */
+static void check_needless(struct world *world) {
+    struct error error = {0};
+    SIM_CHECK(!world->replicas_keep_power || cold_store_list(world->cold, "", "", check_needed, world, &error), "%s",
+              error.message);
+}
+
 /* ---- all ---- */
 
 void world_check_accounts(struct world *world) {
@@ -81,6 +103,7 @@ void world_check_accounts(struct world *world) {
     for (unsigned i = 0; i < world->replica_count; i++) {
         sim_replica_check_letters(world->replicas[i]);
     }
+    check_needless(world);
     sim_spawn("auditor", NULL, check_objects, world);
     sim_run_until(sim_now_us() + 600 * SIM_SECOND);
 }

@@ -40,6 +40,9 @@ static const struct {
     [BUG_OUTAGES_COUNT] = {"outages-count", "somebody who is away uses a payload's attempts up"},
     [BUG_ATTEMPTS_FORGOTTEN] = {"attempts-forgotten", "attempts at a payload are never counted"},
     [BUG_LETTERS_NOT_FLUSHED] = {"letters-not-flushed", "dead letters are kept in memory only"},
+    [BUG_DROPS_FORGOTTEN] = {"drops-forgotten", "nobody is told to drop what no version needs any more"},
+    [BUG_DROPS_NOT_DONE] = {"drops-not-done", "a drop is reported that was not made"},
+    [BUG_SHARED_DROPPED] = {"shared-dropped", "an object is to be dropped though another version shares it"},
     [BUG_NEEDED_VERSIONS_TRIMMED] = {"needed-versions-trimmed", "a version goes though all newer ones may fail yet"},
 };
 

@@ -35,6 +35,9 @@ enum sim_bug {
     BUG_OUTAGES_COUNT,             /* somebody who is away uses attempts up */
     BUG_ATTEMPTS_FORGOTTEN,        /* attempts are never counted */
     BUG_LETTERS_NOT_FLUSHED,       /* dead letters are kept in memory only */
+    BUG_DROPS_FORGOTTEN,           /* nobody is told to drop what no version needs */
+    BUG_DROPS_NOT_DONE,            /* a drop is reported that was not made */
+    BUG_SHARED_DROPPED,            /* an object is to be dropped though another version shares it */
     BUG_COUNT,
 };
 

@@ -144,6 +144,7 @@ static void place(struct sim_cold *store, struct object *object) {
         object->data.data[sim_random() % object->data.size] ^= 1;
         sim_trace("the cold store lies about %s/%s@%lld", name.bucket, name.key, (long long)name.version);
     }
+    sim_trace("the cold store takes %s/%s@%lld", name.bucket, name.key, (long long)name.version);
     object->uses++;
     object->next = NULL;
     if (*at != NULL) {
@@ -311,6 +312,12 @@ void sim_cold_free(struct cold_store *base) {
         object_unuse(object);
     }
     free(store);
+}
+
+bool sim_cold_is_whole(struct cold_store *base, const struct cold_name *name) {
+    struct error error = {0};
+    struct object *object = *find((struct sim_cold *)base, name);
+    return object != NULL && is_whole(object, &error);
 }
 
 void sim_cold_watch_removals(struct cold_store *base, void (*removing)(void *self, const struct provenance *provenance),

@@ -9,6 +9,8 @@
 struct cold_store *sim_cold_new(void);
 void sim_cold_free(struct cold_store *store);
 
+/* Whether what is there under the name is what it was to be. */
+bool sim_cold_is_whole(struct cold_store *store, const struct cold_name *name);
 /* Called before an object goes for good. */
 void sim_cold_watch_removals(struct cold_store *store,
                              void (*removing)(void *self, const struct provenance *provenance), void *self);

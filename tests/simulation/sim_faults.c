@@ -42,7 +42,8 @@ static void kill_metadata(struct world *world, enum sim_death death) {
 
 static void kill_replica(struct world *world, unsigned i, enum sim_death death) {
     if (world->replica_back_us[i] == 0) {
-        sim_replica_kill(world->replicas[i], death);
+        bool softer = world->replicas_keep_power && death == SIM_DEATH_POWER;
+        sim_replica_kill(world->replicas[i], softer ? SIM_DEATH_KILL : death);
         world->replica_back_us[i] = choose_return();
         world->deaths++;
     }
@@ -60,7 +61,7 @@ static void start_metadata(struct world *world, bool safely) {
 }
 
 static void start_replica(struct world *world, unsigned i, bool safely) {
-    if (!safely && sim_chance(START_CUT_PER_MILLE)) {
+    if (!safely && !world->replicas_keep_power && sim_chance(START_CUT_PER_MILLE)) {
         sim_replica_fail_disk(world->replicas[i], SIM_DISK_CUT);
     }
     world->replica_back_us[i] = 0;
@@ -135,7 +136,7 @@ static void strike(struct world *world, enum fault fault) {
         }
         break;
     case FAULT_REPLICA_DISK:
-        if (world->replica_back_us[some] == 0) {
+        if (world->replica_back_us[some] == 0 && !world->replicas_keep_power) {
             sim_replica_fail_disk(world->replicas[some], choose_disk_fault());
         }
         break;
@@ -187,6 +188,7 @@ static void read_somewhere(struct world *world) {
 void world_begin_faults(struct world *world) {
     world->fault_per_mille = sim_chance(100) ? 0 : (unsigned)sim_range(1, 40);
     world->kinds = (unsigned)sim_random() & (unsigned)(sim_chance(300) ? UINT32_MAX : sim_random());
+    world->replicas_keep_power = sim_chance(400);
     /* Some runs are all about the same objects coming and going. */
     bool rush = sim_chance(200);
     world->reads = rush ? 500 : 100;

@@ -151,6 +151,7 @@ static bool open_stores(struct sim_metadata *metadata, struct error *error) {
         .shard = "0",
         .redrive_after_us = metadata->options.redrive_after_us,
         .failed_retention_us = metadata->options.failed_retention_us,
+        .drop_delay_us = metadata->options.drop_delay_us,
     };
     struct payload_spool_options spool_options = {
         .segment_bytes = PAYLOAD_SPOOL_SEGMENT_MIN_BYTES,
@@ -265,6 +266,20 @@ bool sim_metadata_keeps(struct sim_metadata *metadata, const struct model_payloa
 
 struct kv *sim_metadata_kv(struct sim_metadata *metadata) {
     return metadata->kv;
+}
+
+size_t sim_metadata_drops_left(struct sim_metadata *metadata, enum tier tier, const char *replica) {
+    struct layout_drop first = {.tier = (uint8_t)tier, .replica = replica};
+    struct due_drop drops[1];
+    struct arena arena;
+    struct error error = {0};
+    size_t count;
+    bool more;
+    arena_init(&arena);
+    SIM_CHECK(due_drops_read(metadata->kv, &first, INT64_MAX, &arena, drops, 1, &count, &more, &error), "%s",
+              error.message);
+    arena_free(&arena);
+    return count;
 }
 
 uint64_t sim_metadata_spooled(struct sim_metadata *metadata) {

@@ -7,6 +7,7 @@
 #ifndef WAYBILL_SIM_METADATA_H
 #define WAYBILL_SIM_METADATA_H
 
+#include "metadata-svc/store/due_drops.h"
 #include "tests/simulation/sim_bugs.h"
 #include "tests/simulation/sim_model.h"
 #include "tests/simulation/sim_stream.h"
@@ -21,6 +22,7 @@ struct sim_metadata_options {
     int64_t change_log_retention_us; /* 0: it is never trimmed */
     int64_t redrive_after_us;        /* 0: never */
     int64_t failed_retention_us;
+    int64_t drop_delay_us;
     unsigned poisoned; /* in a thousand: uploads whose bytes the spool cannot read */
     uint64_t poison_salt;
 };
@@ -75,6 +77,7 @@ struct sim_report {
     int outcome; /* numbers of proto/waybill/v1, as those below */
     int tier;
     int drop_tier;
+    int64_t drop_due_us;
     uint64_t size_bytes;
     uint32_t crc32c;
     int verdict; /* the answer */
@@ -87,6 +90,10 @@ bool sim_metadata_report(struct sim_metadata *metadata, const char *replica, int
 bool sim_metadata_standing(struct sim_metadata *metadata, const char *replica, int tier, const char *bucket,
                            const char *key, int64_t version, const struct uuid *payload_id, int *standing,
                            struct error *error);
+
+/* What ListDrops tells of a tier; the arrays are in the arena. */
+bool sim_metadata_list_drops(struct sim_metadata *metadata, const char *replica, int tier, struct arena *arena,
+                             struct due_drop **drops, size_t *count, struct error *error);
 
 /* One payload that is pulled. */
 struct sim_fetch {
@@ -116,6 +123,8 @@ bool sim_metadata_poisoned(const struct sim_metadata *metadata, const struct mod
 /* In a thousand: chunks that are garbled on their way to a replica. */
 void sim_metadata_set_garbled(struct sim_metadata *metadata, unsigned per_mille);
 bool sim_metadata_garbles(struct sim_metadata *metadata, const struct sim_fetch *fetch);
+/* How many objects are still to be dropped in a place; at most 1. */
+size_t sim_metadata_drops_left(struct sim_metadata *metadata, enum tier tier, const char *replica);
 /* Payloads in the spool. */
 uint64_t sim_metadata_spooled(struct sim_metadata *metadata);
 

@@ -11,6 +11,7 @@ enum {
     LATE_MOST_MS = 9000,
     LATE_REPORT_MOST_MS = 30000,
     SHORT_DEADLINE_S = 600,
+    DROPS_PAGE = 8,
     CALL_TIMEOUT_MS = 3000,
     UPLOAD_CHUNK_BYTES = 12 * 1024,
 };
@@ -278,6 +279,7 @@ static struct object_report report_of(struct sim_metadata *metadata, const struc
         .outcome = (enum object_outcome)from->outcome,
         .tier = (enum tier)from->tier,
         .drop_tier = from->drop_tier,
+        .drop_due_us = from->drop_due_us,
         .size = (int64_t)from->size_bytes,
         .crc32c = from->crc32c,
         .error_reason = "",
@@ -353,6 +355,21 @@ bool sim_metadata_standing(struct sim_metadata *metadata, const char *replica, i
                  record_find_location(&record, (enum tier)tier, tier == TIER_HOT ? replica : "") >= 0;
     *standing = there ? EXPECTED : needed ? UNLISTED : OBSOLETE;
     arena_free(&arena);
+    return good && cross(metadata, error);
+}
+
+bool sim_metadata_list_drops(struct sim_metadata *metadata, const char *replica, int tier, struct arena *arena,
+                             struct due_drop **drops, size_t *count, struct error *error) {
+    struct layout_drop after = {.tier = (uint8_t)tier, .replica = tier == TIER_HOT ? replica : ""};
+    bool more;
+    *drops = arena_alloc(arena, DROPS_PAGE * sizeof **drops);
+    if (!cross(metadata, error)) {
+        return false;
+    }
+    sim_lists_drops = true;
+    bool good =
+        due_drops_read(metadata->kv, &after, clock_unix_us(&sim_clock), arena, *drops, DROPS_PAGE, count, &more, error);
+    sim_lists_drops = false;
     return good && cross(metadata, error);
 }
 

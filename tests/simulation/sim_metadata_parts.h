@@ -56,6 +56,9 @@ struct sim_metadata {
 
 /* ---- sim_planted.c ---- */
 
+/* While ListDrops is answered. */
+extern bool sim_lists_drops;
+
 /* Plants the bug that is asked for in stores that were just opened. */
 void sim_plant(struct sim_metadata *metadata);
 

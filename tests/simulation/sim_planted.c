@@ -2,15 +2,16 @@
  * room to another, which the linker sends here. */
 #include <stdlib.h>
 
+#include "metadata-svc/commit/object_drops.h"
 #include "metadata-svc/commit/payload_failing.h"
 #include "metadata-svc/commit/retention.h"
-#include "object-svc/ingest/attempt_table.h"
-#include "object-svc/ingest/retry_policy.h"
 #include "tests/simulation/sim_disk.h"
 #include "tests/simulation/sim_metadata_parts.h"
 
 /* For calls that have nothing at hand to tell it by. */
 static enum sim_bug planted;
+
+bool sim_lists_drops;
 
 /* ---- calls between rooms ---- */
 
@@ -19,25 +20,6 @@ bool __wrap_bucket_policy_satisfied(const struct bucket *bucket, const struct re
 
 bool __wrap_bucket_policy_satisfied(const struct bucket *bucket, const struct record *record) {
     return planted == BUG_RELEASE_AT_FIRST_COPY || __real_bucket_policy_satisfied(bucket, record);
-}
-
-enum retry_class __real_retry_class_of(const struct error *error, enum retry_place place);
-enum retry_class __wrap_retry_class_of(const struct error *error, enum retry_place place);
-
-enum retry_class __wrap_retry_class_of(const struct error *error, enum retry_place place) {
-    enum retry_class fault = __real_retry_class_of(error, place);
-    return planted == BUG_OUTAGES_COUNT && fault == RETRY_OUTAGE ? RETRY_TRANSIENT : fault;
-}
-
-uint64_t __real_attempt_table_add(struct attempt_table *table, const struct uuid *payload_id, uint64_t deliveries,
-                                  int64_t now_us);
-uint64_t __wrap_attempt_table_add(struct attempt_table *table, const struct uuid *payload_id, uint64_t deliveries,
-                                  int64_t now_us);
-
-uint64_t __wrap_attempt_table_add(struct attempt_table *table, const struct uuid *payload_id, uint64_t deliveries,
-                                  int64_t now_us) {
-    uint64_t attempts = __real_attempt_table_add(table, payload_id, deliveries, now_us);
-    return planted == BUG_ATTEMPTS_FORGOTTEN ? 1 : attempts;
 }
 
 /* The version that is being failed; 0: none. */
@@ -84,7 +66,7 @@ bool __wrap_retention_after_commit(struct change_builder *builder, const struct 
 bool __wrap_retention_after_commit(struct change_builder *builder, const struct bucket *bucket,
                                    const struct record *record, const struct record *old, struct arena *arena,
                                    struct error *error) {
-    trimming = planted == BUG_NEEDED_VERSIONS_TRIMMED;
+    trimming = true;
     bool good = __real_retention_after_commit(builder, bucket, record, old, arena, error);
     trimming = false;
     return good;
@@ -99,10 +81,48 @@ bool __wrap_record_store_get_version(struct kv_lookup lookup, const char *bucket
 bool __wrap_record_store_get_version(struct kv_lookup lookup, const char *bucket, const char *key, int64_t version,
                                      struct arena *arena, struct record *record, bool *found, struct error *error) {
     bool good = __real_record_store_get_version(lookup, bucket, key, version, arena, record, found, error);
-    if (trimming && good && *found && record->state != RECORD_DELETED) {
+    if (trimming && planted == BUG_NEEDED_VERSIONS_TRIMMED && good && *found && record->state != RECORD_DELETED) {
         record->state = RECORD_STORED;
     }
     return good;
+}
+
+bool __real_record_store_get_share(struct kv_lookup lookup, const struct uuid *payload_id, struct arena *arena,
+                                   struct payload_share *share, bool *found, struct error *error);
+bool __wrap_record_store_get_share(struct kv_lookup lookup, const struct uuid *payload_id, struct arena *arena,
+                                   struct payload_share *share, bool *found, struct error *error);
+
+/* Whoever takes versions away knows of no others. */
+bool __wrap_record_store_get_share(struct kv_lookup lookup, const struct uuid *payload_id, struct arena *arena,
+                                   struct payload_share *share, bool *found, struct error *error) {
+    bool good = __real_record_store_get_share(lookup, payload_id, arena, share, found, error);
+    *found = *found && !(trimming && planted == BUG_SHARED_DROPPED);
+    return good;
+}
+
+bool __real_record_store_find_object(struct kv_lookup lookup, const char *bucket, const char *key, int64_t version,
+                                     const struct uuid *payload_id, struct arena *arena, struct record *record,
+                                     bool *found, struct error *error);
+bool __wrap_record_store_find_object(struct kv_lookup lookup, const char *bucket, const char *key, int64_t version,
+                                     const struct uuid *payload_id, struct arena *arena, struct record *record,
+                                     bool *found, struct error *error);
+
+/* Nor does who lists them. */
+bool __wrap_record_store_find_object(struct kv_lookup lookup, const char *bucket, const char *key, int64_t version,
+                                     const struct uuid *payload_id, struct arena *arena, struct record *record,
+                                     bool *found, struct error *error) {
+    bool good = __real_record_store_find_object(lookup, bucket, key, version, payload_id, arena, record, found, error);
+    *found = *found && !(sim_lists_drops && planted == BUG_SHARED_DROPPED);
+    return good;
+}
+
+void __real_object_drops_add(struct change_builder *builder, const struct record *record, struct arena *arena);
+void __wrap_object_drops_add(struct change_builder *builder, const struct record *record, struct arena *arena);
+
+void __wrap_object_drops_add(struct change_builder *builder, const struct record *record, struct arena *arena) {
+    if (planted != BUG_DROPS_FORGOTTEN) {
+        __real_object_drops_add(builder, record, arena);
+    }
 }
 
 /* ---- a way past the record cache ---- */

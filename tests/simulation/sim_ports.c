@@ -118,6 +118,7 @@ bool sim_report(void *self, struct object_report *reports, size_t count, struct 
             .outcome = (int)reports[i].outcome,
             .tier = (int)reports[i].tier,
             .drop_tier = (int)reports[i].drop_tier,
+            .drop_due_us = reports[i].drop_due_us,
             .size_bytes = reports[i].size_bytes,
             .crc32c = reports[i].crc32c,
         };
@@ -155,6 +156,27 @@ static bool check_objects(void *self, enum object_tier tier, const struct object
 
 struct object_catalog sim_object_catalog(struct sim_link *link) {
     return (struct object_catalog){.check = check_objects, .self = link};
+}
+
+static bool list_drops(void *self, enum object_tier tier, struct arena *arena, const char **page_token,
+                       struct object_drop **drops, size_t *count, struct error *error) {
+    struct sim_link *link = self;
+    struct due_drop *due;
+    (void)page_token;
+    if (!sim_metadata_list_drops(link->metadata, link->replica, (int)tier, arena, &due, count, error)) {
+        return false;
+    }
+    *drops = arena_alloc(arena, (*count + 1) * sizeof **drops);
+    for (size_t i = 0; i < *count; i++) {
+        const struct dropped_object *object = &due[i].object;
+        (*drops)[i] =
+            (struct object_drop){{object->bucket, object->key, object->version, due[i].payload_id}, due[i].due_us};
+    }
+    return true;
+}
+
+struct drop_source sim_drop_source(struct sim_link *link) {
+    return (struct drop_source){list_drops, link};
 }
 
 /* ---- objects ---- */

@@ -5,6 +5,7 @@
 
 #include "object-svc/cold/cold_store.h"
 #include "object-svc/hot/hot_store.h"
+#include "object-svc/upstream/drop_source.h"
 #include "object-svc/upstream/object_catalog.h"
 #include "object-svc/upstream/object_report.h"
 #include "object-svc/upstream/payload_source.h"
@@ -21,6 +22,7 @@ struct sim_link {
 
 struct payload_source sim_payload_source(struct sim_link *link);
 struct report_sink sim_report_sink(struct sim_link *link);
+struct drop_source sim_drop_source(struct sim_link *link);
 /* Its list is not served. */
 struct object_catalog sim_object_catalog(struct sim_link *link);
 bool sim_report(void *link, struct object_report *reports, size_t count, struct error *error);

@@ -8,6 +8,7 @@
 #include "object-svc/ingest/dead_letter_codec.h"
 #include "object-svc/ingest/ingest_round.h"
 #include "object-svc/ingest/staged_change.h"
+#include "object-svc/tier/drop_core.h"
 #include "object-svc/tier/tier_core.h"
 #include "tests/simulation/sim_core.h"
 #include "tests/simulation/sim_disk.h"
@@ -72,6 +73,7 @@ struct sim_replica *sim_replica_new(const struct sim_replica_options *options) {
         abort();
     }
     replica->options = *options;
+    sim_plant_objects(options->bug);
     replica->process.name = options->name;
     replica->disk = faulty_disk_new(sim_random());
     replica->notes_disk = faulty_disk_new(sim_random());
@@ -298,6 +300,7 @@ static struct tier_ports tier_ports_of(struct sim_replica *replica) {
 static void tier_run(void *argument) {
     struct sim_replica *replica = argument;
     struct tier_ports ports = tier_ports_of(replica);
+    struct drop_source source = sim_drop_source(&replica->link);
     struct tier_rules rules = {.recall_stay_us = replica->options.recall_stay_us};
     while (sim_alive()) {
         struct tier_round round = {0};
@@ -306,6 +309,8 @@ static void tier_run(void *argument) {
             struct bucket_policy policy = policy_of(replica->options.model, i);
             tier_core_run(&ports, &rules, &policy, &round);
         }
+        struct drop_round drops = {0};
+        drop_core_run(&ports, &source, &rules.move, &drops);
         sim_sleep(sim_range(TIER_PAUSE_MS / 2, TIER_PAUSE_MS) * SIM_MS);
     }
 }

@@ -26,6 +26,9 @@ enum { SIM_ATTEMPTS = 5 }; /* at a payload that may go well the next time */
 struct sim_replica *sim_replica_new(const struct sim_replica_options *options);
 void sim_replica_free(struct sim_replica *replica);
 
+/* Plants the bug that is asked for in what the rooms of object-svc call of each other. */
+void sim_plant_objects(enum sim_bug bug);
+
 /* ---- life and faults; not from fibers ---- */
 
 bool sim_replica_start(struct sim_replica *replica);

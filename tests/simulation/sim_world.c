@@ -103,6 +103,7 @@ static void build(struct world *world, enum sim_bug bug) {
         .change_log_retention_us = world->trims ? WORLD_KEPT_S * SIM_SECOND : 0,
         .redrive_after_us = sim_chance(500) ? sim_range(3, 20) * SIM_SECOND : 0,
         .failed_retention_us = sim_range(20, 120) * SIM_SECOND,
+        .drop_delay_us = sim_range(0, 20) * SIM_SECOND,
         .poisoned = sim_chance(250) ? (unsigned)sim_range(50, 400) : 0,
         .poison_salt = sim_random(),
     };
@@ -221,10 +222,19 @@ static bool any_in_flight(const struct world *world) {
     return payload != NULL;
 }
 
+static size_t drops_left(const struct world *world) {
+    size_t left = sim_metadata_drops_left(world->metadata, TIER_COLD, "");
+    for (unsigned i = 0; i < world->replica_count; i++) {
+        left += sim_metadata_drops_left(world->metadata, TIER_HOT, sim_replica_name(world->replicas[i]));
+    }
+    return left;
+}
+
 static bool at_rest(struct world *world) {
     return sim_clients_done(world->clients) && !any_in_flight(world) &&
            sim_metadata_published(world->metadata) == model_revision(world->model) &&
-           sim_stream_undelivered(world->stream) == 0 && sim_metadata_spooled(world->metadata) == 0;
+           sim_stream_undelivered(world->stream) == 0 && sim_metadata_spooled(world->metadata) == 0 &&
+           drops_left(world) == 0;
 }
 
 static void tell_unrest(struct world *world) {
@@ -234,11 +244,12 @@ static void tell_unrest(struct world *world) {
                   model_bucket_name(payload->bucket), payload->key, (long long)payload->version, (int)payload->state,
                   payload->location_count);
     }
-    sim_fail(
-        "there is no rest: revision %lld, published %lld, %u events undelivered, %llu payloads spooled, clients %s",
-        (long long)model_revision(world->model), (long long)sim_metadata_published(world->metadata),
-        sim_stream_undelivered(world->stream), (unsigned long long)sim_metadata_spooled(world->metadata),
-        sim_clients_done(world->clients) ? "done" : "busy");
+    sim_fail("there is no rest: revision %lld, published %lld, %u events undelivered, %llu payloads spooled, drops in "
+             "%zu places "
+             "left, clients %s",
+             (long long)model_revision(world->model), (long long)sim_metadata_published(world->metadata),
+             sim_stream_undelivered(world->stream), (unsigned long long)sim_metadata_spooled(world->metadata),
+             drops_left(world), sim_clients_done(world->clients) ? "done" : "busy");
 }
 
 /* Time goes on until all is at rest. */
@@ -256,7 +267,7 @@ static void find_peace(struct world *world) {
     world_end_faults(world);
     await_rest(world, sim_now_us() + PEACE_MOST_S * SIM_SECOND);
     sim_run_until(sim_now_us() + AFTER_PEACE_S * SIM_SECOND);
-    await_rest(world, sim_now_us() + AFTER_PEACE_S * SIM_SECOND); /* something fell due, perhaps */
+    await_rest(world, sim_now_us() + PEACE_MOST_S * SIM_SECOND); /* something fell due, perhaps */
 }
 
 void sim_world_run(uint64_t seed, enum sim_bug bug, bool trace, struct sim_totals *totals) {

@@ -30,6 +30,7 @@ struct world {
     int64_t metadata_back_us; /* when it is started again; 0: it is there */
     int64_t replica_back_us[WORLD_REPLICAS_MAX];
     int64_t cold_back_us;
+    bool replicas_keep_power; /* and their disks do not fail: then nothing is left to a scrub */
     uint64_t deaths;
     uint64_t losses;
 };

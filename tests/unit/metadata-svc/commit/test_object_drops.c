@@ -1,6 +1,7 @@
 // rooms: metadata_commit
 #include "metadata-svc/commit/object_drops.h"
 #include "metadata-svc/store/drop_list.h"
+#include "metadata-svc/store/due_drops.h"
 #include "tests/unit/metadata-svc/commit/engine_fixture.h"
 
 TestSuite(object_drops, .init = set_up, .fini = tear_down);
@@ -106,6 +107,37 @@ Test(object_drops, an_object_that_a_kept_version_shares_stays) {
     cr_assert_eq(drops_in(TIER_HOT, "one", found, 2), 1);
     cr_assert(uuid_equal(&found[0].payload_id, &first.payload_id));
     cr_assert_eq(found[0].object.version, 1, "named by the version that brought it");
+}
+
+static size_t told_of_in_cold(void) {
+    struct layout_drop first = {.tier = TIER_COLD, .replica = ""};
+    struct due_drop due[4];
+    struct error error = {0};
+    size_t count;
+    bool more;
+    cr_assert(due_drops_read(kv, &first, now_us, &arena, due, 4, &count, &more, &error), "%s", error.message);
+    return count;
+}
+
+Test(object_drops, the_cold_copy_of_a_version_that_failed_goes_with_the_version) {
+    keep_versions(1);
+    struct commit_request put = put_inline("a", "text");
+    cr_assert(run(&put));
+    struct object_report failed = report_of(&put.record, OBJECT_FAILED, TIER_HOT);
+    struct object_report tiered = report_of(&put.record, OBJECT_TIERED, TIER_COLD);
+    struct commit_request first = reports("one", &failed, 1);
+    struct commit_request second = reports("one", &tiered, 1);
+    cr_assert(run(&first) && run(&second));
+    cr_assert_eq(tiered.verdict, REPORT_OBSOLETE);
+    cr_assert_eq(count_in(TIER_COLD, ""), 1);
+    now_us += 2 * DROP_DELAY_S * SECOND_US;
+    cr_assert_eq(told_of_in_cold(), 0, "another try may use it");
+    put_stored("a", false);
+    now_us += 2 * FAILED_RETENTION_H * HOUR_US; /* its payload is kept that long */
+    run_due();
+    now_us += 120 * SECOND_US;
+    run_due();
+    cr_assert_eq(told_of_in_cold(), 1);
 }
 
 Test(object_drops, a_purge_drops_the_objects_of_all_versions) {

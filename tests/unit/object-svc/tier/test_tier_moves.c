@@ -287,6 +287,19 @@ Test(tier_moves, a_noted_copy_that_nobody_was_told_of_is_told) {
     cr_assert_eq(rig.last_report.tier, OBJECT_TIER_HOT);
 }
 
+Test(tier_moves, nobody_is_told_of_a_hot_copy_that_is_gone_already) {
+    struct error error = {0};
+    struct moved_object object = store_hot("a");
+    rig.sink_fails = true;
+    cr_assert_not(tier_demote(&ports, &object, true, &at_once, &error));
+    rig.sink_fails = false;
+    cr_assert(hot_store_remove(ports.hot, &object.payload_id, 1, &error), "%s", error.message);
+    standing[OBJECT_TIER_COLD] = OBJECT_UNLISTED;
+    cr_assert(tier_finish_noted(&ports, OBJECT_TIER_COLD, &object, &error), "%s", error.message);
+    cr_assert_eq(rig.last_report.tier, OBJECT_TIER_COLD);
+    cr_assert_eq(rig.last_report.drop_tier, OBJECT_TIER_HOT);
+}
+
 Test(tier_moves, a_hot_copy_that_was_given_up_in_the_records_goes_after_a_crash) {
     struct error error = {0};
     struct moved_object object = store_hot("a");
