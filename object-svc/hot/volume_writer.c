@@ -9,7 +9,7 @@ enum {
     PENDING_BYTES = 256 * 1024,       /* gathered before they are written */
     RESERVE_BYTES = 16 * 1024 * 1024, /* of disk space ahead */
     DIRECT_BYTES = 16 * 1024,         /* a run this long is written as it comes: a call costs less than the copy */
-    FORGET_BYTES = 4 * 1024 * 1024,   /* an object this long leaves no room in the page cache to many others */
+    FORGET_BYTES = 1024 * 1024,       /* an object this long takes the room of many others in the page cache */
 };
 
 /* The first failure stays; the volume's end is not known any more. */
@@ -261,6 +261,9 @@ bool volume_writer_flush(struct volume_writer *writer, struct error *error) {
 bool volume_writer_seal(struct volume_writer *writer, struct error *error) {
     if (!volume_writer_flush(writer, error)) {
         return false;
+    }
+    if (!write_back_end(&writer->write_back, writer->file, writer->end, error)) {
+        return fail(writer, error);
     }
     struct needle seal = {.kind = NEEDLE_SEAL,
                           .salt = writer->header.salt,
