@@ -1,6 +1,7 @@
 #include "object-svc/ingest/ingest_core.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/failpoint.h"
 #include "common/base/log.h"
@@ -274,16 +275,15 @@ static void give_up_copy(struct ingest_core *core, const struct object_report *r
 
 /* Not wanted here, as it was when the report was taken. A move may have told of this very copy since: so
  * it goes only after one more report while no move has the object in hand. A move that has tells of the copy, or
- * clears it up, itself. False where nobody could be told. */
+ * clears it up, itself, if it comes to its end. False where nobody could be told yet. */
 static bool settle_unwanted(struct ingest_core *core, struct object_report *report, struct error *error) {
     struct move_guard *guard = core->ports.guard;
-    struct error busy = {0};
     if (guard == NULL) {
         give_up_copy(core, report);
         return true;
     }
-    if (!move_guard_enter(guard, &report->payload_id, 0, &busy)) {
-        return true;
+    if (!move_guard_enter(guard, &report->payload_id, 0, error)) {
+        return false;
     }
     bool told = core->ports.sink.report(core->ports.sink.self, report, 1, error);
     if (told && report->verdict != REPORT_ACCEPTED) {
@@ -297,8 +297,10 @@ static void judge(struct ingest_core *core, struct ingest_item *item, struct obj
     struct error error = {0};
     if (report->verdict != REPORT_ACCEPTED && !settle_unwanted(core, report, &error)) {
         keep_for_later(core, &item->provenance, &error);
-        retry(item, RETRY_PLACE_UPSTREAM, &error);
-        return;
+        if (strcmp(error.reason, "OBJECT_MOVING") != 0) {
+            retry(item, RETRY_PLACE_UPSTREAM, &error);
+            return;
+        }
     }
     switch (report->verdict) {
     case REPORT_ACCEPTED:

@@ -42,6 +42,7 @@ MEMORY_MAX = 512 * MIB
 DESCRIPTORS_GROWTH_MAX = 24
 DESCRIPTORS_MAX = 400
 SPOOLED_MAX = 200
+UNPUBLISHED_MAX = 5000
 DISK_MAX = 1024 * MIB
 DISK_PER_COMMIT_MAX = 8192  # in the change log and the stream, which keep all
 
@@ -181,6 +182,7 @@ class Soak:
             assert self.highest[f"{process.name} memory"] < MEMORY_MAX, self.highest
             assert self.highest[f"{process.name} descriptors"] < DESCRIPTORS_MAX, self.highest
         assert self.highest["spooled payloads"] < SPOOLED_MAX, self.highest
+        assert self.highest["unpublished"] < UNPUBLISHED_MAX, self.highest
         assert self.highest["disk"] < DISK_MAX + commits * DISK_PER_COMMIT_MAX, self.highest
 
     def check_growth(self, before, after):
@@ -220,7 +222,7 @@ def run_soak():
 @pytest.mark.long
 @pytest.mark.figures
 def test_a_soak_loses_nothing_and_gathers_nothing():
-    print(f"seed {SEED}, {SECONDS:.0f} s")
+    print(f"to repeat it: WAYBILL_SEED={SEED} WAYBILL_SOAK_SECONDS={SECONDS:g}")
     for soak in run_soak():
         cluster = soak.cluster
         Load.create_buckets(soak.client)
@@ -240,3 +242,4 @@ def test_a_soak_loses_nothing_and_gathers_nothing():
         check_all(cluster, soak.client, load)
         soak.check_bounds(again(soak.client.revision))
         wait_for(soak.at_rest, "nothing to be under way or held", 60)
+        soak.check_growth(before, soak.holdings())

@@ -200,6 +200,9 @@ Test(ingest_core, a_late_redelivery_leaves_the_copy_that_a_move_has_in_hand) {
     move_guard_leave(&guard, &payload->id);
     cr_assert_eq(item.outcome, INGEST_OBSOLETE);
     check_stored(payload);
+    rig.now_us += 1000000;
+    ingest_core_rest(core);
+    cr_assert_not(rig_has_hot(&rig, &payload->id), "the move did not come to its end");
 }
 
 /* A move's report comes between the two of the redelivery. */
