@@ -260,6 +260,7 @@ static bool start_work(struct service *service, struct error *error) {
                             .longest_ms = config->ingest_retry_longest_ms,
                             .attempts = (uint64_t)config->ingest_attempts},
                   .guard = &service->move_guard,
+                  .attempts = service->stores.moves_disk,
                   .notes = service->stores.ingest_notes},
         .dead_letters = service->stores.dead_letters,
         .metrics = service->metrics,

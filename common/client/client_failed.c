@@ -38,9 +38,10 @@ bool waybill_get_failed(struct waybill_client *client, const char *payload_id, s
 
 bool waybill_retry_payload(struct waybill_client *client, const struct waybill_payload_change *change,
                            struct arena *arena, Waybill__V1__Record **record, struct error *error) {
+    char id[UUID_TEXT_BYTES];
     Waybill__V1__RetryPayloadRequest request = WAYBILL__V1__RETRY_PAYLOAD_REQUEST__INIT;
     request.payload_id = client_text(change->payload_id);
-    request.request_id = client_text(change->request_id);
+    request.request_id = client_request_id(change->request_id, id);
     request.reason = client_text(change->reason);
     const Waybill__V1__RetryPayloadResponse *response = (const Waybill__V1__RetryPayloadResponse *)client_call(
         client, client->metadata, "/waybill.v1.AdminService/RetryPayload", &request.base,
@@ -55,9 +56,10 @@ bool waybill_retry_payload(struct waybill_client *client, const struct waybill_p
 static const Waybill__V1__CancelPayloadResponse *cancel(struct waybill_client *client, struct rpc_channel *channel,
                                                         const struct waybill_payload_change *change,
                                                         struct arena *arena, struct error *error) {
+    char id[UUID_TEXT_BYTES];
     Waybill__V1__CancelPayloadRequest request = WAYBILL__V1__CANCEL_PAYLOAD_REQUEST__INIT;
     request.payload_id = client_text(change->payload_id);
-    request.request_id = client_text(change->request_id);
+    request.request_id = client_request_id(change->request_id, id);
     request.reason = client_text(change->reason);
     return (const Waybill__V1__CancelPayloadResponse *)client_call(
         client, channel, "/waybill.v1.AdminService/CancelPayload", &request.base,

@@ -362,7 +362,7 @@ bool waybill_get_failed(struct waybill_client *client, const char *payload_id, s
 
 struct waybill_payload_change {
     const char *payload_id;
-    const char *request_id; /* NULL: none */
+    const char *request_id; /* NULL: one is made, for retries of this call */
     const char *reason;     /* NULL: none */
 };
 /* Stages it again; `record` is then the version's. */

@@ -48,7 +48,7 @@ struct ingest_core *ingest_core_new(const struct ingest_ports *ports, struct err
         abort();
     }
     core->ports = *ports;
-    core->failures = ingest_failures_new(&ports->retry, &ports->sink, ports->clock);
+    core->failures = ingest_failures_new(&ports->retry, &ports->sink, ports->clock, ports->attempts);
     core->left = unreported_new(UNREPORTED_MAX);
     core->appender = hot_store_open_appender(ports->hot, error);
     if (core->appender == NULL || !read_notes(core, error)) {

@@ -51,6 +51,7 @@ struct ingest_ports {
     const struct clock *clock;
     struct retry_policy retry;
     struct move_guard *guard;   /* NULL where nobody moves objects */
+    struct disk *attempts;      /* where they are kept; NULL: a restart forgets them */
     struct ingest_notes *notes; /* NULL: a kill may leave copies that nobody knows */
     /* Called now and then while a batch takes long, to keep its deliveries alive. */
     void (*progress)(void *self);

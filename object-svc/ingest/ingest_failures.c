@@ -20,7 +20,7 @@ struct ingest_failures {
 };
 
 struct ingest_failures *ingest_failures_new(const struct retry_policy *policy, const struct report_sink *sink,
-                                            const struct clock *clock) {
+                                            const struct clock *clock, struct disk *attempts) {
     struct ingest_failures *failures = calloc(1, sizeof *failures);
     if (failures == NULL) {
         abort();
@@ -28,14 +28,14 @@ struct ingest_failures *ingest_failures_new(const struct retry_policy *policy, c
     failures->policy = *policy;
     failures->sink = *sink;
     failures->clock = clock;
-    failures->attempts = attempt_table_new(ATTEMPT_TABLE_SLOTS);
+    failures->attempts = attempt_table_open(attempts, ATTEMPT_TABLE_SLOTS);
     failures->seed = (unsigned)clock_unix_us(clock);
     return failures;
 }
 
 void ingest_failures_free(struct ingest_failures *failures) {
     if (failures != NULL) {
-        attempt_table_free(failures->attempts);
+        attempt_table_close(failures->attempts);
         free(failures);
     }
 }
@@ -46,7 +46,7 @@ static uint64_t count_attempt(struct ingest_failures *failures, const struct ing
         return deliveries; /* only says how long the pause is */
     }
     return attempt_table_add(failures->attempts, &item->provenance.payload_id, deliveries,
-                             clock_monotonic_us(failures->clock));
+                             clock_unix_us(failures->clock));
 }
 
 static struct object_report failed_report(const struct ingest_item *item) {

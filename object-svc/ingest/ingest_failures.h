@@ -8,9 +8,9 @@
 
 struct ingest_failures;
 
-/* The clock outlives it. */
+/* Clock and disk outlive it; the disk is for the attempts, NULL: a restart forgets them. */
 struct ingest_failures *ingest_failures_new(const struct retry_policy *policy, const struct report_sink *sink,
-                                            const struct clock *clock);
+                                            const struct clock *clock, struct disk *attempts);
 void ingest_failures_free(struct ingest_failures *failures);
 
 /* Looks at every item whose outcome is RETRY: fills its fault, attempts and delay, and turns those

@@ -133,9 +133,8 @@ def test_a_cancel_gives_up_what_is_in_flight_and_forgets_what_failed(client, way
     failed = listed(client, payload_id=record.payload_id)
     assert [payload.error_reason for payload in failed] == ["PAYLOAD_CANCELLED"]
     assert client.status().spool_payloads == before + 1
-    revision = client.revision()
     waybill.good("failed", "cancel", record.payload_id)
-    assert client.status().spool_payloads == before and client.revision() == revision
+    assert client.status().spool_payloads == before
     assert listed(client, payload_id=record.payload_id) == []
     assert client.get("failed", "cancel").state == record_pb2.RECORD_STATE_FAILED
     assert waybill.bad(5, "failed", "show", record.payload_id)["code"] == "UNAVAILABLE", "it may be a dead letter"

@@ -27,6 +27,7 @@ static void start_core(void) {
         .clock = &rig.clock,
         .retry = {.first_ms = 100, .longest_ms = 1000, .attempts = 5},
         .guard = &guard,
+        .attempts = rig.disk,
         .notes = notes,
         .progress = count_progress,
     };
@@ -318,6 +319,22 @@ Test(ingest_core, a_damaged_payload_is_reported_failed_after_a_few_attempts) {
     cr_assert_eq(rig.last_report.attempts, RETRY_PERMANENT_ATTEMPTS);
     cr_assert_eq(rig.failed_reports, 1);
     cr_assert_not(rig_has_hot(&rig, &corrupt->id));
+}
+
+Test(ingest_core, a_restart_gives_no_attempts_back) {
+    struct rig_payload *payload = rig_spool(&rig, bytes_of(large, sizeof large));
+    payload->corrupt = true;
+    struct ingest_item item = {.provenance = rig_provenance(payload, "a")};
+    for (uint64_t attempt = 1; attempt < RETRY_PERMANENT_ATTEMPTS; attempt++) {
+        ingest_core_run(core, &item, 1);
+        cr_assert_eq(item.outcome, INGEST_RETRY);
+        cr_assert_eq(item.attempts, attempt);
+        end_core();
+        start_core();
+    }
+    ingest_core_run(core, &item, 1);
+    cr_assert_eq(item.outcome, INGEST_FAILED);
+    cr_assert_eq(rig.last_report.attempts, RETRY_PERMANENT_ATTEMPTS);
 }
 
 Test(ingest_core, a_payload_that_is_retried_after_its_failure_has_all_attempts_again) {
