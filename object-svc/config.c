@@ -120,7 +120,8 @@ static const struct config_entry entries[] = {
         .help = "Share of the hot capacity above which the objects that were not used for longest go to the cold "
                 "store; 0: no watermark"),
     INT(hot_low_watermark_percent, .initial = "75", .min = 0, .max = 100, .unit = "percent",
-        .help = "Share of the hot capacity at which that ends"),
+        .help = "Share of the hot capacity at which that ends, and up to which objects come back to hot where "
+                "their bucket becomes one that keeps them there"),
     INT(compaction_garbage_percent, .initial = "50", .min = 1, .max = 100, .unit = "percent",
         .help = "Share of garbage at which a hot volume is rewritten; 10 where the reserve is touched"),
     SIZE(compaction_bytes_per_second, .initial = "32MiB", .min = 0, .max = TIB(1),
