@@ -12,7 +12,7 @@ import pytest
 from cluster import BUILD, SLOWNESS
 
 LIBRARY = os.path.join(BUILD, "tests", "support", "disk_shim.so")
-FAULT = struct.Struct("iiii")  # pause_ms, error, times, met
+FAULT = struct.Struct("iiiii")  # pause_ms, error, times, met, permille
 KINDS = ("write", "sync", "read", "open", "rename")
 TRACE_AT = FAULT.size * len(KINDS)
 BELOW_AT = TRACE_AT + 4
@@ -41,9 +41,9 @@ class DiskShim:
         name = os.path.realpath(below).encode() + b"\0"
         self.memory[BELOW_AT:BELOW_AT + len(name)] = name
 
-    def set(self, kind, pause=0.0, error=0, times=FOR_EVER):
-        """The next so many calls take that much longer, or end with the error."""
-        FAULT.pack_into(self.memory, FAULT.size * KINDS.index(kind), int(pause * 1000), error, times, 0)
+    def set(self, kind, pause=0.0, error=0, times=FOR_EVER, permille=0):
+        """The next so many calls take that much longer, or end with the error; or some of them, at random."""
+        FAULT.pack_into(self.memory, FAULT.size * KINDS.index(kind), int(pause * 1000), error, times, 0, permille)
 
     def clear(self):
         """The disk is well again, at once."""

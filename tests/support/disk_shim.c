@@ -1,15 +1,16 @@
 /* Preloaded into a service, makes the disk below one directory slow or failing, as a file that the test
  * has mapped says at each moment: $DISK_SHIM, a struct disk_shim (tests/python/disk_shim.py writes it).
  *
- * Each kind of call has a pause before it, an errno that it ends with instead of being made, and how many
- * calls that is for (-1: all). With `trace` the path and the outcome of every write, sync and rename goes, a line
- * each, to the file next to it with ".trace" behind its name. */
+ * Each kind of call has a pause before it, an errno that it ends with instead of being made, how many
+ * calls that is for (-1: all), and of how many in a thousand, at random (0: of each). With `trace` the path and the
+ * outcome of every write, sync and rename goes, a line each, to the file next to it with ".trace" behind its name. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@ struct fault {
     atomic_int error;
     atomic_int times;
     atomic_int met; /* calls that it was for */
+    atomic_int permille;
 };
 
 struct disk_shim {
@@ -75,8 +77,19 @@ static bool path_at(int directory, const char *name, char path[PATH_MAX]) {
     return snprintf(path, PATH_MAX, "%s%s%s", above, above[0] != '\0' ? "/" : "", name) < PATH_MAX;
 }
 
+static bool is_meant(const struct fault *fault) {
+    static _Thread_local unsigned seed;
+    int permille = atomic_load(&fault->permille);
+    if (seed == 0) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        seed = (unsigned)now.tv_nsec ^ (unsigned)(uintptr_t)&seed;
+    }
+    return permille == 0 || rand_r(&seed) % 1000 < permille;
+}
+
 static bool take(struct fault *fault) {
-    int times = atomic_load(&fault->times);
+    int times = is_meant(fault) ? atomic_load(&fault->times) : 0;
     while (times > 0 && !atomic_compare_exchange_weak(&fault->times, &times, times - 1)) {
     }
     atomic_fetch_add(&fault->met, times != 0);
