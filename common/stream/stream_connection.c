@@ -6,7 +6,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/stop_signal.h"
 
 enum {
     RECONNECT_WAIT_MS = 250,
@@ -32,6 +34,10 @@ struct stream_connection {
     pthread_mutex_t lock; /* closed */
     pthread_cond_t changed;
     bool closed; /* the library's last callback has come */
+
+    pthread_t watcher; /* of the clock */
+    bool watching;
+    struct stop_signal stop;
 
     pthread_mutex_t retiring;             /* the list below */
     struct retired_subscription *retired; /* that the library's reading thread may still be in */
@@ -156,6 +162,50 @@ static natsStatus start_connecting(struct stream_connection *connection) {
     return status;
 }
 
+/* ---- the clock ----
+ *
+ * The library waits until times of the wall clock, so where that is set back a wait of half a second lasts
+ * as long as it was set back, or until a message comes. A connection that is closed ends all its waits, and
+ * its owner makes another one. */
+
+enum { CLOCK_LOOK_MS = 500, CLOCK_BACK_US = 2000000 };
+
+static int64_t wall_ahead_us(void) {
+    return clock_unix_us(&system_clock) - clock_monotonic_us(&system_clock);
+}
+
+static void *watch_clock(void *argument) {
+    struct stream_connection *connection = argument;
+    int64_t before_us = wall_ahead_us();
+    while (!stop_signal_pause(&connection->stop, CLOCK_LOOK_MS)) {
+        int64_t ahead_us = wall_ahead_us();
+        if (ahead_us < before_us - CLOCK_BACK_US) {
+            log_warn(
+                "clock_set_back", LOG_INT("seconds", (before_us - ahead_us) / 1000000),
+                LOG_STR("hint", "the connection to NATS is made anew, since its waits would last that much longer"));
+            natsConnection_Close(connection->nats);
+        }
+        before_us = ahead_us;
+    }
+    return NULL;
+}
+
+static void start_watching(struct stream_connection *connection) {
+    if (pthread_create(&connection->watcher, NULL, watch_clock, connection) != 0) {
+        abort();
+    }
+    pthread_setname_np(connection->watcher, "clock-watch");
+    connection->watching = true;
+}
+
+static void stop_watching(struct stream_connection *connection) {
+    stop_signal_raise(&connection->stop);
+    if (connection->watching) {
+        pthread_join(connection->watcher, NULL);
+    }
+    stop_signal_destroy(&connection->stop);
+}
+
 struct stream_connection *stream_connection_new(const struct stream_connection_options *options, struct error *error) {
     struct stream_connection *connection = calloc(1, sizeof *connection);
     if (connection == NULL) {
@@ -166,6 +216,7 @@ struct stream_connection *stream_connection_new(const struct stream_connection_o
     pthread_mutex_init(&connection->lock, NULL);
     pthread_cond_init(&connection->changed, NULL);
     pthread_mutex_init(&connection->retiring, NULL);
+    stop_signal_init(&connection->stop);
     jsOptions js_options;
     natsStatus status = start_connecting(connection);
     if (status == NATS_OK) {
@@ -181,6 +232,7 @@ struct stream_connection *stream_connection_new(const struct stream_connection_o
         stream_connection_free(connection);
         return NULL;
     }
+    start_watching(connection);
     return connection;
 }
 
@@ -250,6 +302,7 @@ void stream_connection_free(struct stream_connection *connection) {
     if (connection == NULL) {
         return;
     }
+    stop_watching(connection);
     jsCtx_Destroy(connection->jetstream);
     if (connection->nats != NULL) {
         close_connection(connection);
@@ -288,7 +341,7 @@ enum { SUBSCRIPTION_PATIENCE_SECONDS = 2 };
 /* Waits for the end, for a while; returns whether it came. */
 static bool await_end(struct subscription_end *end) {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += SUBSCRIPTION_PATIENCE_SECONDS;
     int timed_out = 0;
     pthread_mutex_lock(&end->lock);
@@ -326,8 +379,12 @@ void stream_unsubscribe(struct stream_connection *connection, natsSubscription *
     if (end == NULL) {
         abort();
     }
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&end->lock, NULL);
-    pthread_cond_init(&end->changed, NULL);
+    pthread_cond_init(&end->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     /* Only those with a handler have somebody to wait for. Unsubscribing fails where the
      * connection is closed already; the end is told all the same, be it late: then `end` must
      * outlive this call. */

@@ -14,6 +14,8 @@
 #include "metadata-svc/store/layout.h"
 #include "metadata-svc/store/record_codec.h"
 
+enum { CLOCK_SLACK_US = 60 * 1000000 };
+
 struct commit_engine {
     struct kv *kv;
     const struct clock *clock;
@@ -65,10 +67,11 @@ int64_t commit_engine_last_flush_us(const struct commit_engine *engine) {
     return engine->last_flush_us;
 }
 
-/* The wall clock may go back; commit times do not. */
+/* The wall clock may be put right by a little and go back; commit times do not. Where it is set back by more, it was
+ * wrong before: with times ahead of it nothing would come due until it is there again. */
 static int64_t next_commit_time(struct commit_engine *engine) {
     int64_t now_us = clock_unix_us(engine->clock);
-    if (now_us > engine->last_commit_us) {
+    if (now_us > engine->last_commit_us || now_us < engine->last_commit_us - CLOCK_SLACK_US) {
         engine->last_commit_us = now_us;
     }
     return engine->last_commit_us;

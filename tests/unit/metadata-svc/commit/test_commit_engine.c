@@ -95,6 +95,23 @@ Test(commit_engine, a_request_id_for_another_request_is_refused) {
     cr_assert_str_eq(other.error.field, "request_id");
 }
 
+Test(commit_engine, commit_times_do_not_go_back_but_follow_a_clock_that_was_wrong) {
+    int64_t right_us = now_us;
+    struct commit_request first = make(COMMIT_PUT, "a");
+    cr_assert(run(&first));
+    now_us = right_us - 1000000;
+    struct commit_request second = make(COMMIT_PUT, "b");
+    cr_assert(run(&second));
+    cr_assert_eq(second.record.create_us, right_us, "put right by a second");
+    now_us = right_us + 86400LL * 1000000;
+    struct commit_request ahead = make(COMMIT_PUT, "c");
+    cr_assert(run(&ahead));
+    now_us = right_us + 1000000;
+    struct commit_request last = make(COMMIT_PUT, "d");
+    cr_assert(run(&last));
+    cr_assert_eq(last.record.create_us, now_us, "set back by a day");
+}
+
 Test(commit_engine, a_request_id_is_forgotten_with_its_change_and_not_before) {
     struct commit_request first = make(COMMIT_PUT, "a");
     first.request_id = uuid_make();
