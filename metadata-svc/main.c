@@ -163,6 +163,7 @@ static bool open_spool(struct service *service, struct error *error) {
     struct payload_spool_options options = {
         .segment_bytes = (uint64_t)config->spool_segment_bytes,
         .max_bytes = (uint64_t)config->spool_max_bytes,
+        .bucket_percent = (unsigned)config->bucket_share_percent,
         .upload_idle_us = config->upload_idle_timeout_ms * 1000,
         .reserve_bytes = shared ? 2 * (uint64_t)config->data_reserve_bytes : 0,
     };

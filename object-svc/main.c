@@ -234,8 +234,11 @@ static void start_moves(struct service *service, struct report_sink sink) {
         .self = service,
     };
     service->mover = tier_mover_start(&mover_options);
-    struct move_queue_options queue_options = {
-        .ports = ports, .peers = service->peers, .moved = on_moved, .self = service};
+    struct move_queue_options queue_options = {.ports = ports,
+                                               .peers = service->peers,
+                                               .bucket_percent = (unsigned)config->bucket_share_percent,
+                                               .moved = on_moved,
+                                               .self = service};
     service->moves = move_queue_start(&queue_options);
     service->tier = (struct tier_api){config->replica, service->metadata, service->moves};
 }

@@ -7,7 +7,7 @@ enum { FIRST_SLOTS = 64 };
 
 struct fair_share {
     uint64_t limit;
-    uint64_t percent;
+    unsigned percent;
     uint64_t total;
     uint64_t holders;
     struct fair_holder **slots; /* heads of chains; a power of two */
@@ -27,7 +27,7 @@ struct fair_share *fair_share_new(uint64_t limit, unsigned percent) {
     struct fair_share *share = zeroed(1, sizeof *share);
     assert(percent <= 100);
     share->limit = limit;
-    share->percent = percent == 0 ? 100 : percent;
+    share->percent = percent;
     share->slot_count = FIRST_SLOTS;
     share->slots = zeroed(FIRST_SLOTS, sizeof *share->slots);
     return share;
@@ -66,7 +66,7 @@ static struct fair_holder **slot_of(const struct fair_share *share, uint64_t key
     return &share->slots[mix(key) & (share->slot_count - 1)];
 }
 
-static struct fair_holder *find(const struct fair_share *share, uint64_t key) {
+struct fair_holder *fair_share_find(const struct fair_share *share, uint64_t key) {
     struct fair_holder *holder = *slot_of(share, key);
     while (holder != NULL && holder->key != key) {
         holder = holder->chain;
@@ -124,12 +124,17 @@ static void remove_holder(struct fair_share *share, struct fair_holder *holder) 
 
 /* ---- shares ---- */
 
-static enum fair_verdict judge(const struct fair_share *share, uint64_t held, uint64_t amount) {
-    if (share->total >= share->limit || (share->total > 0 && amount > share->limit - share->total)) {
+enum fair_verdict fair_share_judge(uint64_t limit, unsigned percent, uint64_t total, uint64_t held) {
+    uint64_t share = percent == 0 ? 100 : percent;
+    if (total >= limit) {
         return FAIR_FULL;
     }
-    bool within = held * (100 - share->percent) < share->percent * (share->limit - share->total);
-    return within ? FAIR_TAKEN : FAIR_OVER_SHARE;
+    return held * (100 - share) < share * (limit - total) ? FAIR_TAKEN : FAIR_OVER_SHARE;
+}
+
+static enum fair_verdict judge(const struct fair_share *share, uint64_t held, uint64_t amount) {
+    bool fits = share->total == 0 || (share->total < share->limit && amount <= share->limit - share->total);
+    return fits ? fair_share_judge(share->limit, share->percent, share->total, held) : FAIR_FULL;
 }
 
 static struct fair_holder *hold(struct fair_share *share, struct fair_holder *holder, uint64_t key, uint64_t amount) {
@@ -144,7 +149,7 @@ static struct fair_holder *hold(struct fair_share *share, struct fair_holder *ho
 enum fair_verdict fair_share_take(struct fair_share *share, uint64_t key, uint64_t amount,
                                   struct fair_holder **holder) {
     assert(amount > 0);
-    struct fair_holder *known = find(share, key);
+    struct fair_holder *known = fair_share_find(share, key);
     enum fair_verdict verdict = judge(share, known != NULL ? known->held : 0, amount);
     if (verdict == FAIR_TAKEN) {
         *holder = hold(share, known, key, amount);
@@ -154,7 +159,7 @@ enum fair_verdict fair_share_take(struct fair_share *share, uint64_t key, uint64
 
 struct fair_holder *fair_share_count(struct fair_share *share, uint64_t key, uint64_t amount) {
     assert(amount > 0);
-    return hold(share, find(share, key), key, amount);
+    return hold(share, fair_share_find(share, key), key, amount);
 }
 
 void fair_share_give(struct fair_share *share, struct fair_holder *holder, uint64_t amount) {
@@ -167,7 +172,7 @@ void fair_share_give(struct fair_share *share, struct fair_holder *holder, uint6
 }
 
 enum fair_verdict fair_share_ask(const struct fair_share *share, uint64_t key) {
-    const struct fair_holder *known = find(share, key);
+    const struct fair_holder *known = fair_share_find(share, key);
     return judge(share, known != NULL ? known->held : 0, 1);
 }
 

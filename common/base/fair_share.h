@@ -50,8 +50,13 @@ void fair_share_free(struct fair_share *share);
 enum fair_verdict fair_share_take(struct fair_share *share, uint64_t key, uint64_t amount, struct fair_holder **holder);
 /* As much as is asked for, whatever the limit: what is there already. */
 struct fair_holder *fair_share_count(struct fair_share *share, uint64_t key, uint64_t amount);
+/* NULL: the key holds nothing. */
+struct fair_holder *fair_share_find(const struct fair_share *share, uint64_t key);
 void fair_share_give(struct fair_share *share, struct fair_holder *holder, uint64_t amount);
 
+/* The rule itself, for those who count on their own: of one more for who holds `held`, where all hold
+ * `total`. 0 percent is taken for 100. */
+enum fair_verdict fair_share_judge(uint64_t limit, unsigned percent, uint64_t total, uint64_t held);
 /* What take would say of the least amount; takes nothing. */
 enum fair_verdict fair_share_ask(const struct fair_share *share, uint64_t key);
 /* What all hold. */

@@ -41,6 +41,7 @@ struct stream_delivery {
     natsMsg *message;
     uint64_t count;
     uint64_t sequence;
+    uint64_t pending;
     int64_t time_ns;
 };
 
@@ -378,6 +379,7 @@ static struct stream_delivery *take_delivery(struct stream_consumer *consumer, n
     }
     delivery->count = meta->NumDelivered;
     delivery->sequence = meta->Sequence.Stream;
+    delivery->pending = meta->NumPending;
     delivery->time_ns = meta->Timestamp;
     struct stream_landmark landmark = {.sequence = delivery->sequence, .time_ns = meta->Timestamp, .era = era};
     const char *id = stream_delivery_header(delivery, "Nats-Msg-Id");
@@ -453,6 +455,10 @@ const char *stream_delivery_header(const struct stream_delivery *delivery, const
 
 uint64_t stream_delivery_sequence(const struct stream_delivery *delivery) {
     return delivery->sequence;
+}
+
+uint64_t stream_delivery_pending(const struct stream_delivery *delivery) {
+    return delivery->pending;
 }
 
 int64_t stream_delivery_time_ns(const struct stream_delivery *delivery) {

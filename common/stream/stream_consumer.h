@@ -50,6 +50,8 @@ const char *stream_delivery_subject(const struct stream_delivery *delivery);
 const char *stream_delivery_header(const struct stream_delivery *delivery, const char *name);
 /* Its place in the stream. */
 uint64_t stream_delivery_sequence(const struct stream_delivery *delivery);
+/* How many more the consumer has to deliver. */
+uint64_t stream_delivery_pending(const struct stream_delivery *delivery);
 /* When the stream took it, nanoseconds since 1970. */
 int64_t stream_delivery_time_ns(const struct stream_delivery *delivery);
 /* How often it was delivered, this time included. */

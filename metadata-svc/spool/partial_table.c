@@ -53,6 +53,17 @@ void partial_end(struct payload_spool *spool, struct partial *partial) {
     free(partial);
 }
 
+bool partial_give_up_oldest_of(struct payload_spool *spool, uint64_t bucket_key) {
+    struct partial *partial = spool->idle_first;
+    while (partial != NULL && partial->payload->bucket_key != bucket_key) {
+        partial = partial->next;
+    }
+    if (partial != NULL) {
+        payload_give_up(spool, partial->payload);
+    }
+    return partial != NULL;
+}
+
 bool partial_give_up_oldest(struct payload_spool *spool) {
     if (spool->idle_first == NULL) {
         return false;

@@ -50,7 +50,7 @@ static struct payload *begin_anew(struct payload_spool *spool, const struct uplo
         set_wrong_offset(0, error);
     } else if (!spool_takes_payload(spool)) {
         spool_set_full(spool, error);
-    } else {
+    } else if (spool_check_share(spool, start->bucket, error)) {
         struct payload *payload = payload_begin(spool, &start->payload_id, start->bucket, start->key);
         payload->upload_id = start->upload_id;
         partial_add(spool, payload);

@@ -47,6 +47,7 @@ static void spool_free(struct payload_spool *spool) {
     segments_free(spool, spool->segments);
     segments_free(spool, spool->free_segments);
     buffer_free(&spool->scratch);
+    fair_share_free(spool->bucket_bytes);
     pthread_cond_destroy(&spool->flushed);
     pthread_mutex_destroy(&spool->files_lock);
     pthread_mutex_destroy(&spool->lock);
@@ -68,6 +69,7 @@ struct payload_spool *payload_spool_open(struct disk *disk, const struct payload
     spool->options = checked;
     spool->clock = options->clock != NULL ? options->clock : &system_clock;
     spool->next_upload = 1;
+    spool->bucket_bytes = fair_share_new(checked.max_bytes, checked.bucket_percent);
     pthread_mutex_init(&spool->append_lock, NULL);
     pthread_mutex_init(&spool->lock, NULL);
     pthread_mutex_init(&spool->files_lock, NULL);

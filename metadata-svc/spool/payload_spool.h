@@ -15,7 +15,9 @@
  *
  * Uploads that broke off wait for somebody to go on with them, for upload_idle_us at most. They
  * count towards all limits; but where an upload finds no room, they are given up for it, the
- * longest idle first, so that they never keep others from coming to their end.
+ * longest idle first, so that they never keep others from coming to their end. Of the bytes each
+ * bucket has a fair share: those of one whose payloads are not pulled leave room for others'. By the
+ * same rule an upload beyond its bucket's share takes the place of the bucket's own that wait.
  *
  * After a failed write or flush what is on the disk is not known. Nothing is tried again: the
  * spool takes no more uploads (UNAVAILABLE, SPOOL_READ_ONLY) until it is opened again;
@@ -40,6 +42,7 @@ struct payload_spool_options {
                                   another size, from before, stay until they are empty */
     uint64_t max_bytes;        /* of all segment files; no less than one segment. Each start begins a new
                                   segment, so leave room for a few */
+    unsigned bucket_percent;   /* of max_bytes, that one bucket's payloads come to alone (fair_share.h); 0: 100 */
     uint64_t reserve_bytes;    /* left free on the disk by a segment that is made; 0: none. For somebody else on it */
     uint64_t max_payloads;     /* that wait or are being uploaded, which bounds memory; 0: 1,000,000 */
     uint64_t dirty_bytes;      /* written and not flushed: from here on an appender flushes, from twice
@@ -81,9 +84,9 @@ struct payload_spool *payload_spool_open(struct disk *disk, const struct payload
  * NULL is fine. */
 void payload_spool_close(struct payload_spool *spool);
 
-/* Starts an upload. RESOURCE_EXHAUSTED (SPOOL_FULL, with RetryInfo) when there is no room;
- * FAILED_PRECONDITION (UPLOAD_IN_PROGRESS, PAYLOAD_SPOOLED) when the id is being uploaded or
- * there already; UNAVAILABLE (SPOOL_READ_ONLY). Room is taken as the bytes come. */
+/* Starts an upload. RESOURCE_EXHAUSTED, with RetryInfo, when there is no room: SPOOL_FULL, or
+ * BUCKET_OVER_SHARE where there is for other buckets; FAILED_PRECONDITION (UPLOAD_IN_PROGRESS, PAYLOAD_SPOOLED) when
+ * the id is being uploaded or there already; UNAVAILABLE (SPOOL_READ_ONLY). Room is taken as the bytes come. */
 struct payload_upload *payload_upload_begin(struct payload_spool *spool, const struct uuid *payload_id,
                                             const char *bucket, const char *key, struct error *error);
 /* The same for an upload that can be resumed under its upload id, or goes on with one. */
@@ -101,8 +104,8 @@ struct payload_upload *payload_upload_open(struct payload_spool *spool, const st
                                            struct error *error);
 /* Of an upload that was resumed, this is what it got when it began. */
 struct uuid payload_upload_payload_id(const struct payload_upload *upload);
-/* Appends the next bytes, any number; they are copied or written before it returns. SPOOL_FULL
- * and SPOOL_READ_ONLY as above, ABORTED (UPLOAD_GIVEN_UP). After a failure only suspend or abort
+/* Appends the next bytes, any number; they are copied or written before it returns. SPOOL_FULL,
+ * BUCKET_OVER_SHARE and SPOOL_READ_ONLY as above, ABORTED (UPLOAD_GIVEN_UP). After a failure only suspend or abort
  * are left. */
 bool payload_upload_append(struct payload_upload *upload, struct bytes data, struct error *error);
 /* CRC32C and length of all that was appended. */

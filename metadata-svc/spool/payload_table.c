@@ -47,6 +47,9 @@ void payload_name(struct payload *payload, struct bytes bucket, struct bytes key
     payload->bucket = copy_text(bucket);
     payload->key = copy_text(key);
     payload->create_unix_us = create_unix_us;
+    if (payload->spooled_bytes == 0) {
+        payload->bucket_key = fair_share_key(bucket);
+    }
 }
 
 /* Frames of a payload come in log order, so a new segment shows as a change from the last one. */
@@ -59,10 +62,20 @@ void payload_use_segment(struct payload *payload, struct segment *segment) {
     segment->uses++;
 }
 
+static void give_bytes(struct payload_spool *spool, const struct payload *payload, uint64_t bytes) {
+    spool->live_bytes -= bytes;
+    if (bytes > 0) {
+        fair_share_give(spool->bucket_bytes, fair_share_find(spool->bucket_bytes, payload->bucket_key), bytes);
+    }
+}
+
 void payload_add_extent(struct payload_spool *spool, struct payload *payload, const struct extent *extent) {
     extent_list_add(&payload->extents, extent);
     payload->spooled_bytes += extent->data_bytes;
     spool->live_bytes += extent->data_bytes;
+    if (extent->data_bytes > 0) {
+        fair_share_count(spool->bucket_bytes, payload->bucket_key, extent->data_bytes);
+    }
 }
 
 /* ---- the bytes of an unfinished one ---- */
@@ -85,7 +98,7 @@ void payload_cut(struct payload_spool *spool, struct payload *payload, size_t co
     for (size_t i = payload->extents.count; i > count; i--) {
         uint32_t data_bytes = extent_list_get(&payload->extents, i - 1).data_bytes;
         payload->spooled_bytes -= data_bytes;
-        spool->live_bytes -= data_bytes;
+        give_bytes(spool, payload, data_bytes);
     }
     if (count < payload->extents.count) {
         extent_list_cut(&payload->extents, count);
@@ -137,7 +150,7 @@ void payload_remove(struct payload_spool *spool, struct payload *payload) {
     }
     HASH_DEL(spool->payloads, payload);
     spool->live_payloads--;
-    spool->live_bytes -= payload->spooled_bytes;
+    give_bytes(spool, payload, payload->spooled_bytes);
     payload_unuse(spool, payload);
 }
 

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "common/base/bucket_share.h"
 #include "common/base/failpoint.h"
 #include "common/checksum/crc32c.h"
 #include "metadata-svc/spool/spool_parts.h"
@@ -25,6 +26,21 @@ struct payload_upload {
 
 /* ---- begin ---- */
 
+/* With the lock held. */
+static bool is_over_share(const struct payload_spool *spool, uint64_t bucket_key) {
+    return fair_share_ask(spool->bucket_bytes, bucket_key) == FAIR_OVER_SHARE;
+}
+
+bool spool_check_share(struct payload_spool *spool, const char *bucket, struct error *error) {
+    uint64_t bucket_key = fair_share_key(bytes_of_string(bucket));
+    if (is_over_share(spool, bucket_key)) {
+        payload_drop_released(spool);
+    }
+    while (is_over_share(spool, bucket_key) && partial_give_up_oldest_of(spool, bucket_key)) {
+    }
+    return !is_over_share(spool, bucket_key) || bucket_share_refuse(bucket, "payload spool", error);
+}
+
 static bool is_full(const struct payload_spool *spool) {
     return spool->live_payloads >= spool->options.max_payloads || !segments_have_room(spool);
 }
@@ -39,7 +55,7 @@ bool spool_takes_payload(struct payload_spool *spool) {
 }
 
 /* With the lock held. */
-static bool check_id(struct payload_spool *spool, const struct uuid *id, struct error *error) {
+static bool check_id(struct payload_spool *spool, const struct uuid *id, const char *bucket, struct error *error) {
     const struct payload *there = payload_find(spool, id);
     if (there != NULL && there->released) {
         payload_drop_released(spool);
@@ -55,7 +71,7 @@ static bool check_id(struct payload_spool *spool, const struct uuid *id, struct 
         return error_set(error, ERROR_FAILED_PRECONDITION, "UPLOAD_IN_PROGRESS",
                          "the payload is being uploaded already");
     }
-    return spool_takes_payload(spool) || spool_set_full(spool, error);
+    return (spool_takes_payload(spool) || spool_set_full(spool, error)) && spool_check_share(spool, bucket, error);
 }
 
 struct payload *payload_begin(struct payload_spool *spool, const struct uuid *id, const char *bucket, const char *key) {
@@ -97,7 +113,7 @@ struct payload_upload *payload_upload_begin(struct payload_spool *spool, const s
                                             const char *bucket, const char *key, struct error *error) {
     struct payload *payload = NULL;
     pthread_mutex_lock(&spool->lock);
-    if (check_id(spool, payload_id, error)) {
+    if (check_id(spool, payload_id, bucket, error)) {
         payload = payload_begin(spool, payload_id, bucket, key);
     }
     pthread_mutex_unlock(&spool->lock);
@@ -173,6 +189,14 @@ static bool set_given_up(struct error *error) {
     return error_set(error, ERROR_ABORTED, "UPLOAD_GIVEN_UP", "the upload was cancelled, or its time is up");
 }
 
+/* There may be no more room for its bucket. */
+static bool check_share(const struct payload_upload *upload, struct error *error) {
+    pthread_mutex_lock(&upload->spool->lock);
+    bool good = spool_check_share(upload->spool, upload->payload->bucket, error);
+    pthread_mutex_unlock(&upload->spool->lock);
+    return good;
+}
+
 /* Somebody may take the payload away while it is uploaded. */
 static bool check_given_up(const struct payload_upload *upload, struct error *error) {
     pthread_mutex_lock(&upload->spool->lock);
@@ -182,7 +206,7 @@ static bool check_given_up(const struct payload_upload *upload, struct error *er
 }
 
 bool payload_upload_append(struct payload_upload *upload, struct bytes data, struct error *error) {
-    if (!check_given_up(upload, error)) {
+    if (!check_given_up(upload, error) || !check_share(upload, error)) {
         return false;
     }
     upload->crc32c = crc32c_extend(upload->crc32c, data);

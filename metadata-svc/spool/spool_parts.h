@@ -18,6 +18,7 @@
 #define uthash_fatal(message) abort()
 #include <uthash.h>
 
+#include "common/base/fair_share.h"
 #include "common/base/write_back.h"
 #include "metadata-svc/spool/extent_list.h"
 #include "metadata-svc/spool/payload_spool.h"
@@ -69,6 +70,7 @@ struct payload {
     size_t segment_count;
     uint64_t size_bytes;
     uint64_t spooled_bytes; /* of its extents */
+    uint64_t bucket_key;    /* whose share of the spool they are; 0: it was not known when they came */
     uint32_t crc32c;
     bool complete; /* finished and durable */
     bool damaged;
@@ -98,6 +100,7 @@ struct payload_spool {
     uint64_t last_number;
     uint64_t next_upload;
     uint64_t live_bytes;
+    struct fair_share *bucket_bytes; /* the same by buckets */
     uint64_t live_payloads;
     struct partial *partials; /* by upload id */
     struct partial *idle_first, *idle_last;
@@ -164,9 +167,13 @@ void partial_suspend(struct payload_spool *spool, struct partial *partial);
 void partial_resume(struct payload_spool *spool, struct partial *partial);
 /* Gives up the one that is idle for the longest time; false when there is none. */
 bool partial_give_up_oldest(struct payload_spool *spool);
+/* The same among those of a bucket. */
+bool partial_give_up_oldest_of(struct payload_spool *spool, uint64_t bucket_key);
 
 /* ---- payload_upload.c ---- */
 
+/* With the lock held: whether the bucket may have more of the spool's bytes; BUCKET_OVER_SHARE. */
+bool spool_check_share(struct payload_spool *spool, const char *bucket, struct error *error);
 /* With the lock held: whether another payload may begin. */
 bool spool_takes_payload(struct payload_spool *spool);
 /* Goes on at the payload's end, of which crc32c is the checksum; `begun`: its BEGIN frame is written. */

@@ -4,7 +4,6 @@
 
 #include "common/base/log.h"
 #include "object-svc/ingest/delivery_answers.h"
-#include "object-svc/ingest/staged_change.h"
 
 enum { STALL_FIRST_MS = 100, STALL_LONGEST_MS = 2000 };
 
@@ -18,6 +17,7 @@ struct ingest_round {
     struct ingest_round_options options;
     struct ingest_core *core;
     struct delivery_answers *answers;
+    struct counter *stored_ahead;
     struct slot slots[INGEST_BATCH_MAX];
     size_t slot_count;
     int64_t progress_us; /* when the deliveries were last kept alive */
@@ -130,6 +130,21 @@ int64_t ingest_round_run(struct ingest_round *round, struct stream_delivery **de
     return round->stall_ms;
 }
 
+void ingest_round_run_ahead(struct ingest_round *round, const struct staged_change *changes, size_t count) {
+    struct arena arena;
+    arena_init(&arena);
+    struct ingest_item *items = arena_zalloc(&arena, (count + 1) * sizeof *items);
+    for (size_t i = 0; i < count; i++) {
+        items[i].provenance = changes[i].provenance;
+    }
+    round->slot_count = 0;
+    ingest_core_run(round->core, items, count);
+    for (size_t i = 0; i < count; i++) {
+        counter_add(round->stored_ahead, items[i].outcome == INGEST_STORED);
+    }
+    arena_free(&arena);
+}
+
 int64_t ingest_round_pause_ms(const struct ingest_round *round) {
     return round->stall_ms;
 }
@@ -148,6 +163,8 @@ struct ingest_round *ingest_round_new(const struct ingest_round_options *options
         abort();
     }
     round->options = *options;
+    round->stored_ahead = metrics_counter(options->metrics, "waybill_objects_stored_ahead_total",
+                                          "Objects stored before their turn, for fairness between buckets.", NULL);
     round->answers = delivery_answers_new(options->dead_letters, options->ports.clock, options->metrics);
     struct ingest_ports ports = options->ports;
     ports.progress = keep_alive;

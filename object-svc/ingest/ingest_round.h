@@ -8,6 +8,7 @@
 #include "common/stream/stream_consumer.h"
 #include "object-svc/ingest/dead_letters.h"
 #include "object-svc/ingest/ingest_core.h"
+#include "object-svc/ingest/staged_change.h"
 
 struct ingest_round;
 
@@ -29,6 +30,9 @@ struct counter *ingest_round_stored(const struct ingest_round *round);
 /* Takes the deliveries, at most INGEST_BATCH_MAX. Returns how long to pause before the next are fetched: not
  * at all, unless all of these wait for somebody who is full or away. */
 int64_t ingest_round_run(struct ingest_round *round, struct stream_delivery **deliveries, int count);
+/* Stores what is to come in deliveries of its own later (look_ahead.h), at most INGEST_BATCH_MAX changes. What
+ * goes wrong is left to those. */
+void ingest_round_run_ahead(struct ingest_round *round, const struct staged_change *changes, size_t count);
 /* The pause that the last run asked for. */
 int64_t ingest_round_pause_ms(const struct ingest_round *round);
 /* While there is nothing to do. */

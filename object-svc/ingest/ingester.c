@@ -10,6 +10,7 @@
 #include "common/base/stop_signal.h"
 #include "common/stream/stream_consumer.h"
 #include "object-svc/ingest/ingest_round.h"
+#include "object-svc/ingest/look_ahead.h"
 
 enum {
     FETCH_WAIT_MS = 500,
@@ -22,6 +23,7 @@ struct ingester {
     char filter[64];
     struct stream_connection *connection;
     struct stream_consumer *consumer;
+    struct look_ahead *look_ahead;
     struct ingest_round *round;
     struct stop_signal stop;
     pthread_t thread;
@@ -82,13 +84,16 @@ static bool connect_stream(struct ingester *ingester, struct error *error) {
         .max_ack_pending = options->pending_max,
     };
     ingester->consumer = stream_consumer_new(ingester->connection, &consumer_options);
+    ingester->look_ahead = look_ahead_new(ingester->connection, ingester->stream_name, ingester->filter);
     return true;
 }
 
 static void disconnect_stream(struct ingester *ingester) {
     stream_consumer_free(ingester->consumer);
+    look_ahead_free(ingester->look_ahead);
     stream_connection_free(ingester->connection);
     ingester->consumer = NULL;
+    ingester->look_ahead = NULL;
     ingester->connection = NULL;
     on_connection(ingester, false);
 }
@@ -104,6 +109,35 @@ static bool mend_connection(struct ingester *ingester, struct error *error) {
     }
     disconnect_stream(ingester);
     return false;
+}
+
+/* Others' turn. */
+static void run_ahead(struct ingester *ingester, uint64_t after) {
+    struct arena arena;
+    arena_init(&arena);
+    struct staged_change *found = arena_zalloc(&arena, LOOK_AHEAD_MAX * sizeof *found);
+    size_t count = look_ahead_take(ingester->look_ahead, after, ingester->options.batch_bytes, &arena, found);
+    if (count > 0) {
+        ingest_round_run_ahead(ingester->round, found, count);
+    }
+    arena_free(&arena);
+}
+
+/* While more wait than the next batch takes, some of other buckets follow. */
+static void run_round(struct ingester *ingester, struct stream_delivery **deliveries, int count) {
+    uint64_t newest = 0; /* some may be older ones that are delivered again */
+    uint64_t pending = stream_delivery_pending(deliveries[count - 1]);
+    look_ahead_begin(ingester->look_ahead);
+    for (int i = 0; i < count; i++) {
+        uint64_t sequence = stream_delivery_sequence(deliveries[i]);
+        newest = sequence > newest ? sequence : newest;
+        look_ahead_pass_over(ingester->look_ahead, stream_delivery_subject(deliveries[i]));
+    }
+    bool flowing = ingest_round_run(ingester->round, deliveries, count) == 0;
+    set_flowing(ingester, flowing);
+    if (flowing && pending > ingester->options.batch) {
+        run_ahead(ingester, newest);
+    }
 }
 
 /* Returns how long to pause. */
@@ -126,7 +160,7 @@ static int64_t fetch_and_run(struct ingester *ingester) {
         return RECONNECT_PAUSE_MS;
     }
     if (count > 0) {
-        set_flowing(ingester, ingest_round_run(ingester->round, deliveries, count) == 0);
+        run_round(ingester, deliveries, count);
     } else if (ingest_round_pause_ms(ingester->round) == 0 && stream_consumer_in_touch(ingester->consumer)) {
         set_flowing(ingester, true);
     }

@@ -4,7 +4,8 @@
  * What went wrong is delivered again after a pause that grows with each attempt, with jitter, or
  * is given up (retry_policy.h). Events that wait for their next attempt hold up no others until
  * there are `pending_max` of them. Where a whole batch waits for somebody who is full or away, the
- * ingester itself pauses. A batch that takes long keeps its deliveries alive meanwhile. */
+ * ingester itself pauses. While more than a batch waits, buckets take turns (look_ahead.h). A batch that takes long
+ * keeps its deliveries alive meanwhile. */
 #ifndef WAYBILL_INGEST_INGESTER_H
 #define WAYBILL_INGEST_INGESTER_H
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/bucket_share.h"
 #include "common/base/log.h"
 #include "common/base/stop_signal.h"
 #include "object-svc/tier/peer_demotion.h"
@@ -30,6 +31,7 @@ struct job {
     enum job_state state;
     enum move_direction direction;
     struct moved_object object;
+    uint64_t turn; /* those of lower turns go first; the same bucket's follow on each other */
     int64_t version;
     bool here;
     char **replicas;
@@ -50,6 +52,7 @@ struct move_queue {
     pthread_cond_t changed;
     struct job *jobs; /* in the order in which they were asked for; those that ended, too */
     unsigned going;   /* that wait or run */
+    uint64_t turn;    /* of the one that began last */
     unsigned ended;
     unsigned waiters;
 };
@@ -252,14 +255,27 @@ static void end_job(struct move_queue *queue, struct job *job, bool good, const 
     tell_waiters(waiters, good ? NULL : error);
 }
 
+/* Buckets take turns, as in start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996) with all
+ * moves taken for alike. */
+static struct job *next_job(struct move_queue *queue) {
+    struct job *next = NULL;
+    for (struct job *job = queue->jobs; job != NULL; job = job->next) {
+        if (job->state == JOB_WAITS && (next == NULL || job->turn < next->turn)) {
+            next = job;
+        }
+    }
+    return next;
+}
+
 static struct job *take_job(struct move_queue *queue) {
     struct job *job = NULL;
     pthread_mutex_lock(&queue->lock);
-    while (!stop_signal_raised(&queue->stop) && (job = first_in(queue, JOB_WAITS)) == NULL) {
+    while (!stop_signal_raised(&queue->stop) && (job = next_job(queue)) == NULL) {
         pthread_cond_wait(&queue->changed, &queue->lock);
     }
     if (job != NULL) {
         job->state = JOB_RUNS;
+        queue->turn = job->turn;
     }
     pthread_mutex_unlock(&queue->lock);
     return job;
@@ -336,12 +352,31 @@ static bool refuse(struct error *error) {
     return false;
 }
 
+/* The first turn that the bucket does not have yet; `count`: how many it has. */
+static uint64_t free_turn(const struct move_queue *queue, const char *bucket, uint64_t *count) {
+    uint64_t turn = queue->turn;
+    *count = 0;
+    for (const struct job *job = queue->jobs; job != NULL; job = job->next) {
+        if (job->state != JOB_ENDED && strcmp(job->object.bucket, bucket) == 0) {
+            turn = job->turn >= turn ? job->turn + 1 : turn;
+            (*count)++;
+        }
+    }
+    return turn;
+}
+
 /* Under the lock. */
 static bool begin(struct move_queue *queue, const struct move_wish *wish, struct error *error) {
+    uint64_t of_bucket;
+    uint64_t turn = free_turn(queue, wish->object.bucket, &of_bucket);
     if (queue->going == MOVE_QUEUE_MAX) {
         return refuse(error);
     }
+    if (fair_share_judge(MOVE_QUEUE_MAX, queue->options.bucket_percent, queue->going, of_bucket) != FAIR_TAKEN) {
+        return bucket_share_refuse(wish->object.bucket, "moves that wait", error);
+    }
     struct job *job = job_new(wish);
+    job->turn = turn;
     add_waiter(queue, job, wish);
     struct job **link = &queue->jobs;
     while (*link != NULL) {

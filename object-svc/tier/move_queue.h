@@ -21,6 +21,7 @@ struct move_queue_options {
     /* Where an object that leaves hot is in the hot volumes of other replicas, they are asked to do
      * their part; NULL: there are none. */
     struct peer_table *peers;
+    unsigned bucket_percent; /* of the places, that one bucket comes to alone (common/base/fair_share.h); 0: 100 */
     /* After each move, from its thread; may be NULL. */
     void (*moved)(void *self, enum move_direction direction, const struct moved_object *object, bool good);
     void *self;

@@ -35,11 +35,21 @@ static bool is_harmless(const struct error *error) {
            (error->code == ERROR_UNAVAILABLE && error->retry_after_ms > 0);
 }
 
+/* Whether a bucket has moved enough since its turn began. */
+static bool turn_is_over(const struct tier_round *begin, const struct tier_round *now) {
+    return now->moved_objects - begin->moved_objects >= TIER_TURN_OBJECTS ||
+           now->moved_bytes - begin->moved_bytes >= TIER_TURN_BYTES;
+}
+
 /* Returns true when there may be more. */
 static bool demote_due(const struct tier_ports *ports, const struct tier_rules *rules,
                        const struct bucket_policy *policy, const struct due_list *due, struct tier_round *round) {
     bool more = due->count == TIER_ROUND_OBJECTS;
+    const struct tier_round begin = *round;
     for (size_t i = 0; i < due->count; i++) {
+        if (turn_is_over(&begin, round)) {
+            return true;
+        }
         const struct moved_object *object = &due->objects[i];
         struct error error = {0};
         if (tier_demote(ports, object, policy->leaves_hot, &rules->move, &error)) {

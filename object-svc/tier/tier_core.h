@@ -15,8 +15,14 @@ struct tier_round {
     uint64_t recalled_objects; /* written to hot (recall.h) */
 };
 
-/* Objects that one round moves at most, per bucket, so that policies are looked at anew. */
-enum { TIER_ROUND_OBJECTS = 256 };
+enum {
+    TIER_ROUND_OBJECTS = 256, /* that are looked at in one turn */
+    /* A bucket's turn is over when so much was moved of each kind, and the next bucket's begins: deficit
+     * round robin (Shreedhar and Varghese, SIGCOMM 1995), but that what is moved too much is not made up
+     * for, since one large object is no reason to wait. */
+    TIER_TURN_OBJECTS = 32,
+    TIER_TURN_BYTES = 64 << 20,
+};
 
 struct tier_rules {
     /* How long a copy that was promoted, or that another policy left, stays in hot at least where
@@ -25,8 +31,8 @@ struct tier_rules {
     struct tier_move move; /* of each object; never waits */
 };
 
-/* Moves what this bucket's policy asks for, up to TIER_ROUND_OBJECTS of each kind. Returns true
- * when there may be more to do at once. */
+/* Moves what this bucket's policy asks for, for one turn. Returns true when there may be more to do at
+ * once. */
 bool tier_core_run(const struct tier_ports *ports, const struct tier_rules *rules, const struct bucket_policy *policy,
                    struct tier_round *round);
 /* Looks after what moves left that did not come to their end, by a crash or since metadata-svc

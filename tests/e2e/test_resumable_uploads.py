@@ -317,7 +317,7 @@ def test_abandoned_uploads_go_after_their_time_also_when_they_stay_silent():
 
 
 def test_a_full_spool_refuses_uploads_and_commits_go_on_until_there_is_room():
-    flags = ["--spool-max-bytes", "8MiB", "--spool-segment-bytes", "1MiB"]
+    flags = ["--spool-max-bytes", "8MiB", "--spool-segment-bytes", "1MiB", "--bucket-share-percent", "100"]
     for cluster in run_cluster(metadata_flags=flags):
         client = Client(cluster)
         client.create_bucket("uploads", HOT)

@@ -316,7 +316,7 @@ def test_one_snapshot_at_a_time_and_none_is_left_behind(own_cluster, tmp_path):
 
 
 def test_a_full_spool_does_not_wait_for_a_snapshot(new_cluster, tmp_path):
-    cluster = new_cluster(metadata_flags=["--spool-max-bytes", "32MiB", "--spool-segment-bytes", "4MiB"]).start()
+    cluster = new_cluster(metadata_flags=["--spool-max-bytes", "32MiB", "--spool-segment-bytes", "4MiB", "--bucket-share-percent", "100"]).start()
     client = Client(cluster)
     client.create_bucket("snap")
     cluster.object.stop()

@@ -5,12 +5,14 @@ import statistics
 import grpc
 import pytest
 
-from client import TIMEOUT, Client, failure_of, metadata, payloads
+from client import COLD, TIMEOUT, Client, failure_of, metadata, payloads
 from cluster import wait_for
 from conftest_shared import run_cluster
+from contract import event_pb2
 
 Code = grpc.StatusCode
 QUEUE, BATCH = 10000, 512  # commits that may wait, and that share a flush
+OBJECTS = 3000  # that wait of one bucket
 
 
 def upload_start(bucket, key):
@@ -37,9 +39,32 @@ class OpenUpload:
         self.call.cancel()
 
 
-def batch_of(bucket, name, count=500):
+def batch_of(bucket, name, count=500, data=None):
     requests = [metadata.PutRecordRequest(bucket=bucket, key=f"{name}-{i}") for i in range(count)]
+    for request in requests:
+        if data is not None:
+            request.inline_payload.data = data
     return metadata.BatchPutRecordsRequest(requests=requests)
+
+
+def put_many(client, bucket, count, data):
+    for number in range(count // 500):
+        answer = client.metadata.BatchPutRecords(batch_of(bucket, f"key-{number}", data=data), timeout=TIMEOUT)
+        assert all(result.code == 0 for result in answer.results)
+
+
+def before_the_first_of(client, bucket, event_type, start_revision):
+    """How many events of the type there were of other buckets before the first one of the bucket's."""
+    request = metadata.WatchChangesRequest(start_revision=start_revision, types=[event_type])
+    call = client.metadata.WatchChanges(request, timeout=TIMEOUT * 4)
+    others = 0
+    for answer in call:
+        if answer.HasField("event"):
+            if answer.event.record.bucket == bucket:
+                call.cancel()
+                return others
+            others += 1
+    raise AssertionError(f"no {event_type} event of {bucket}")
 
 
 class CommitFlood:
@@ -134,3 +159,60 @@ def test_payloads_leave_the_end_of_the_outbox_to_metadata(tmp_path):
         failure = failure_of(client.put, "outbox", "more")
         assert (failure.code, failure.reason) == (Code.RESOURCE_EXHAUSTED, "OUTBOX_FULL")
         cluster.nats.start()
+
+
+def test_a_bucket_whose_payloads_fill_the_spool_leaves_room_for_others():
+    flags = ["--spool-max-bytes", "16MiB", "--spool-segment-bytes", "1MiB"]
+    for cluster in run_cluster(metadata_flags=flags):
+        client = Client(cluster)
+        client.create_bucket("heavy")
+        client.create_bucket("light")
+        assert cluster.object.stop() == 0
+        data = b"payload" * 100000
+        failure = None
+        for i in range(40):
+            try:
+                client.upload("heavy", f"key-{i}", data)
+            except grpc.RpcError:
+                failure = failure_of(client.upload, "heavy", "more", data)
+                break
+        assert (failure.code, failure.reason) == (Code.RESOURCE_EXHAUSTED, "BUCKET_OVER_SHARE")
+        assert failure.metadata["bucket"] == "heavy" and failure.retry_seconds > 0
+        assert client.upload("light", "one", data).version == 1
+        cluster.object.start()
+        client.wait_state("light", "one", "STORED")
+        wait_for(lambda: client.status().spool_payloads == 0, "the spool to drain", 60)
+        assert client.upload("heavy", "more", data).version == 1
+
+
+def test_the_first_object_of_a_bucket_is_stored_before_thousands_of_another_that_came_earlier(cluster, client):
+    client.create_bucket("many")
+    client.create_bucket("few")
+    assert cluster.object.stop() == 0
+    put_many(client, "many", OBJECTS, b"x" * 100)
+    start = client.put("few", "one", b"bytes").revision
+    cluster.object.start()
+    client.wait_state("few", "one", "STORED", seconds=120)
+    others = before_the_first_of(client, "few", event_pb2.CHANGE_TYPE_STORED, start)
+    assert others < OBJECTS // 2
+    wait_for(lambda: cluster.metric(cluster.object_admin_port, "waybill_objects_stored_total") > OBJECTS,
+             "everything to be stored", 120)
+
+
+def test_the_first_object_of_a_bucket_goes_cold_before_hundreds_of_another():
+    for cluster in run_cluster(object_flags=["--tier-interval", "50ms"]):
+        client = Client(cluster)
+        client.create_bucket("a-many")
+        client.create_bucket("b-few")
+        put_many(client, "a-many", 500, b"x" * 100)
+        start = client.put("b-few", "one", b"bytes").revision
+        wait_for(lambda: cluster.metric(cluster.object_admin_port, "waybill_objects_stored_total") > 500,
+                 "everything to be stored")
+        assert cluster.object.stop() == 0
+        for bucket in ("a-many", "b-few"):
+            client.metadata.UpdateBucket(metadata.UpdateBucketRequest(
+                bucket={"name": bucket, "storage": {"storage_class": COLD, "cold_after": {"nanos": 1000}}},
+                update_mask={"paths": ["storage.storage_class", "storage.cold_after"]}), timeout=TIMEOUT)
+        cluster.object.start()
+        client.wait_tiers("b-few", "one", {"COLD"})
+        assert before_the_first_of(client, "b-few", event_pb2.CHANGE_TYPE_TIERED, start) < 200

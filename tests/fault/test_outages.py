@@ -200,7 +200,7 @@ def test_a_second_writer_of_the_stream_is_noticed_and_nothing_is_published_over_
 
 
 def test_a_full_spool_refuses_uploads_and_not_commits():
-    flags = ["--spool-max-bytes", "4MiB", "--spool-segment-bytes", "1MiB"]
+    flags = ["--spool-max-bytes", "4MiB", "--spool-segment-bytes", "1MiB", "--bucket-share-percent", "100"]
     for cluster in run_cluster(metadata_flags=flags):
         client = Client(cluster)
         client.create_bucket("outage", HOT)

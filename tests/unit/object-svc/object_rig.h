@@ -16,7 +16,7 @@
 #include "object-svc/upstream/object_report.h"
 #include "object-svc/upstream/payload_source.h"
 
-enum { RIG_PAYLOADS_MAX = 16, RIG_CHUNK_BYTES = 1000 };
+enum { RIG_PAYLOADS_MAX = 64, RIG_CHUNK_BYTES = 1000 };
 
 /* A payload as the spool of the rig holds it. */
 struct rig_payload {

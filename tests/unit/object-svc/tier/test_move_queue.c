@@ -156,3 +156,68 @@ Test(move_queue, it_takes_so_many_and_no_more) {
     move_queue_stop(queue);
     cr_assert_eq(ends, asked, "those that wait are told when it stops, at the latest");
 }
+
+/* In which order moves of two buckets ended. */
+static char order[64];
+
+static void note_photos(void *self, const struct error *error) {
+    strcat(order, "p");
+    on_done(self, error);
+}
+
+static void note_films(void *self, const struct error *error) {
+    strcat(order, "f");
+    on_done(self, error);
+}
+
+Test(move_queue, buckets_take_turns) {
+    struct error error = {0};
+    struct move_wish held[MOVE_QUEUE_THREADS];
+    for (int i = 0; i < MOVE_QUEUE_THREADS; i++) {
+        held[i] = demotion(i == 0 ? "a" : "b");
+        cr_assert(move_guard_enter(&guard, &held[i].object.payload_id, 0, &error));
+        ask(&held[i]);
+    }
+    /* None of these is there, so each ends at once when its turn comes. */
+    struct move_wish wish = {.direction = MOVE_TO_HOT, .object = {.bucket = "photos", .key = "none"}};
+    wish.done = note_photos;
+    for (int i = 0; i < 20; i++) {
+        wish.object.payload_id = uuid_make();
+        ask(&wish);
+    }
+    snprintf(wish.object.bucket, sizeof wish.object.bucket, "films");
+    wish.done = note_films;
+    wish.object.payload_id = uuid_make();
+    ask(&wish);
+    move_guard_leave(&guard, &held[0].object.payload_id); /* one thread goes on */
+    wait_ends(21);
+    move_guard_leave(&guard, &held[1].object.payload_id);
+    cr_assert_lt(strcspn(order, "f"), 4, "%s", order);
+}
+
+Test(move_queue, moves_of_one_bucket_leave_places_for_others) {
+    struct move_queue_options options = {
+        .ports = {.hot = rig.hot, .cold = rig.cold, .sink = rig_sink(&rig), .clock = &rig.clock, .guard = &guard},
+        .bucket_percent = 75};
+    move_queue_free(queue);
+    queue = move_queue_start(&options);
+    struct error error = {0};
+    struct move_state state;
+    struct move_wish first = demotion("a");
+    struct move_wish second = demotion("b");
+    cr_assert(move_guard_enter(&guard, &first.object.payload_id, 0, &error));
+    cr_assert(move_guard_enter(&guard, &second.object.payload_id, 0, &error));
+    ask(&first);
+    ask(&second);
+    struct move_wish wish = {.direction = MOVE_TO_HOT, .object = {.bucket = "photos", .key = "none"}};
+    unsigned asked = 2;
+    do {
+        wish.object.payload_id = uuid_make();
+    } while (move_queue_ask(queue, &wish, &state, &error) && ++asked < MOVE_QUEUE_MAX);
+    cr_assert_eq(asked, MOVE_QUEUE_MAX / 4 * 3);
+    cr_assert_str_eq(error.reason, "BUCKET_OVER_SHARE");
+    snprintf(wish.object.bucket, sizeof wish.object.bucket, "films");
+    ask(&wish);
+    move_guard_leave(&guard, &first.object.payload_id);
+    move_guard_leave(&guard, &second.object.payload_id);
+}

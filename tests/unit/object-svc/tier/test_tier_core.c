@@ -135,3 +135,18 @@ Test(tier_core, a_policy_that_turns_to_cold_gives_up_hot_copies_that_are_cold_al
     cr_assert_not(rig_has_hot(&rig, &payload->id));
     cr_assert_eq(rig.last_report.drop_tier, OBJECT_TIER_HOT);
 }
+
+Test(tier_core, a_bucket_with_much_to_move_leaves_off_when_its_turn_is_over) {
+    enum { OBJECTS = TIER_TURN_OBJECTS + 8 };
+    struct tier_round round = {0};
+    for (int i = 0; i < OBJECTS; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "key-%d", i);
+        store_hot(key, "text");
+    }
+    rig.now_us += cold_policy.cold_after_us;
+    cr_assert(tier_core_run(&ports, &rules, &cold_policy, &round), "there is more to do");
+    cr_assert_eq(round.moved_objects, TIER_TURN_OBJECTS);
+    cr_assert_not(tier_core_run(&ports, &rules, &cold_policy, &round));
+    cr_assert_eq(round.moved_objects, OBJECTS);
+}
