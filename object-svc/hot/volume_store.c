@@ -242,14 +242,16 @@ static struct volume_store *volume_store_new(const struct volume_store_options *
 static bool open_and_recover(struct volume_store *store, const struct volume_store_options *options,
                              struct error *error) {
     size_t cache = options->index_cache_bytes == 0 ? DEFAULT_INDEX_CACHE_BYTES : options->index_cache_bytes;
-    store->index = object_index_open(options->index_directory, cache, error);
-    if (store->index != NULL && volume_store_recover(store, false, error)) {
+    struct error damage = {0}; /* mended, it is no error */
+    store->index = object_index_open(options->index_directory, cache, &damage);
+    if (store->index != NULL && volume_store_recover(store, false, &damage)) {
         return true;
     }
-    if (strcmp(error->reason, "OBJECT_INDEX_CORRUPT") != 0) {
+    if (strcmp(damage.reason, "OBJECT_INDEX_CORRUPT") != 0) {
+        *error = damage;
         return false;
     }
-    log_warn("hot_index_damaged", LOG_ERROR(error), LOG_STR("hint", "it is rebuilt from the hot volumes"));
+    log_warn("hot_index_damaged", LOG_ERROR(&damage), LOG_STR("hint", "it is rebuilt from the hot volumes"));
     if (store->index != NULL) {
         object_index_close(store->index);
         store->index = NULL;

@@ -338,8 +338,11 @@ bool migrator_get(struct migrator *migrator, struct migration_status *status, st
 static bool take_up(struct migrator *migrator, struct error *error) {
     struct migration_memo *memo = &migrator->status.memo;
     bool is_configured;
-    if (!migration_file_read(migrator->file, memo, error) || memo->phase == MIGRATION_NONE) {
-        return error->code == ERROR_OK;
+    if (!migration_file_read(migrator->file, memo, error)) {
+        return false;
+    }
+    if (memo->phase == MIGRATION_NONE) {
+        return true;
     }
     struct cold_store *second = open_target(migrator, memo->target, &is_configured, error);
     if (is_configured && memo->phase == MIGRATION_FINISHED) {
@@ -379,10 +382,9 @@ struct migrator *migrator_start(const struct migrator_options *options, struct e
     stop_signal_init(&migrator->stop);
     pthread_mutex_init(&migrator->lock, NULL);
     pthread_cond_init(&migrator->pass_ended, NULL);
-    if (mkdir(options->directory, 0755) != 0 && errno != EEXIST) {
-        error_set_errno(error, errno, "making %s", options->directory);
-    }
-    if (error->code != ERROR_OK || !take_up(migrator, error)) {
+    bool good = mkdir(options->directory, 0755) == 0 || errno == EEXIST ||
+                error_set_errno(error, errno, "making %s", options->directory);
+    if (!good || !take_up(migrator, error)) {
         migrator_stop(migrator);
         return NULL;
     }

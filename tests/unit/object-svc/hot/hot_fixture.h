@@ -76,6 +76,7 @@ static inline struct hot_store *fixture_try_open(struct hot_fixture *fixture, st
 static inline void fixture_open(struct hot_fixture *fixture) {
     struct error error = {0};
     cr_assert_not_null(fixture_try_open(fixture, &error), "%s", error.message);
+    cr_assert_eq(error.code, ERROR_OK, "what was mended is no error: %s", error.message);
 }
 
 static inline void fixture_close(struct hot_fixture *fixture) {
