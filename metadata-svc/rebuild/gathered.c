@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "common/base/failpoint.h"
 #include "common/base/names.h"
 #include "metadata-svc/store/kv.h"
 #include "metadata-svc/store/record_codec.h"
@@ -158,7 +159,9 @@ static struct bytes key_of(struct arena *arena, const struct record *record, uin
 }
 
 static bool flush(struct gathered *gathered, struct error *error) {
-    bool good = gathered->batch.count == 0 || gathered->kv->ops->write(gathered->kv, &gathered->batch, false, error);
+    bool good = gathered->batch.count == 0 || (FAILPOINT("rebuild.gather.before") &&
+                                               gathered->kv->ops->write(gathered->kv, &gathered->batch, false, error) &&
+                                               FAILPOINT("rebuild.gather.after"));
     kv_batch_clear(&gathered->batch);
     return good;
 }

@@ -1,5 +1,6 @@
 #include "metadata-svc/store/drop_list.h"
 
+#include "common/base/failpoint.h"
 #include "metadata-svc/store/layout.h"
 
 /* The entries of a place are in the order of their times. So its first one that is not old leads to the next
@@ -34,7 +35,9 @@ int64_t drop_list_trim(struct kv *kv, int64_t due_before_us, int64_t max_entries
     bool good = kv->ops->cursor_check(cursor, error);
     kv->ops->cursor_close(cursor);
     /* Not synced: a trim that is lost is done again. */
-    good = good && (batch.count == 0 || kv->ops->write(kv, &batch, false, error));
+    good =
+        good && (batch.count == 0 || (FAILPOINT("drop_list.trim.before") && kv->ops->write(kv, &batch, false, error) &&
+                                      FAILPOINT("drop_list.trim.after")));
     kv_batch_free(&batch);
     return good ? removed : -1;
 }

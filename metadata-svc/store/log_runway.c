@@ -10,6 +10,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "metadata-svc/store/log_tail.h"
 
@@ -163,7 +164,9 @@ static bool zero_piece(struct log_runway *runway, uint64_t at, struct error *err
     if (size > at) {
         return error_set(error, ERROR_INTERNAL, "RECORD_STORE_FAILED", "the log is longer than was reckoned");
     }
-    return log->ops->write(log, at, bytes_of(runway->zeros, PIECE_BYTES), error) && log->ops->sync(log, error);
+    return FAILPOINT("record_log.zero.before") &&
+           log->ops->write(log, at, bytes_of(runway->zeros, PIECE_BYTES), error) &&
+           FAILPOINT("record_log.zero.written") && log->ops->sync(log, error) && FAILPOINT("record_log.zero.after");
 }
 
 static void extend(struct log_runway *runway) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "common/checksum/crc32c.h"
 
@@ -190,7 +191,8 @@ static bool note_newest(void *context, const char *name) {
 static bool cut(struct disk_file *file, const char *name, uint64_t size, uint64_t end, struct error *error) {
     log_warn("record_log_torn", LOG_STR("log", name), LOG_INT("from", end), LOG_INT("bytes", size - end),
              LOG_STR("hint", "the power went while a batch of commits was written; none of them was acknowledged"));
-    return file->ops->truncate(file, end, error) && file->ops->sync(file, error);
+    return FAILPOINT("record_log.cut.before") && file->ops->truncate(file, end, error) &&
+           file->ops->sync(file, error) && FAILPOINT("record_log.cut.after");
 }
 
 static bool mend(struct disk_file *file, const char *name, struct error *error) {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "common/base/failpoint.h"
 #include "object-svc/hot/index_codec.h"
 
 enum {
@@ -94,7 +95,9 @@ static bool check_format(struct object_index *index, struct error *error) {
     }
     char current = INDEX_FORMAT_VERSION;
     if (value == NULL) {
+        FAILPOINT("index.create.before");
         leveldb_put(index->db, index->write_synced, INDEX_FORMAT_KEY, strlen(INDEX_FORMAT_KEY), &current, 1, &message);
+        FAILPOINT("index.create.after");
         return message == NULL || fail(error, "writing", message);
     }
     bool known = size == 1 && value[0] == current;
@@ -154,10 +157,11 @@ bool object_index_set_aside(const char *directory, struct error *error) {
     if (message != NULL) {
         return fail(error, "removing an earlier damaged copy of", message);
     }
+    FAILPOINT("index.set_aside.before");
     if (rename(directory, aside) != 0) {
         return error_set_errno(error, errno, "moving the damaged object index to %s", aside);
     }
-    return true;
+    return FAILPOINT("index.set_aside.after");
 }
 
 void object_index_close(struct object_index *index) {

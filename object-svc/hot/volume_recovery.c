@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "object-svc/hot/dead_recovery.h"
 #include "object-svc/hot/index_change.h"
@@ -115,7 +116,9 @@ static bool put_away(struct recovery *recovery, const char *name, const uint8_t 
     }
     if (size < VOLUME_HEADER_BYTES || blank) {
         log_warn("hot_volume_unborn_removed", LOG_STR("name", name));
-        return disk->ops->unlink(disk, name, &recovery->error) || note_failure(recovery);
+        return (FAILPOINT("volume.unborn.before") && disk->ops->unlink(disk, name, &recovery->error) &&
+                FAILPOINT("volume.unborn.after")) ||
+               note_failure(recovery);
     }
     char aside[VOLUME_NAME_BYTES + sizeof ".corrupt"];
     snprintf(aside, sizeof aside, "%s.corrupt", name);

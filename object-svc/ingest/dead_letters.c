@@ -45,8 +45,10 @@ static bool check_format(struct dead_letters *letters, struct error *error) {
     }
     char current = DEAD_LETTERS_FORMAT_VERSION;
     if (value == NULL) {
+        FAILPOINT("dead_letters.create.before");
         leveldb_put(letters->db, letters->write_synced, DEAD_LETTERS_FORMAT_KEY, strlen(DEAD_LETTERS_FORMAT_KEY),
                     &current, 1, &message);
+        FAILPOINT("dead_letters.create.after");
         return message == NULL || fail(error, "writing", message);
     }
     bool known = size == 1 && value[0] == current;

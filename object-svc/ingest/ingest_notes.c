@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/failpoint.h"
 #include "common/base/names.h"
 #include "common/checksum/crc32c.h"
 
@@ -73,7 +74,9 @@ bool ingest_notes_write(struct ingest_notes *notes, bool behind, struct error *e
     uint64_t at = behind ? notes->end : 0;
     bool good = notes->added.size <= INGEST_NOTES_MAX_BYTES - at ||
                 error_set(error, ERROR_RESOURCE_EXHAUSTED, "NOTES_FULL", "the notes of stored objects are full");
-    good = good && notes->file->ops->write(notes->file, at, buffer_bytes(&notes->added), error);
+    good = good && FAILPOINT("ingest.note.before") &&
+           notes->file->ops->write(notes->file, at, buffer_bytes(&notes->added), error) &&
+           FAILPOINT("ingest.note.after");
     if (good) {
         notes->end = at + notes->added.size;
     }

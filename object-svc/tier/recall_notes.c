@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/failpoint.h"
 #include "common/checksum/crc32c.h"
 
 /* The file: format (4), notes (4), CRC32C of the rest (4), then each note: uid (16), class (1);
@@ -60,12 +61,13 @@ struct recall_note *recall_notes_read(struct disk *disk, size_t *count) {
 
 static bool write_file(struct disk *disk, struct bytes bytes, struct error *error) {
     struct disk_file *file = disk->ops->open(disk, aside_name, true, error);
-    bool good = file != NULL && file->ops->truncate(file, 0, error) && file->ops->write(file, 0, bytes, error) &&
-                file->ops->sync(file, error);
+    bool good = file != NULL && FAILPOINT("recall_notes.before") && file->ops->truncate(file, 0, error) &&
+                file->ops->write(file, 0, bytes, error) && file->ops->sync(file, error);
     if (file != NULL) {
         file->ops->close(file);
     }
-    return good && disk->ops->rename(disk, aside_name, file_name, error) && disk->ops->sync_directory(disk, "", error);
+    return good && FAILPOINT("recall_notes.written") && disk->ops->rename(disk, aside_name, file_name, error) &&
+           disk->ops->sync_directory(disk, "", error) && FAILPOINT("recall_notes.after");
 }
 
 bool recall_notes_write(struct disk *disk, const struct recall_note *notes, size_t count, struct error *error) {

@@ -30,14 +30,15 @@ EVERY = int(os.environ.get("WAYBILL_FAILPOINTS", "1"))
 METADATA, OBJECT = "metadata-svc", "object-svc"
 
 # Which test reaches them, by how the names begin.
-COMMITS = ("commit.", "publish.", "spool.append.", "spool.finish.", "spool.flush.", "spool.suspend.")
+COMMITS = ("commit.", "record_log.", "publish.", "spool.append.", "spool.finish.", "spool.flush.", "spool.suspend.")
 SEGMENTS = ("spool.header.", "spool.recycle.", "spool.release.", "spool.seal.", "spool.shrink.")
-UPKEEP = ("change_log.", "timers.", "snapshot.")
+UPKEEP = ("timers.", "snapshot.")
+TRIMS = ("change_log.", "drop_list.")
 REBUILD = ("rebuild.", "restore.")
-INGEST = ("ingest.commit.", "ingest.report.", "ingest.ack.", "index.", "volume.create.", "volume.append.",
-          "volume.flush.", "volume.cut.")
+INGEST = ("ingest.note.", "ingest.commit.", "ingest.report.", "ingest.ack.", "index.", "volume.create.",
+          "volume.unborn.", "volume.append.", "volume.flush.", "volume.cut.")
 GARBAGE = ("compaction.", "dead_list.", "drop.", "volume.delete.", "volume.seal.")
-MOVES = ("tier.", "cold_directory.", "read_times.")
+MOVES = ("tier.", "cold_directory.", "read_times.", "recall_notes.")
 S3 = ("cold_s3.",)
 MIGRATION = ("migration.",)
 DAMAGE = ("dead_letters.", "ingest.give_up.", "repair.", "scrub.")
@@ -55,7 +56,7 @@ def trials(**options):
 
 
 def test_every_failpoint_has_its_work():
-    for service, groups in ((METADATA, (COMMITS, SEGMENTS, UPKEEP, REBUILD)),
+    for service, groups in ((METADATA, (COMMITS, SEGMENTS, UPKEEP, TRIMS, REBUILD)),
                             (OBJECT, (INGEST, GARBAGE, MOVES, S3, MIGRATION, DAMAGE))):
         names = names_of(service)
         assert names
@@ -76,12 +77,24 @@ def test_an_unknown_failpoint_is_refused_with_those_that_there_are():
 # ---- metadata-svc ----
 
 
+def tear_log(one):
+    """The power went while the last batch was written, which nobody was told of: its end is not there."""
+    path = max(glob.glob(os.path.join(one.cluster.directory, "metadata", "records", "*.log")))
+    with open(path, "r+b") as log:
+        end = len(log.read().rstrip(b"\0"))
+        log.seek(end - 1000)
+        log.write(bytes(1000))
+
+
 def test_commits_and_uploads():
     for one in trials(metadata_flags=["--upload-idle-timeout", "60s"]):
         one.create_bucket("hot", HOT)
         steps = (lambda: one.write("hot", 1000), lambda: one.write("hot", 150000),
                  lambda: one.break_off("hot", 90000), one.go_on_with_uploads)
         for name in of(METADATA, COMMITS):
+            if name.startswith("record_log.cut."):
+                one.let_die(one.cluster.metadata, "commit.write.after", [lambda: one.write("hot", 30000)])
+                tear_log(one)
             one.die(one.cluster.metadata, name, steps)
         one.check()
 
@@ -116,14 +129,30 @@ def take_snapshot(one, path):
 
 
 def test_upkeep(tmp_path):
-    flags = ["--change-log-retention", "1s", "--request-id-retention", "1s"]
-    for one in trials(metadata_flags=flags):
+    for one in trials():
         one.create_bucket("hot", HOT)
         one.create_bucket("brief", HOT)
         for name in of(METADATA, UPKEEP):
-            work = {"snapshot": lambda: take_snapshot(one, str(tmp_path / "snapshot")),
-                    "timers": lambda: put_expiring(one, 400)}.get(name.split(".")[0], lambda: time.sleep(0.02))
+            work = (lambda: take_snapshot(one, str(tmp_path / "snapshot")),
+                    lambda: put_expiring(one, 400))[name.startswith("timers.")]
             one.die(one.cluster.metadata, name, [lambda: one.write("hot", 40000), work])
+        one.check()
+
+
+def test_trims():
+    """Of what is older than a second; looked for every five."""
+    flags = ["--change-log-retention", "1s", "--request-id-retention", "1s", "--object-drop-delay", "0s",
+             "--object-drop-retention", "1s"]
+    for one in trials(metadata_flags=flags, object_flags=["--tier-interval", "1h"]):
+        one.create_bucket("hot", HOT, max_versions=1)
+        for name in of(METADATA, TRIMS):
+            for _ in range(3):
+                one.write("hot", 1000, key="again")
+                one.client.wait_state("hot", "again", "STORED")
+            one.die(one.cluster.metadata, name, [lambda: one.write("hot", 1000), lambda: time.sleep(0.1)])
+        # The replica does not come for what it is to drop, and is no longer told of it.
+        wait_for(lambda: one.at_rest(), "the drops to be forgotten")
+        assert {finding.kind for finding in one.scrub(quarantine=True)} == {admin.SCRUB_KIND_ORPHANED}
         one.check()
 
 
@@ -160,13 +189,27 @@ def rebuild_with_a_death(one, name, data_dir):
 # ---- object-svc ----
 
 
+def before_a_start(one, name):
+    """What the next start has to do something about."""
+    index = os.path.join(one.cluster.directory, "object", "index")
+    if name.startswith("volume.cut."):
+        one.let_die(one.cluster.object, "volume.append.after", [lambda: one.write("hot", 3 << 20)], passes=2)
+    elif name.startswith("volume.unborn."):
+        one.let_die(one.cluster.object, "volume.create.before", [lambda: one.write("hot", 200000)])
+    elif name.startswith("index.create."):
+        one.cluster.object.kill()
+        shutil.rmtree(index)
+    elif name.startswith("index.set_aside."):
+        one.cluster.object.kill()
+        with open(os.path.join(index, "CURRENT"), "w") as current:
+            current.write("nonsense")
+
+
 def test_ingest_into_hot_volumes():
     for one in trials(object_flags=["--volume-bytes", "1MiB"]):
         one.create_bucket("hot", HOT)
         for name in of(OBJECT, INGEST):
-            if name.startswith("volume.cut."):
-                # Half an object, for the next start to cut off.
-                one.let_die(one.cluster.object, "volume.append.after", [lambda: one.write("hot", 3 << 20)], passes=2)
+            before_a_start(one, name)
             one.die(one.cluster.object, name, [lambda: one.write("hot", 1000), lambda: one.write("hot", 200000)])
         one.check()
 
@@ -194,6 +237,16 @@ def ask_to_stop(one):
     one.cluster.object.process.send_signal(signal.SIGTERM)
 
 
+def change_class(one, name):
+    """What the bucket's objects have followed is noted."""
+    bucket = one.client.metadata.GetBucket(metadata.GetBucketRequest(name=name), timeout=CALL_SECONDS).bucket
+    bucket.storage.storage_class = HOT if bucket.storage.storage_class != HOT else HOT_AND_COLD
+    request = metadata.UpdateBucketRequest(bucket=bucket)
+    request.update_mask.paths.append("storage.storage_class")
+    one.client.metadata.UpdateBucket(request, timeout=CALL_SECONDS)
+    time.sleep(0.1)
+
+
 def test_moves_between_the_tiers():
     flags = ["--recall-stay", "0s"]
     for one in trials(object_flags=flags, metadata_flags=["--object-drop-delay", "0s"]):
@@ -205,11 +258,9 @@ def test_moves_between_the_tiers():
         steps = (lambda: one.write("cold", 2000), lambda: one.write("cold", 100000, key="again"),
                  lambda: move(one, one.client.objects.DemoteObject, objects.DemoteObjectRequest, keys),
                  lambda: move(one, one.client.objects.PromoteObject, objects.PromoteObjectRequest, keys))
+        special = {"read_times": lambda: ask_to_stop(one), "recall_notes": lambda: change_class(one, "both")}
         for name in of(OBJECT, MOVES):
-            if name.startswith("read_times."):
-                one.die(one.cluster.object, name, [*steps, lambda: ask_to_stop(one)])
-            else:
-                one.die(one.cluster.object, name, steps)
+            one.die(one.cluster.object, name, [*steps, special.get(name.split(".")[0], lambda: None)])
         one.check()
 
 
@@ -312,6 +363,9 @@ def test_dead_letters():
         for name in of(OBJECT, ("dead_letters.",)):
             work = publish_garbage if name.startswith("dead_letters.add.") else drop_letter
             publish_garbage(one)
+            if name.startswith("dead_letters.create."):
+                one.cluster.object.kill()
+                shutil.rmtree(os.path.join(one.cluster.directory, "object", "dead-letters"))
             if name.startswith("dead_letters.drop."):
                 wait_for(lambda: letters(one), "a dead letter")
             one.die(one.cluster.object, name, [lambda: one.write("hot", 100), lambda: work(one)])

@@ -16,8 +16,9 @@ from cluster import BUILD, PATIENCE, SLOWNESS, wait_for
 from jetstream import last_revision, read_stream
 
 # Passed once, or once in a while.
-SELDOM = ("change_log.trim.", "publish.sync.", "spool.shrink.", "read_times.", "volume.cut.", "cold_s3.abort.",
-          "dead_letters.", "ingest.give_up.", "repair.", "scrub.")
+SELDOM = ("change_log.", "drop_list.", "record_log.", "publish.sync.", "spool.shrink.", "read_times.", "recall_notes.",
+          "volume.cut.", "volume.unborn.", "index.create.", "index.set_aside.", "cold_s3.abort.", "dead_letters.",
+          "ingest.give_up.", "repair.", "scrub.")
 PASSES = int(os.environ.get("WAYBILL_PASSES", "1"))
 # Of a service that is away, and of what another one, or a version that was overtaken, had to be asked for.
 PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED,
