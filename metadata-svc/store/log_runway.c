@@ -16,7 +16,7 @@
 
 enum {
     /* Written, and flushed, at a time: a commit that flushes meanwhile waits for no more. */
-    PIECE_BYTES = 64 * 1024,
+    PIECE_BYTES = 256 * 1024,
     /* How far ahead of LevelDB at least: several large batches, so that hardly one has to wait. */
     MARGIN_BYTES = 256 * 1024,
     /* A disk with less is left alone. */
