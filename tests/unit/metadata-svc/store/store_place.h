@@ -88,15 +88,23 @@ static inline void store_place_write_log(const struct store_place *place, struct
     cr_assert_eq(fclose(file), 0);
 }
 
-/* Returns once there are zeros ahead of the newest log, which holds little. */
-static inline void store_place_await_runway(const struct store_place *place) {
+/* Returns once the newest log is that long. */
+static inline void store_place_await_log(const struct store_place *place, int64_t size) {
+    enum { PATIENCE_MS = 60000 };
     char path[400];
     struct stat status;
+    int waited = 0;
     store_place_log(place, path, sizeof path);
     do {
         usleep(1000);
         cr_assert_eq(stat(path, &status), 0);
-    } while (status.st_size < PLACE_RUNWAY_BYTES);
+        cr_assert_lt(waited++, PATIENCE_MS, "%lld bytes", (long long)status.st_size);
+    } while (status.st_size < size);
+}
+
+/* Returns once there are zeros ahead of the newest log, which holds little. */
+static inline void store_place_await_runway(const struct store_place *place) {
+    store_place_await_log(place, PLACE_RUNWAY_BYTES);
 }
 
 /* Writes a batch of one key with so many random bytes, none of them zero. */
