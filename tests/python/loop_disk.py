@@ -102,16 +102,17 @@ class MemoryDisk:
             os.rmdir(self.place)
             pytest.skip(f"no tmpfs can be mounted here: {failure}")
 
-    def fill(self, leave_bytes=0):
-        """Until no more than that is free."""
+    def free_bytes(self):
         status = os.statvfs(self.place)
-        size = status.f_bavail * status.f_frsize - leave_bytes
-        with open(os.path.join(self.place, "ballast"), "ab") as ballast:
+        return status.f_bavail * status.f_frsize
+
+    def fill(self, leave_bytes=0):
+        """Until no more than that is free, whatever others write meanwhile."""
+        with open(os.path.join(self.place, "ballast"), "ab", buffering=0) as ballast:
             try:
-                while size > 0:
-                    size -= ballast.write(bytes(min(size, 1 << 20)))
-                    ballast.flush()
-            except OSError:
+                while self.free_bytes() > leave_bytes:
+                    ballast.write(bytes(min(self.free_bytes() - leave_bytes, 1 << 20)))
+            except (OSError, ValueError):
                 pass  # that was the last of it
 
     def make_room(self):
