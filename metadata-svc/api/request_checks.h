@@ -10,8 +10,6 @@
 #include "metadata-svc/store/record.h"
 #include "waybill/v1/record.pb-c.h"
 
-#define PAYLOAD_MAX_BYTES ((uint64_t)5 << 40)
-
 /* One attribute as a request brings it. */
 struct attribute_view {
     const char *name;

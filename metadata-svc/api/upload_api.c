@@ -1,9 +1,5 @@
-/* UploadPayload: chunks go into the spool, the finish makes them durable, and only then the
- * record is committed; one answer tells of both.
- *
- * A stream that breaks leaves its bytes in the spool, if its upload can be resumed; the next one goes
- * on behind them. One that comes when the payload has taken effect already, since only the
- * answer was lost, sends nothing but its finish and gets the answer again. */
+/* UploadPayload: what comes over a stream goes to the upload core (upload/upload_core.h); one answer tells of
+ * the payload and the record. */
 #include <stdio.h>
 #include <string.h>
 
@@ -13,9 +9,9 @@
 #include "common/rpc/rpc_stream.h"
 #include "metadata-svc/api/change_call.h"
 #include "metadata-svc/api/request_checks.h"
-#include "metadata-svc/api/upload_state.h"
 #include "metadata-svc/store/record_codec.h"
 #include "metadata-svc/store/record_store.h"
+#include "metadata-svc/upload/upload_core.h"
 #include "waybill/v1/payload_service.pb-c.h"
 
 enum { UPLOAD_CHUNK_MAX_BYTES = 1024 * 1024 };
@@ -26,17 +22,8 @@ struct upload {
     struct rpc_stream *stream;
     struct arena *arena; /* of the whole stream */
     struct commit_request commit;
-    struct payload_upload *spooled; /* NULL before the start and after the end */
-    struct fair_holder *place;      /* among the bucket's uploads; NULL: none is needed yet */
-    struct uuid upload_id;          /* zero: it cannot be resumed */
-    int64_t write_offset;
-    bool took_effect; /* before: commit.record is the answer */
-    bool useless;     /* the bytes that arrived are not those that are wanted */
-    bool has_size;    /* the length that the caller told */
-    uint64_t size;
-    bool has_crc32c; /* the checksum that was announced */
-    uint32_t crc32c;
-    uint64_t received;
+    struct upload_core core;
+    struct fair_holder *place; /* among the bucket's uploads; NULL: none is needed yet */
 };
 
 /* ---- start ---- */
@@ -93,11 +80,11 @@ static bool take_new_record(struct upload *upload, const Waybill__V1__NewRecordU
         return false;
     }
     if (start->has_write_offset_case != 0) {
-        upload->upload_id = commit->request_id;
-        upload->write_offset = start->write_offset;
+        upload->core.upload_id = commit->request_id;
+        upload->core.write_offset = start->write_offset;
     }
-    upload->has_size = start->has_size_case != 0;
-    upload->size = upload->has_size ? (uint64_t)start->size : 0;
+    upload->core.has_size = start->has_size_case != 0;
+    upload->core.size = upload->core.has_size ? (uint64_t)start->size : 0;
     commit->record.sha256 = bytes_of(start->sha256.data, start->sha256.len);
     commit->record.payload_id = uuid_make();
     commit->reason = start->reason;
@@ -139,130 +126,40 @@ static bool check_early(struct upload *upload, struct error *error) {
 
 static bool take_announced(struct upload *upload, const Waybill__V1__AnnouncedUpload *start, struct error *error) {
     struct commit_request *commit = &upload->commit;
-    if (!uuid_parse_text(start->upload_id, &upload->upload_id)) {
+    if (!uuid_parse_text(start->upload_id, &upload->core.upload_id)) {
         return error_set_field(error, "announced.upload_id", "BAD_UPLOAD_ID", "an upload id is a UUID");
     }
     if (start->write_offset < 0) {
         return error_set_field(error, "announced.write_offset", "BAD_RANGE", "an offset is 0 or more");
     }
-    upload->write_offset = start->write_offset;
+    upload->core.write_offset = start->write_offset;
     commit->kind = COMMIT_FINISH_UPLOAD;
-    commit->request_id = upload->upload_id; /* under which it is remembered */
+    commit->request_id = upload->core.upload_id; /* under which it is remembered */
     return true;
-}
-
-/* What the payload has to be, as it was announced. */
-static void take_announcement(struct upload *upload, const struct record *announced) {
-    struct record *record = &upload->commit.record;
-    *record = record_make(announced->bucket, announced->key);
-    record->payload_id = upload->upload_id;
-    upload->has_size = announced->has_size;
-    upload->size = announced->has_size ? (uint64_t)announced->size : 0;
-    upload->has_crc32c = announced->has_crc32c;
-    upload->crc32c = announced->crc32c;
 }
 
 /* ---- where it goes on ---- */
 
-static bool set_wrong_offset(int64_t right, struct error *error) {
-    error_set(error, ERROR_OUT_OF_RANGE, "WRONG_WRITE_OFFSET", "the upload goes on at offset %lld", (long long)right);
-    error_set_detail(error, "write_offset", "%lld", (long long)right);
-    return false;
-}
-
-/* The bytes are part of the request that its id stands for. */
-static void fingerprint_bytes(struct commit_request *commit) {
-    struct buffer all = {0};
-    buffer_append(&all, commit->fingerprint.raw, sizeof commit->fingerprint.raw);
-    buffer_append_le64(&all, (uint64_t)commit->record.size);
-    buffer_append_le32(&all, commit->record.crc32c);
-    commit->fingerprint = fingerprint_of(buffer_bytes(&all));
-    buffer_free(&all);
-}
-
-/* The payload is there wholly and committed: what is left is to ask for the answer. */
-static bool ask_again(struct upload *upload, const struct upload_state *state, struct error *error) {
-    struct commit_request *commit = &upload->commit;
-    commit->record = state->record;
-    fingerprint_bytes(commit);
-    if (memcmp(commit->fingerprint.raw, state->fingerprint.raw, sizeof state->fingerprint.raw) != 0) {
-        return error_set_field(error, "request_id", "REQUEST_ID_REUSED",
-                               "this request_id was used for another request");
+/* Not while the outbox is full, and with a place among the bucket's uploads. */
+static bool open_upload(struct upload *upload, struct error *error) {
+    struct metadata_api *api = upload->api;
+    if (upload->core.took_effect) {
+        return true;
     }
-    upload->took_effect = true;
-    return upload->write_offset == state->record.size || set_wrong_offset(state->record.size, error);
-}
-
-/* What to blame where the bytes are fewer or more than was said. */
-static const char *size_field(const struct upload *upload) {
-    return upload->commit.kind == COMMIT_FINISH_UPLOAD ? "finish" : "new_record.size";
-}
-
-/* Opens it in the spool, anew or behind what arrived before. */
-static bool open_spooled(struct upload *upload, struct error *error) {
-    struct payload_spool *spool = upload->api->spool;
-    struct record *record = &upload->commit.record;
-    upload->place = bucket_share_take(upload->api->uploads, record->bucket, error);
-    if (upload->place == NULL) {
+    if (!change_check_outbox(api, true, error)) {
         return false;
     }
-    if (uuid_is_zero(&upload->upload_id)) {
-        upload->spooled = payload_upload_begin(spool, &record->payload_id, record->bucket, record->key, error);
-        return upload->spooled != NULL;
-    }
-    struct upload_start start = {
-        .upload_id = upload->upload_id,
-        .payload_id = record->payload_id,
-        .bucket = record->bucket,
-        .key = record->key,
-        .write_offset = (uint64_t)upload->write_offset,
-    };
-    upload->spooled = payload_upload_open(spool, &start, error);
-    if (upload->spooled == NULL) {
-        return false;
-    }
-    record->payload_id = payload_upload_payload_id(upload->spooled);
-    upload->received = (uint64_t)upload->write_offset;
-    return !upload->has_size || upload->received <= upload->size ||
-           error_set_field(error, size_field(upload), "SIZE_MISMATCH", "%llu bytes are there already",
-                           (unsigned long long)upload->received);
+    upload->place = bucket_share_take(api->uploads, upload->commit.record.bucket, error);
+    return upload->place != NULL && upload_core_open(&upload->core, error);
 }
 
 static bool begin_new_record(struct upload *upload, const Waybill__V1__NewRecordUpload *start, struct error *error) {
-    struct upload_state state;
-    if (!take_new_record(upload, start, error)) {
-        return false;
-    }
-    if (!uuid_is_zero(&upload->upload_id)) {
-        if (!upload_state_find(upload->api->kv, &upload->upload_id, upload->arena, &state, error)) {
-            return false;
-        }
-        if (state.kind == UPLOAD_TOOK_EFFECT) {
-            return ask_again(upload, &state, error);
-        }
-    }
-    return check_early(upload, error) && change_check_outbox(upload->api, true, error) && open_spooled(upload, error);
+    return take_new_record(upload, start, error) && upload_core_find(&upload->core, error) &&
+           (upload->core.took_effect || check_early(upload, error)) && open_upload(upload, error);
 }
 
 static bool begin_announced(struct upload *upload, const Waybill__V1__AnnouncedUpload *start, struct error *error) {
-    struct upload_state state;
-    if (!take_announced(upload, start, error) ||
-        !upload_state_find(upload->api->kv, &upload->upload_id, upload->arena, &state, error)) {
-        return false;
-    }
-    switch (state.kind) {
-    case UPLOAD_UNKNOWN:
-        return error_set(error, ERROR_NOT_FOUND, "UPLOAD_NOT_FOUND", "no upload of that id is awaited");
-    case UPLOAD_NOT_AWAITED:
-        return error_set(error, ERROR_FAILED_PRECONDITION, "PAYLOAD_NOT_AWAITED",
-                         "the payload is not awaited any more");
-    case UPLOAD_TOOK_EFFECT:
-        return ask_again(upload, &state, error);
-    case UPLOAD_AWAITED:
-        break;
-    }
-    take_announcement(upload, &state.record);
-    return change_check_outbox(upload->api, true, error) && open_spooled(upload, error);
+    return take_announced(upload, start, error) && upload_core_find(&upload->core, error) && open_upload(upload, error);
 }
 
 static bool begin(struct upload *upload, const Waybill__V1__UploadPayloadRequest *message, struct error *error) {
@@ -293,96 +190,20 @@ static bool take_chunk(struct upload *upload, const Waybill__V1__PayloadChunk *c
     if (chunk->has_crc32c_case != 0 && crc32c(data) != chunk->crc32c) {
         return error_set_field(error, "chunk.crc32c", "CHECKSUM_MISMATCH",
                                "the chunk at offset %llu does not have CRC32C %08x",
-                               (unsigned long long)upload->received, chunk->crc32c);
+                               (unsigned long long)upload->core.received, chunk->crc32c);
     }
-    uint64_t most = upload->has_size ? upload->size : PAYLOAD_MAX_BYTES;
-    if (upload->took_effect) {
-        return error_set_field(error, "chunk.data", "SIZE_MISMATCH", "the payload is there already, wholly");
-    }
-    if (data.size > most - upload->received) {
-        upload->useless = true;
-        return error_set_field(error, "chunk.data", "SIZE_MISMATCH", "more than the %llu bytes that %s",
-                               (unsigned long long)most, upload->has_size ? "were announced" : "a payload may have");
-    }
-    upload->received += data.size;
-    return payload_upload_append(upload->spooled, data, error);
+    return upload_core_append(&upload->core, data, error);
 }
 
 /* ---- finish ---- */
 
-static bool check_checksum(struct upload *upload, uint32_t crc, const Waybill__V1__FinishUpload *finish,
-                           struct error *error) {
-    bool announced_fits = !upload->has_crc32c || upload->crc32c == crc;
-    if (announced_fits && (finish->has_crc32c_case == 0 || finish->crc32c == crc)) {
-        return true;
-    }
-    upload->useless = true;
-    return error_set_field(error, "finish.crc32c", "CHECKSUM_MISMATCH", "the payload's CRC32C is %08x, %s says %08x",
-                           crc, announced_fits ? "the request" : "its announcement",
-                           announced_fits ? finish->crc32c : upload->crc32c);
-}
-
-/* Makes the payload durable; from then on it is complete in the spool. */
-static bool seal(struct upload *upload, const Waybill__V1__FinishUpload *finish, struct error *error) {
-    struct record *record = &upload->commit.record;
-    if (upload->has_size && upload->received != upload->size) {
-        return error_set_field(error, size_field(upload), "SIZE_MISMATCH", "%llu bytes were announced, %llu came",
-                               (unsigned long long)upload->size, (unsigned long long)upload->received);
-    }
-    uint32_t crc = payload_upload_crc32c(upload->spooled);
-    if (!check_checksum(upload, crc, finish, error)) {
-        return false;
-    }
-    struct payload_upload *spooled = upload->spooled;
-    upload->spooled = NULL;
-    record->has_size = true;
-    record->size = (int64_t)upload->received;
-    record->has_crc32c = true;
-    record->crc32c = crc;
-    return payload_upload_finish(spooled, error);
-}
-
-/* Whether the record that was committed has these bytes, and not those of an earlier upload of
- * the same request. Two of an announced payload have the same id: then the entry tells. */
-static bool is_wanted(struct upload *upload, const struct uuid *payload_id) {
-    struct payload_entry entry;
-    struct error unknown = {0};
-    bool found;
-    if (upload->commit.kind != COMMIT_FINISH_UPLOAD) {
-        return uuid_equal(&upload->commit.record.payload_id, payload_id);
-    }
-    return !record_store_get_payload(kv_lookup_of(upload->api->kv), payload_id, upload->arena, &entry, &found,
-                                     &unknown) ||
-           (found && entry.place == PAYLOAD_SPOOLED);
-}
-
-/* What becomes of the spooled bytes. After a disk error it is not known what was committed: then
- * they stay as they are. */
-static void settle_spooled(struct upload *upload, const struct uuid *payload_id, bool committed,
-                           const struct error *error) {
-    struct payload_spool *spool = upload->api->spool;
-    if (committed && is_wanted(upload, payload_id)) {
-        payload_spool_settle_upload(spool, payload_id);
-    } else if (!committed && error->code == ERROR_RESOURCE_EXHAUSTED) {
-        payload_spool_reopen(spool, payload_id);
-    } else if (committed || error->code != ERROR_UNAVAILABLE) {
-        payload_spool_release(spool, payload_id);
-    }
+static bool commit_upload(void *self, struct commit_request *request, struct error *error) {
+    return committer_commit(self, request, error);
 }
 
 static bool finish_upload(struct upload *upload, const Waybill__V1__FinishUpload *finish, struct error *error) {
-    struct commit_request *commit = &upload->commit;
-    struct uuid payload_id = commit->record.payload_id;
-    if (upload->took_effect) {
-        return check_checksum(upload, commit->record.crc32c, finish, error);
-    }
-    if (!seal(upload, finish, error)) {
-        return false;
-    }
-    fingerprint_bytes(commit);
-    bool committed = committer_commit(upload->api->committer, commit, error);
-    settle_spooled(upload, &payload_id, committed, error);
-    return committed;
+    struct upload_end end = {finish->has_crc32c_case != 0, finish->crc32c};
+    return upload_core_finish(&upload->core, &end, commit_upload, upload->api->committer, error);
 }
 
 /* ---- the stream ---- */
@@ -390,7 +211,7 @@ static bool finish_upload(struct upload *upload, const Waybill__V1__FinishUpload
 enum upload_step { UPLOAD_GOES_ON, UPLOAD_DONE, UPLOAD_FAILED };
 
 static enum upload_step take_message(struct upload *upload, struct bytes wire, struct error *error) {
-    bool started = upload->spooled != NULL || upload->took_effect;
+    bool started = upload->core.spooled != NULL || upload->core.took_effect;
     struct arena message_arena;
     arena_init(&message_arena);
     /* What the start says is needed until the end; a chunk only until it is spooled. */
@@ -431,22 +252,13 @@ static bool run_upload(struct upload *upload, struct error *error) {
     }
 }
 
-/* The stream broke off, or was refused. */
-static void leave_spooled(struct upload *upload, const struct error *error) {
-    bool silent = strcmp(error->reason, "CLIENT_SILENT") == 0;
-    if (upload->useless || silent) {
-        payload_upload_abort(upload->spooled);
-    } else {
-        payload_upload_suspend(upload->spooled);
-    }
-}
-
 static void upload_payload(void *service, struct rpc_stream *stream) {
     struct metadata_api *api = service;
     struct error error = {0};
     struct arena arena;
     arena_init(&arena);
     struct upload upload = {.api = api, .stream = stream, .arena = &arena};
+    upload.core = (struct upload_core){.kv = api->kv, .spool = api->spool, .arena = &arena, .commit = &upload.commit};
     upload.commit.arena = &arena;
     upload.commit.client = rpc_stream_client(stream);
     upload.commit.actor = "";
@@ -455,9 +267,7 @@ static void upload_payload(void *service, struct rpc_stream *stream) {
     int64_t start_us = clock_monotonic_us(api->clock);
     rpc_stream_limit_read(stream, api->upload_idle_ms);
     bool good = run_upload(&upload, &error);
-    if (upload.spooled != NULL) {
-        leave_spooled(&upload, &error);
-    }
+    upload_core_leave(&upload.core, strcmp(error.reason, "CLIENT_SILENT") == 0);
     if (good) {
         Waybill__V1__UploadPayloadResponse response = WAYBILL__V1__UPLOAD_PAYLOAD_RESPONSE__INIT;
         response.record = record_to_proto(&upload.commit.record, &arena);

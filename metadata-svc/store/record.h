@@ -11,6 +11,8 @@
 #include "common/base/bytes.h"
 #include "common/base/uuid.h"
 
+#define PAYLOAD_MAX_BYTES ((uint64_t)5 << 40)
+
 enum record_state {
     RECORD_COMMITTED = 1,
     RECORD_AWAITING_PAYLOAD = 2,

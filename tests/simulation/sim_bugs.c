@@ -43,6 +43,8 @@ static const struct {
     [BUG_DROPS_FORGOTTEN] = {"drops-forgotten", "nobody is told to drop what no version needs any more"},
     [BUG_DROPS_NOT_DONE] = {"drops-not-done", "a drop is reported that was not made"},
     [BUG_SHARED_DROPPED] = {"shared-dropped", "an object is to be dropped though another version shares it"},
+    [BUG_IDLE_UPLOADS_KEPT] = {"idle-uploads-kept", "uploads that nobody goes on with are kept for ever"},
+    [BUG_OFFSETS_BELIEVED] = {"offsets-believed", "an upload goes on wherever its producer says"},
     [BUG_NEEDED_VERSIONS_TRIMMED] = {"needed-versions-trimmed", "a version goes though all newer ones may fail yet"},
 };
 

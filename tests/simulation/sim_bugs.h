@@ -38,6 +38,8 @@ enum sim_bug {
     BUG_DROPS_FORGOTTEN,           /* nobody is told to drop what no version needs */
     BUG_DROPS_NOT_DONE,            /* a drop is reported that was not made */
     BUG_SHARED_DROPPED,            /* an object is to be dropped though another version shares it */
+    BUG_IDLE_UPLOADS_KEPT,         /* uploads that nobody goes on with are kept for ever */
+    BUG_OFFSETS_BELIEVED,          /* an upload goes on wherever its producer says */
     BUG_COUNT,
 };
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "metadata-svc/upload/upload_core.h"
 #include "tests/simulation/sim_core.h"
 
 enum {
@@ -12,6 +13,7 @@ enum {
     LARGE_MOST_BYTES = 90000,
     RETRY_PAUSE_MOST_MS = 800,
     UPLOAD_ATTEMPTS = 4,
+    ASK_AGAIN_MOST_S = 4,
 };
 
 /* An announced payload that nobody has uploaded yet. */
@@ -74,6 +76,9 @@ static struct model_op choose(struct sim_clients *clients) {
     if (sim_chance(600)) {
         op.request_id = uuid_make();
     }
+    if (op.kind == MODEL_PUT_STREAMED && sim_chance(600)) {
+        op.upload_id = op.request_id;
+    }
     if (sim_chance(400)) {
         op.has_if_version = true;
         op.if_version = look(clients, op.bucket, op.key);
@@ -82,6 +87,23 @@ static struct model_op choose(struct sim_clients *clients) {
         op.restore_version = sim_range(1, 6);
     }
     return op;
+}
+
+/* ---- uploads that are resumed ---- */
+
+/* From where on: as metadata-svc tells, or from where the last attempt may have got. */
+static void find_offset(struct sim_clients *clients, struct model_op *op) {
+    struct upload_progress progress;
+    struct error error = {0};
+    if (sim_chance(300)) {
+        op->write_offset = (uint64_t)sim_range(0, (int64_t)op->size);
+    } else if (sim_metadata_query_upload(clients->options.metadata, &op->upload_id, &progress, &error)) {
+        SIM_CHECK(progress.persisted_bytes <= (int64_t)op->size, "upload %u has %lld of %llu bytes", op->number,
+                  (long long)progress.persisted_bytes, (unsigned long long)op->size);
+        op->write_offset = (uint64_t)progress.persisted_bytes;
+    } else if (error.code == ERROR_NOT_FOUND) {
+        op->write_offset = 0;
+    }
 }
 
 /* ---- doing ---- */
@@ -95,14 +117,17 @@ static void remember_announced(struct sim_clients *clients, const struct model_o
 
 /* Asks until there is an answer; without a request id only once, since again would be twice. */
 static enum sim_outcome attempt(struct sim_clients *clients, struct model_op *op) {
-    bool repeatable = !uuid_is_zero(&op->request_id);
+    bool repeatable = !uuid_is_zero(&op->request_id) || !uuid_is_zero(&op->upload_id);
     enum sim_outcome outcome = SIM_UNKNOWN;
-    for (unsigned i = 0; i < (repeatable ? ATTEMPTS_MAX : 1) && outcome == SIM_UNKNOWN; i++) {
+    for (unsigned i = op->answered; i < (repeatable ? ATTEMPTS_MAX : 1) && outcome == SIM_UNKNOWN; i++) {
         struct arena arena;
         struct record record;
         struct error error = {0};
         if (i > 0) {
             sim_sleep(sim_range(1, RETRY_PAUSE_MOST_MS) * SIM_MS);
+            if (!uuid_is_zero(&op->upload_id)) {
+                find_offset(clients, op);
+            }
         }
         arena_init(&arena);
         outcome = sim_metadata_commit(clients->options.metadata, op, &arena, &record, &error);
@@ -113,8 +138,10 @@ static enum sim_outcome attempt(struct sim_clients *clients, struct model_op *op
                                            : "unknown",
                   error.reason);
         if (outcome == SIM_DONE) {
+            if (!op->answered) {
+                remember_announced(clients, op, &record);
+            }
             model_acknowledged(clients->options.model, op, &record);
-            remember_announced(clients, op, &record);
         } else if (outcome == SIM_REFUSED && op->kind != MODEL_UPLOAD) {
             model_refused(clients->options.model, op, &error);
         }
@@ -134,9 +161,35 @@ static void upload(struct sim_clients *clients) {
     op.request_id = (struct uuid){0};
     op.payload_id = announced.payload_id;
     op.payload_number = announced.op.payload_number;
-    enum sim_outcome outcome = attempt(clients, model_invoke(clients->options.model, &op));
+    op.upload_id = announced.payload_id;
+    struct model_op *invoked = model_invoke(clients->options.model, &op);
+    if (sim_chance(80)) {
+        struct error error = {0};
+        enum sim_outcome cancelled =
+            sim_metadata_cancel_upload(clients->options.metadata, &announced.payload_id, &error);
+        sim_trace("upload of %u is cancelled: %d %s", announced.op.number, (int)cancelled, error.reason);
+        return;
+    }
+    find_offset(clients, invoked);
+    enum sim_outcome outcome = attempt(clients, invoked);
     if (outcome == SIM_UNKNOWN && ++announced.attempts < UPLOAD_ATTEMPTS && clients->announced_count < ANNOUNCED_MAX) {
         clients->announced[clients->announced_count++] = announced;
+    }
+}
+
+/* Whoever asks once more gets the same answer, also after a restart; who asks for something else under the
+ * same id is refused. */
+static void ask_once_more(struct sim_clients *clients, struct model_op *op) {
+    struct model_op other = choose(clients);
+    sim_sleep(sim_range(0, ASK_AGAIN_MOST_S) * SIM_SECOND);
+    if (sim_chance(700)) {
+        attempt(clients, op);
+    } else if (other.kind != MODEL_PUT_STREAMED) {
+        other.request_id = op->request_id;
+        struct model_op *invoked = model_invoke(clients->options.model, &other);
+        invoked->payload_number = invoked->number;
+        SIM_CHECK(attempt(clients, invoked) != SIM_DONE, "operation %u was done under the id of operation %u",
+                  invoked->number, op->number);
     }
 }
 
@@ -144,7 +197,9 @@ static void put_or_so(struct sim_clients *clients) {
     struct model_op chosen = choose(clients);
     struct model_op *op = model_invoke(clients->options.model, &chosen);
     op->payload_number = op->number;
-    attempt(clients, op);
+    if (attempt(clients, op) == SIM_DONE && !uuid_is_zero(&op->request_id) && sim_chance(200)) {
+        ask_once_more(clients, op);
+    }
 }
 
 /* ---- operators ---- */

@@ -100,22 +100,10 @@ static void release(struct sim_metadata *metadata, const struct uuid *payload_id
     }
 }
 
-/* An upload that was refused, or whose request had been answered before, leaves bytes behind. What
- * became of it after a disk error is not known: then they stay. */
-static void settle_upload(struct sim_metadata *metadata, const struct sim_job *job) {
-    const struct commit_request *request = &job->request;
-    bool unknown = !request->committed && request->error.code == ERROR_UNAVAILABLE;
-    bool taken = request->committed && uuid_equal(&request->record.payload_id, &job->spooled);
-    if (!uuid_is_zero(&job->spooled) && !unknown && !taken) {
-        payload_spool_release(metadata->spool, &job->spooled);
-    }
-}
-
 static void answer(struct sim_metadata *metadata, struct sim_job *job) {
     for (size_t i = 0; i < job->request.released_count; i++) {
         release(metadata, &job->request.released[i]);
     }
-    settle_upload(metadata, job);
     job->done = true;
     sim_wake(job->waiter);
     sim_job_unuse(job);

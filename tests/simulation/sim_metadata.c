@@ -138,6 +138,9 @@ static void housekeeper_run(void *argument) {
         if (sim_alive() && !metadata->failed && metadata->options.bug != BUG_DEADLINES_FORGOTTEN) {
             run_due(metadata);
         }
+        if (sim_alive() && metadata->options.bug != BUG_IDLE_UPLOADS_KEPT) {
+            payload_spool_expire_uploads(metadata->spool);
+        }
         if (round % TRIM_EVERY == 0) {
             trim(metadata);
         }
@@ -156,6 +159,7 @@ static bool open_stores(struct sim_metadata *metadata, struct error *error) {
     struct payload_spool_options spool_options = {
         .segment_bytes = PAYLOAD_SPOOL_SEGMENT_MIN_BYTES,
         .max_bytes = (uint64_t)SPOOL_SEGMENTS * PAYLOAD_SPOOL_SEGMENT_MIN_BYTES,
+        .upload_idle_us = metadata->options.upload_idle_us,
         .clock = &sim_clock,
     };
     metadata->cache = record_cache_new(CACHE_BYTES);
@@ -208,12 +212,6 @@ void sim_metadata_kill(struct sim_metadata *metadata, enum sim_death death) {
     }
     sim_process_kill(&metadata->process);
     sim_jobs_drop(metadata);
-    for (size_t i = 0; i < UPLOADS_MAX; i++) {
-        if (metadata->uploads[i] != NULL) {
-            payload_upload_abort(metadata->uploads[i]);
-            metadata->uploads[i] = NULL;
-        }
-    }
     close_stores(metadata);
     metadata->committer = NULL;
     metadata->publishing = NULL;

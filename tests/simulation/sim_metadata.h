@@ -23,6 +23,7 @@ struct sim_metadata_options {
     int64_t redrive_after_us;        /* 0: never */
     int64_t failed_retention_us;
     int64_t drop_delay_us;
+    int64_t upload_idle_us;
     unsigned poisoned; /* in a thousand: uploads whose bytes the spool cannot read */
     uint64_t poison_salt;
 };
@@ -64,6 +65,12 @@ enum sim_outcome sim_metadata_retry_payload(struct sim_metadata *metadata, const
                                             struct error *error);
 enum sim_outcome sim_metadata_cancel_payload(struct sim_metadata *metadata, const struct uuid *payload_id,
                                              struct error *error);
+/* What QueryUpload and CancelUpload tell (upload_core.h). */
+struct upload_progress;
+bool sim_metadata_query_upload(struct sim_metadata *metadata, const struct uuid *upload_id,
+                               struct upload_progress *progress, struct error *error);
+enum sim_outcome sim_metadata_cancel_upload(struct sim_metadata *metadata, const struct uuid *upload_id,
+                                            struct error *error);
 /* The latest version as metadata-svc tells it, held to the model; NULL when there is no answer or
  * no record. */
 Waybill__V1__Record *sim_metadata_get(struct sim_metadata *metadata, unsigned bucket, unsigned key, struct arena *arena,

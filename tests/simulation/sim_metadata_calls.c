@@ -12,13 +12,11 @@ enum {
     LATE_REPORT_MOST_MS = 30000,
     SHORT_DEADLINE_S = 600,
     DROPS_PAGE = 8,
-    CALL_TIMEOUT_MS = 3000,
-    UPLOAD_CHUNK_BYTES = 12 * 1024,
 };
 
 /* ---- the network ---- */
 
-static bool unavailable(struct error *error) {
+bool sim_unavailable(struct error *error) {
     return error_set(error, ERROR_UNAVAILABLE, "UNAVAILABLE", "metadata-svc does not answer");
 }
 
@@ -30,22 +28,22 @@ static int64_t latency_us(const struct sim_metadata *metadata, enum commit_kind 
 }
 
 /* A message to the process or back; false where it got lost. */
-static bool cross(const struct sim_metadata *metadata, struct error *error) {
+bool sim_cross(const struct sim_metadata *metadata, struct error *error) {
     bool lost = sim_chance(metadata->losses);
-    sim_sleep(lost ? CALL_TIMEOUT_MS * SIM_MS : sim_range(1, LATENCY_MOST_MS) * SIM_MS);
-    return (sim_alive() && !lost && metadata->process.alive) || unavailable(error);
+    sim_sleep(lost ? SIM_CALL_TIMEOUT_MS * SIM_MS : sim_range(1, LATENCY_MOST_MS) * SIM_MS);
+    return (sim_alive() && !lost && metadata->process.alive) || sim_unavailable(error);
 }
 
 /* Sends the job and waits for its answer; SIM_UNKNOWN where there is none. */
 static enum sim_outcome call(struct sim_metadata *metadata, struct sim_job *job, struct error *error) {
     if (!sim_alive() || !metadata->process.alive || sim_chance(metadata->losses)) {
-        sim_sleep(sim_range(1, CALL_TIMEOUT_MS) * SIM_MS);
-        unavailable(error);
+        sim_sleep(sim_range(1, SIM_CALL_TIMEOUT_MS) * SIM_MS);
+        sim_unavailable(error);
         return SIM_UNKNOWN;
     }
     sim_job_send(metadata, job, latency_us(metadata, job->request.kind));
-    if (!sim_job_await(metadata, job, CALL_TIMEOUT_MS * SIM_MS) || sim_chance(metadata->losses)) {
-        unavailable(error);
+    if (!sim_job_await(metadata, job, SIM_CALL_TIMEOUT_MS * SIM_MS) || sim_chance(metadata->losses)) {
+        sim_unavailable(error);
         return SIM_UNKNOWN;
     }
     sim_sleep(sim_range(1, LATENCY_MOST_MS) * SIM_MS);
@@ -118,6 +116,10 @@ static struct sim_job *job_of(const struct model_op *op) {
     request->has_if_version = op->has_if_version;
     request->if_version = op->if_version;
     request->new_uid = uuid_make();
+    if (op->kind == MODEL_UPLOAD) {
+        request->request_id = op->payload_id; /* under which it is remembered */
+        request->fingerprint = (struct fingerprint){0};
+    }
     if (op->kind == MODEL_PUT_INLINE || op->kind == MODEL_PUT_STREAMED || op->kind == MODEL_PUT_ANNOUNCED ||
         op->kind == MODEL_UPLOAD) {
         take_payload(request, op, &job->arena);
@@ -130,91 +132,14 @@ static struct sim_job *job_of(const struct model_op *op) {
     return job;
 }
 
-/* ---- uploads ---- */
-
-/* What the upload stream checks before it takes bytes for an announced payload. */
-static bool is_awaited(struct sim_metadata *metadata, const struct model_op *op, struct arena *arena,
-                       struct error *error) {
-    struct payload_entry entry;
-    bool found;
-    if (!record_store_get_payload(kv_lookup_of(metadata->kv), &op->payload_id, arena, &entry, &found, error)) {
-        return false;
-    }
-    if (!found) {
-        return error_set(error, ERROR_NOT_FOUND, "UPLOAD_NOT_FOUND", "no upload of that id is awaited");
-    }
-    return entry.place == PAYLOAD_AWAITED ||
-           error_set(error, ERROR_FAILED_PRECONDITION, "PAYLOAD_NOT_AWAITED", "the payload was uploaded already");
-}
-
-static struct payload_upload **begin_upload(struct sim_metadata *metadata, const struct record *record,
-                                            struct error *error) {
-    for (size_t i = 0; i < UPLOADS_MAX; i++) {
-        if (metadata->uploads[i] == NULL) {
-            metadata->uploads[i] =
-                payload_upload_begin(metadata->spool, &record->payload_id, record->bucket, record->key, error);
-            return metadata->uploads[i] != NULL ? &metadata->uploads[i] : NULL;
-        }
-    }
-    error_set(error, ERROR_RESOURCE_EXHAUSTED, "TOO_MANY_UPLOADS", "too many uploads");
-    return NULL;
-}
-
-/* The bytes, chunk by chunk; the upload is over when it fails. False with UNAVAILABLE where the
- * process died meanwhile, and the upload with it. */
-static bool stream_bytes(struct sim_metadata *metadata, struct payload_upload **upload, const struct model_op *op,
-                         unsigned life, struct error *error) {
-    uint8_t chunk[UPLOAD_CHUNK_BYTES];
-    for (uint64_t done = 0; done < op->size;) {
-        size_t part = op->size - done < sizeof chunk ? (size_t)(op->size - done) : sizeof chunk;
-        sim_payload_bytes(op->payload_number, done, chunk, part);
-        sim_sleep(sim_range(0, 3) * SIM_MS);
-        if (!metadata->process.alive || metadata->process.life != life) {
-            return unavailable(error);
-        }
-        if (!payload_upload_append(*upload, bytes_of(chunk, part), error)) {
-            payload_upload_abort(*upload);
-            *upload = NULL;
-            return false;
-        }
-        done += part;
-    }
-    struct payload_upload *finished = *upload;
-    *upload = NULL;
-    return payload_upload_finish(finished, error);
-}
-
-static bool spool_bytes(struct sim_metadata *metadata, struct sim_job *job, const struct model_op *op,
-                        struct error *error) {
-    unsigned life = metadata->process.life;
-    if (op->kind == MODEL_UPLOAD && !is_awaited(metadata, op, &job->arena, error)) {
-        return false;
-    }
-    struct payload_upload **upload = begin_upload(metadata, &job->request.record, error);
-    if (upload == NULL || !stream_bytes(metadata, upload, op, life, error)) {
-        return false;
-    }
-    job->spooled = job->request.record.payload_id;
-    return true;
-}
-
 enum sim_outcome sim_metadata_commit(struct sim_metadata *metadata, const struct model_op *op, struct arena *arena,
                                      struct record *record, struct error *error) {
     struct sim_job *job = job_of(op);
     enum sim_outcome outcome;
     if (job->request.payload_source != PAYLOAD_FROM_SPOOL) {
         outcome = call(metadata, job, error);
-    } else if (!cross(metadata, error)) {
-        outcome = SIM_UNKNOWN;
-    } else if (!spool_bytes(metadata, job, op, error)) {
-        outcome = SIM_UNKNOWN; /* nothing was committed, but a stream that broke does not tell */
     } else {
-        sim_job_send(metadata, job, 0);
-        bool answered = sim_job_await(metadata, job, CALL_TIMEOUT_MS * SIM_MS) && cross(metadata, error);
-        *error = answered && !job->request.committed ? job->request.error : *error;
-        outcome = !answered || error->code == ERROR_UNAVAILABLE ? SIM_UNKNOWN
-                  : job->request.committed                      ? SIM_DONE
-                                                                : SIM_REFUSED;
+        outcome = sim_upload(metadata, job, op, error);
     }
     if (outcome == SIM_DONE) {
         struct error lost = {0};
@@ -226,8 +151,8 @@ enum sim_outcome sim_metadata_commit(struct sim_metadata *metadata, const struct
 
 /* ---- operators ---- */
 
-static enum sim_outcome change_payload(struct sim_metadata *metadata, enum commit_kind kind,
-                                       const struct uuid *payload_id, struct error *error) {
+enum sim_outcome sim_metadata_change_payload(struct sim_metadata *metadata, enum commit_kind kind,
+                                             const struct uuid *payload_id, struct error *error) {
     struct sim_job *job = sim_job_new(kind);
     job->request.actor = "operator";
     job->request.record = record_make("", "");
@@ -239,12 +164,12 @@ static enum sim_outcome change_payload(struct sim_metadata *metadata, enum commi
 
 enum sim_outcome sim_metadata_retry_payload(struct sim_metadata *metadata, const struct uuid *payload_id,
                                             struct error *error) {
-    return change_payload(metadata, COMMIT_RETRY_PAYLOAD, payload_id, error);
+    return sim_metadata_change_payload(metadata, COMMIT_RETRY_PAYLOAD, payload_id, error);
 }
 
 enum sim_outcome sim_metadata_cancel_payload(struct sim_metadata *metadata, const struct uuid *payload_id,
                                              struct error *error) {
-    return change_payload(metadata, COMMIT_CANCEL_PAYLOAD, payload_id, error);
+    return sim_metadata_change_payload(metadata, COMMIT_CANCEL_PAYLOAD, payload_id, error);
 }
 
 /* ---- reading ---- */
@@ -254,7 +179,7 @@ Waybill__V1__Record *sim_metadata_get(struct sim_metadata *metadata, unsigned bu
     char name[16];
     struct record_head head;
     bool found;
-    if (!cross(metadata, error)) {
+    if (!sim_cross(metadata, error)) {
         return NULL;
     }
     model_key_name(key, name);
@@ -264,7 +189,7 @@ Waybill__V1__Record *sim_metadata_get(struct sim_metadata *metadata, unsigned bu
     }
     model_check_head(metadata->options.model, bucket, key, found, &head);
     Waybill__V1__Record *record = found ? record_to_proto(&head.record, arena) : NULL;
-    return cross(metadata, error) ? record : NULL;
+    return sim_cross(metadata, error) ? record : NULL;
 }
 
 /* ---- reports ---- */
@@ -311,7 +236,7 @@ bool sim_metadata_report(struct sim_metadata *metadata, const char *replica, int
                          size_t count, struct error *error) {
     if (!sim_alive() || !metadata->process.alive) {
         sim_sleep(sim_range(1, 100) * SIM_MS);
-        return unavailable(error);
+        return sim_unavailable(error);
     }
     for (size_t i = 0; i < count; i++) {
         if (is_unspeakable(metadata, &reports[i])) {
@@ -343,7 +268,7 @@ bool sim_metadata_standing(struct sim_metadata *metadata, const char *replica, i
     struct arena arena;
     struct record record;
     bool found;
-    if (!cross(metadata, error)) {
+    if (!sim_cross(metadata, error)) {
         return false;
     }
     arena_init(&arena);
@@ -355,7 +280,7 @@ bool sim_metadata_standing(struct sim_metadata *metadata, const char *replica, i
                  record_find_location(&record, (enum tier)tier, tier == TIER_HOT ? replica : "") >= 0;
     *standing = there ? EXPECTED : needed ? UNLISTED : OBSOLETE;
     arena_free(&arena);
-    return good && cross(metadata, error);
+    return good && sim_cross(metadata, error);
 }
 
 bool sim_metadata_list_drops(struct sim_metadata *metadata, const char *replica, int tier, struct arena *arena,
@@ -363,14 +288,14 @@ bool sim_metadata_list_drops(struct sim_metadata *metadata, const char *replica,
     struct layout_drop after = {.tier = (uint8_t)tier, .replica = tier == TIER_HOT ? replica : ""};
     bool more;
     *drops = arena_alloc(arena, DROPS_PAGE * sizeof **drops);
-    if (!cross(metadata, error)) {
+    if (!sim_cross(metadata, error)) {
         return false;
     }
     sim_lists_drops = true;
     bool good =
         due_drops_read(metadata->kv, &after, clock_unix_us(&sim_clock), arena, *drops, DROPS_PAGE, count, &more, error);
     sim_lists_drops = false;
-    return good && cross(metadata, error);
+    return good && sim_cross(metadata, error);
 }
 
 /* ---- pulls ---- */
@@ -394,7 +319,7 @@ bool sim_metadata_fetch(struct sim_metadata *metadata, const struct uuid *payloa
                         struct sim_fetch *fetch, struct error *error) {
     struct payload_entry entry;
     bool found;
-    if (!cross(metadata, error) ||
+    if (!sim_cross(metadata, error) ||
         !record_store_get_payload(kv_lookup_of(metadata->kv), payload_id, arena, &entry, &found, error)) {
         return false;
     }
@@ -431,11 +356,11 @@ static bool explain_missing(struct sim_metadata *metadata, const struct sim_fetc
 
 bool sim_metadata_fetch_bytes(struct sim_metadata *metadata, const struct sim_fetch *fetch, uint64_t offset, void *out,
                               size_t size, struct error *error) {
-    if (!cross(metadata, error)) {
+    if (!sim_cross(metadata, error)) {
         return false;
     }
     if (metadata->process.life != fetch->life) {
-        return unavailable(error);
+        return sim_unavailable(error);
     }
     if (!fetch->is_inline &&
         sim_metadata_poisoned(metadata, model_find_payload(metadata->options.model, &fetch->payload_id))) {

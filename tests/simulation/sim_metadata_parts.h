@@ -12,15 +12,12 @@
 #include "tests/simulation/sim_kv.h"
 #include "tests/simulation/sim_metadata.h"
 
-enum { UPLOADS_MAX = 32 };
-
 /* A change on its way to the committer, at it, and back. Owned by whoever has use of it. */
 struct sim_job {
     struct sim_job *next;
     unsigned uses;
     struct arena arena;
     struct commit_request request;
-    struct uuid spooled; /* an upload's payload, to be given up if the commit does not take it */
     int64_t arrive_us;
     struct sim_fiber *waiter;
     bool done;
@@ -47,12 +44,28 @@ struct sim_metadata {
     struct payload_spool *spool;
     struct publisher_core *publisher;
     struct due_timers due;
-    struct payload_upload *uploads[UPLOADS_MAX];
     struct sim_job *inbox; /* by time of arrival */
     struct sim_fiber *committer;
     struct sim_fiber *publishing;
     bool failed;
 };
+
+/* ---- sim_metadata_calls.c ---- */
+
+enum { SIM_CALL_TIMEOUT_MS = 3000 };
+
+bool sim_unavailable(struct error *error);
+/* A message to the process or back; false where it got lost. */
+bool sim_cross(const struct sim_metadata *metadata, struct error *error);
+
+enum sim_outcome sim_metadata_change_payload(struct sim_metadata *metadata, enum commit_kind kind,
+                                             const struct uuid *payload_id, struct error *error);
+
+/* ---- sim_uploads.c ---- */
+
+/* Sends the bytes from op->write_offset on, and then the finish. */
+enum sim_outcome sim_upload(struct sim_metadata *metadata, struct sim_job *job, const struct model_op *op,
+                            struct error *error);
 
 /* ---- sim_planted.c ---- */
 

@@ -40,6 +40,8 @@ struct model_op {
     uint64_t size;
     struct uuid payload_id;  /* MODEL_UPLOAD: whose bytes they are */
     unsigned payload_number; /* and which */
+    struct uuid upload_id;   /* zero: the upload cannot be resumed */
+    uint64_t write_offset;   /* from where on it sends */
     int64_t restore_version;
 
     /* The model's. */
@@ -47,6 +49,7 @@ struct model_op {
     unsigned commits;
     int64_t commit_revision;
     bool answered;
+    struct bytes answer; /* the record, as it was told first */
 };
 
 /* ---- payloads ---- */

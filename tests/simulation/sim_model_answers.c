@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "metadata-svc/store/record_codec.h"
 #include "tests/simulation/sim_core.h"
 #include "tests/simulation/sim_model_parts.h"
 
@@ -16,10 +17,27 @@ struct model_op *model_invoke(struct model *model, const struct model_op *op) {
     return kept;
 }
 
-void model_acknowledged(struct model *model, struct model_op *op, const struct record *record) {
+/* Of several uploads of one payload the first one that gets to its end takes effect, and all get its answer. */
+static struct model_op *that_took_effect(struct model *model, struct model_op *op) {
+    for (unsigned i = 1; i <= model->op_count && op->kind == MODEL_UPLOAD; i++) {
+        struct model_op *other = &model->ops[i];
+        if (other->kind == MODEL_UPLOAD && other->commits > 0 && uuid_equal(&other->payload_id, &op->payload_id)) {
+            return other;
+        }
+    }
+    return op;
+}
+
+void model_acknowledged(struct model *model, struct model_op *asked, const struct record *record) {
+    struct model_op *op = that_took_effect(model, asked);
+    asked->answered = true;
     SIM_CHECK(op->commits == 1, "operation %u was acknowledged and took effect %u times", op->number, op->commits);
     SIM_CHECK(record->revision == op->commit_revision, "operation %u is at revision %lld, its answer says %lld",
               op->number, (long long)op->commit_revision, (long long)record->revision);
+    struct bytes answer = record_encode(record, &model->arena);
+    SIM_CHECK(op->answer.size == 0 || bytes_equal(op->answer, answer),
+              "operation %u got another answer the second time", op->number);
+    op->answer = answer;
     op->answered = true;
     model_seen(model, record->revision);
 }

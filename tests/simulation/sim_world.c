@@ -103,6 +103,7 @@ static void build(struct world *world, enum sim_bug bug) {
         .change_log_retention_us = world->trims ? WORLD_KEPT_S * SIM_SECOND : 0,
         .redrive_after_us = sim_chance(500) ? sim_range(3, 20) * SIM_SECOND : 0,
         .failed_retention_us = sim_range(20, 120) * SIM_SECOND,
+        .upload_idle_us = sim_range(5, 30) * SIM_SECOND,
         .drop_delay_us = sim_range(0, 20) * SIM_SECOND,
         .poisoned = sim_chance(250) ? (unsigned)sim_range(50, 400) : 0,
         .poison_salt = sim_random(),

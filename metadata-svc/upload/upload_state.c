@@ -1,6 +1,5 @@
-#include "metadata-svc/api/upload_state.h"
+#include "metadata-svc/upload/upload_state.h"
 
-#include "common/rpc/proto_message.h"
 #include "metadata-svc/store/layout.h"
 #include "metadata-svc/store/record_codec.h"
 #include "waybill/v1/event.pb-c.h"

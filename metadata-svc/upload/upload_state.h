@@ -3,8 +3,8 @@
  * A finished upload is remembered as a request that took effect: one that makes a record of its own
  * under its request_id, an announced one under its upload id. So whoever did not get the answer gets
  * it again, for as long as requests are remembered. */
-#ifndef WAYBILL_API_UPLOAD_STATE_H
-#define WAYBILL_API_UPLOAD_STATE_H
+#ifndef WAYBILL_UPLOAD_UPLOAD_STATE_H
+#define WAYBILL_UPLOAD_UPLOAD_STATE_H
 
 #include "metadata-svc/store/record_store.h"
 
