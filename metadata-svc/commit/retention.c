@@ -64,6 +64,19 @@ static bool unshare(struct change_builder *builder, const struct record *record,
     return true;
 }
 
+/* Whether older versions share its payload: what is known of that is kept with the newest one that has it. */
+static bool is_newest_sharer(struct change_builder *builder, const struct record *record, struct arena *arena, bool *is,
+                             struct error *error) {
+    struct payload_share share;
+    bool found = false;
+    if (!uuid_is_zero(&record->payload_id) &&
+        !record_store_get_share(overlay_lookup(&builder->overlay), &record->payload_id, arena, &share, &found, error)) {
+        return false;
+    }
+    *is = found && share.newest_version == record->version && share.versions > 1;
+    return true;
+}
+
 /* Whether all versions above it may fail yet, or did: then it, or one below, is what readers get in
  * the end. */
 static bool may_serve_again(struct change_builder *builder, const struct record *head, int64_t version,
@@ -105,11 +118,13 @@ static bool remove_version(struct change_builder *builder, const struct record *
         return true;
     }
     bool may_serve;
+    bool shared;
     if (!payload_is_kept(builder, &record, arena, &kept, error) ||
+        !is_newest_sharer(builder, &record, arena, &shared, error) ||
         !may_serve_again(builder, head, version, arena, &may_serve, error)) {
         return false;
     }
-    if (kept || may_serve || version == head->version || version == head->serving_version ||
+    if (kept || shared || may_serve || version == head->version || version == head->serving_version ||
         record_state_in_flight(record.state)) {
         *removal = IS_NEEDED;
         return true;

@@ -10,7 +10,8 @@
  * A policy that changes holds for what is there, too: policy_sweep.h goes through the bucket.
  *
  * Never taken away: a version that readers get, or may come to get since all newer ones may fail
- * yet, and one whose payload is still in flight; they are looked at again later. Used by the commit engine only. */
+ * yet, one whose payload is still in flight, and one whose payload an older version shares; they are looked at again
+ * later. Used by the commit engine only. */
 #ifndef WAYBILL_COMMIT_RETENTION_H
 #define WAYBILL_COMMIT_RETENTION_H
 

@@ -140,6 +140,28 @@ Test(object_drops, the_cold_copy_of_a_version_that_failed_goes_with_the_version)
     cr_assert_eq(told_of_in_cold(), 1);
 }
 
+Test(object_drops, the_newest_version_of_a_shared_payload_outlives_the_older_ones) {
+    struct record first = put_stored("a", false);
+    for (int i = 0; i < 6; i++) {
+        struct commit_request update = make(COMMIT_UPDATE, "a");
+        update.update.content_type = true;
+        update.record.content_type = i % 2 == 0 ? "text/plain" : "text/html";
+        cr_assert(run(&update), "%s", update.error.message);
+    }
+    put_stored("a", false);
+    keep_versions(1);
+    put_stored("a", false); /* a few of the old versions go at once, from the newest on */
+    struct object_report tiered = report_of(&first, OBJECT_TIERED, TIER_COLD);
+    struct commit_request report = reports("one", &tiered, 1);
+    cr_assert(run(&report), "%s", report.error.message);
+    cr_assert_eq(tiered.verdict, REPORT_ACCEPTED);
+    for (int i = 0; i < 10; i++) {
+        now_us += 120 * SECOND_US;
+        run_due();
+    }
+    cr_assert_eq(count_in(TIER_COLD, ""), 1, "all that had it are gone in the end");
+}
+
 Test(object_drops, a_purge_drops_the_objects_of_all_versions) {
     set_policy((struct bucket){.delete_retention_us = SECOND_US}, BUCKET_DELETE_RETENTION);
     for (int i = 0; i < 5; i++) {
