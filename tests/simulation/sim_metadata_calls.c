@@ -300,9 +300,12 @@ bool sim_metadata_list_drops(struct sim_metadata *metadata, const char *replica,
 
 /* ---- pulls ---- */
 
-/* Which ones follows from the seed. */
+/* Which ones follows from the seed. One that the model does not know, as planted bugs make them, is none. */
 bool sim_metadata_poisoned(const struct sim_metadata *metadata, const struct model_payload *payload) {
     uint32_t lot;
+    if (payload == NULL) {
+        return false;
+    }
     sim_payload_bytes(payload->number + metadata->options.poison_salt, 0, &lot, sizeof lot);
     return payload->size > 0 && lot % 1000 < metadata->options.poisoned;
 }
