@@ -115,8 +115,11 @@ def test_a_client_full_of_uploads_keeps_neither_others_from_theirs_nor_pulls_fro
     other = Client(cluster)
     client.create_bucket("filled")
     client.create_bucket("beside")
-    uploads = [OpenUpload(client, "filled" if i < 15 else "beside", f"open-{i}") for i in range(20)]
-    wait_for(lambda: cluster.metric(cluster.metadata_admin_port, "waybill_uploads") == 18, "the uploads to be open")
+    uploads = []
+    for i in range(20):  # one after the other: in another order the buckets' shares come first
+        uploads.append(OpenUpload(client, "filled" if i < 15 else "beside", f"open-{i}"))
+        wait_for(lambda: cluster.metric(cluster.metadata_admin_port, "waybill_uploads") == min(len(uploads), 18),
+                 "the upload to be open")
     failure = wait_for(lambda: [upload for upload in uploads if upload.call.done()], "a refusal")[0].refusal()
     assert (failure.code, failure.reason) == (Code.RESOURCE_EXHAUSTED, "CLIENT_OVER_SHARE")
     assert failure.retry_seconds > 0 and failure.pushback_ms == failure.retry_seconds * 1000

@@ -104,7 +104,8 @@ class Trials:
         for request_id, (bucket, key, data) in list(self.broken_off.items()):
             upload_id = self.announce(request_id)
             request = payloads.QueryUploadRequest(upload_id=upload_id)
-            offset = self.client.payloads.QueryUpload(request, timeout=CALL_SECONDS).persisted_size
+            # The bulk port's channel notices in its own time, too, that there is a new service.
+            offset = self.client.payloads.QueryUpload(request, timeout=CALL_SECONDS, wait_for_ready=True).persisted_size
             start = {"announced": payloads.AnnouncedUpload(upload_id=upload_id, write_offset=offset)}
             self.client.payloads.UploadPayload(self.client.upload_messages(start, data[offset:]), timeout=CALL_SECONDS)
             self.acked[bucket, key] = {data}
