@@ -12,7 +12,7 @@
 
 enum {
     WRITE_BACK_STEP_BYTES = 1 << 20,   /* begins its way together */
-    WRITE_BACK_WINDOW_BYTES = 8 << 20, /* may be on its way */
+    WRITE_BACK_WINDOW_BYTES = 2 << 20, /* may be on its way */
     WRITE_BACK_KEPT_BYTES = 256 << 20, /* on the disk and still in memory, of a file that forgets */
 };
 
