@@ -36,7 +36,7 @@ struct leveldb_kv {
     leveldb_writeoptions_t *write_synced;
     leveldb_writeoptions_t *write_unsynced;
     struct log_runway *runway; /* NULL: none */
-    pthread_mutex_t writing;   /* failed */
+    pthread_mutex_t writing;   /* failed, and the runway's */
     bool failed;
 };
 
@@ -94,11 +94,9 @@ static char *write_batch(struct leveldb_kv *self, leveldb_writebatch_t *batch, b
 
 /* With a runway every batch is flushed before the next one is written. */
 static char *write_on_runway(struct leveldb_kv *self, leveldb_writebatch_t *batch, const struct kv_batch *operations) {
-    log_runway_write_begins(self->runway, BATCH_OVERHEAD_BYTES + operations->operations.size +
-                                              (size_t)operations->count * OPERATION_OVERHEAD_BYTES);
-    char *message = write_batch(self, batch, true);
-    log_runway_write_ends(self->runway);
-    return message;
+    log_runway_expect(self->runway, BATCH_OVERHEAD_BYTES + operations->operations.size +
+                                        (size_t)operations->count * OPERATION_OVERHEAD_BYTES);
+    return write_batch(self, batch, true);
 }
 
 static bool leveldb_kv_write(struct kv *kv, const struct kv_batch *operations, bool sync, struct error *error) {
@@ -223,7 +221,7 @@ static bool prepare_log(struct leveldb_kv *self, const char *directory, const st
         return false;
     }
     if (options->log_runway_bytes > 0) {
-        self->runway = log_runway_start(directory, options->log_runway_bytes);
+        self->runway = log_runway_start(directory, options->log_runway_bytes, &self->writing);
     }
     return true;
 }

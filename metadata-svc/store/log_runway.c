@@ -33,10 +33,9 @@ struct log_runway {
     int created; /* inotify: files in the directory */
     int wake;    /* eventfd: the runway is short, or the end has come */
     atomic_bool stopping;
-    atomic_uint_fast64_t zeroed;
     pthread_t thread;
 
-    pthread_mutex_t writing; /* held by the one who writes to the log */
+    pthread_mutex_t *writing; /* the store's: held by the one who writes to the log */
 
     pthread_mutex_t lock;  /* all below */
     pthread_cond_t zeroes; /* a piece is done */
@@ -63,8 +62,7 @@ static void wake(struct log_runway *runway) {
 
 /* ---- writers ---- */
 
-void log_runway_write_begins(struct log_runway *runway, size_t batch_bytes) {
-    pthread_mutex_lock(&runway->writing);
+void log_runway_expect(struct log_runway *runway, size_t batch_bytes) {
     pthread_mutex_lock(&runway->lock);
     runway->log_end += in_log(batch_bytes);
     while (runway->log_end > runway->piece) {
@@ -77,14 +75,6 @@ void log_runway_write_begins(struct log_runway *runway, size_t batch_bytes) {
     if (ask) {
         wake(runway);
     }
-}
-
-void log_runway_write_ends(struct log_runway *runway) {
-    pthread_mutex_unlock(&runway->writing);
-}
-
-uint64_t log_runway_zeroed(const struct log_runway *runway) {
-    return atomic_load(&runway->zeroed);
 }
 
 /* ---- the thread ---- */
@@ -100,14 +90,14 @@ static void give_up(struct log_runway *runway, const struct error *error) {
  * which has no runway yet, is where its log ends. */
 static bool begin_log(struct log_runway *runway, struct error *error) {
     uint64_t size = 0;
-    pthread_mutex_lock(&runway->writing);
+    pthread_mutex_lock(runway->writing);
     bool good = runway->log->ops->size(runway->log, &size, error);
     pthread_mutex_lock(&runway->lock);
     runway->log_end = size;
     runway->runway_end = 0;
     runway->asked = false;
     pthread_mutex_unlock(&runway->lock);
-    pthread_mutex_unlock(&runway->writing);
+    pthread_mutex_unlock(runway->writing);
     return good;
 }
 
@@ -176,8 +166,6 @@ static void extend(struct log_runway *runway) {
         release_piece(runway, good);
         if (!good) {
             give_up(runway, &error);
-        } else {
-            atomic_fetch_add(&runway->zeroed, PIECE_BYTES);
         }
     }
 }
@@ -232,7 +220,6 @@ static void free_parts(struct log_runway *runway) {
     if (runway->disk != NULL) {
         runway->disk->ops->free(runway->disk);
     }
-    pthread_mutex_destroy(&runway->writing);
     pthread_mutex_destroy(&runway->lock);
     pthread_cond_destroy(&runway->zeroes);
     free(runway);
@@ -250,7 +237,7 @@ static bool open_parts(struct log_runway *runway, const char *directory, struct 
            error_set_errno(error, errno, "watching %s", directory);
 }
 
-struct log_runway *log_runway_start(const char *directory, uint64_t ahead_bytes) {
+struct log_runway *log_runway_start(const char *directory, uint64_t ahead_bytes, pthread_mutex_t *writing) {
     struct error error = {0};
     struct log_runway *runway = calloc(1, sizeof *runway);
     if (runway == NULL) {
@@ -258,7 +245,7 @@ struct log_runway *log_runway_start(const char *directory, uint64_t ahead_bytes)
     }
     runway->ahead_bytes = ahead_bytes;
     runway->piece = UINT64_MAX;
-    pthread_mutex_init(&runway->writing, NULL);
+    runway->writing = writing;
     pthread_mutex_init(&runway->lock, NULL);
     pthread_cond_init(&runway->zeroes, NULL);
     if (!open_parts(runway, directory, &error)) {

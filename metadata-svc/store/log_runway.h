@@ -13,6 +13,7 @@
 #ifndef WAYBILL_STORE_LOG_RUNWAY_H
 #define WAYBILL_STORE_LOG_RUNWAY_H
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,17 +22,13 @@
 struct log_runway;
 
 /* Keeps up to `ahead_bytes` ahead in the store that will be opened in `directory`, which is made where
- * it is missing. NULL where the system does not let it: the
- * store works without. */
-struct log_runway *log_runway_start(const char *directory, uint64_t ahead_bytes);
+ * it is missing. Borrows `writing`, the lock of writes to the store. NULL where the system does not let
+ * it: the store works without. */
+struct log_runway *log_runway_start(const char *directory, uint64_t ahead_bytes, pthread_mutex_t *writing);
 void log_runway_stop(struct log_runway *runway);
 
-/* Around each write to the log, of a batch of at most that size in LevelDB's form. One write at a
- * time: the second caller waits. Any thread. */
-void log_runway_write_begins(struct log_runway *runway, size_t batch_bytes);
-void log_runway_write_ends(struct log_runway *runway);
-
-/* How many bytes were zeroed ahead since the start. Any thread. */
-uint64_t log_runway_zeroed(const struct log_runway *runway);
+/* Before each write to the log, of a batch of at most that size in LevelDB's form. The caller holds
+ * `writing` from here until it is written. */
+void log_runway_expect(struct log_runway *runway, size_t batch_bytes);
 
 #endif

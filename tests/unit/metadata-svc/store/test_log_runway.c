@@ -79,5 +79,6 @@ Test(log_runway, a_write_on_the_runway_leaves_the_size_of_the_file) {
 }
 
 Test(log_runway, where_a_directory_cannot_be_watched_there_is_none) {
-    cr_assert_null(log_runway_start("/dev/null/nowhere", PLACE_RUNWAY_BYTES));
+    pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER;
+    cr_assert_null(log_runway_start("/dev/null/nowhere", PLACE_RUNWAY_BYTES, &writing));
 }
