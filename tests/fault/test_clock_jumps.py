@@ -6,7 +6,7 @@ import time
 import pytest
 from google.protobuf import duration_pb2
 
-from acked_writes import Writers, check_acked, check_nothing_is_stuck, check_stream, scrub
+from acked_writes import Writers, check_acked, check_nothing_is_stuck, check_stream
 from client import COLD, HOT, Client, health_of
 from clock_shim import ClockShim
 from cluster import wait_for
@@ -46,4 +46,4 @@ def test_nothing_gets_stuck_or_lost_when_the_clock_jumps(names):
         assert abs(record.create_time.seconds - time.time()) < 3600, "commits have the right time again"
         client.upload("jumps-cold", "now", b"cold" * 50000)
         client.wait_tiers("jumps-cold", "now", {"COLD"})
-        assert scrub(client) == []
+        assert client.scrub() == []

@@ -15,7 +15,7 @@ import pytest
 from client import COLD, Client, record_messages, tiers_of
 from cluster import SLOWNESS, wait_for
 from conftest_shared import run_cluster
-from jetstream import last_revision, read_stream
+from jetstream import last_revision, revisions_in
 
 PUTS = int(os.environ.get("WAYBILL_PUTS", "2000"))
 ROUNDS = int(os.environ.get("WAYBILL_ROUNDS", "10"))
@@ -130,7 +130,7 @@ def test_the_stream_has_every_commit_once_and_in_order_after_the_crashes(crash_c
     # Moves to the cold store may still be under way.
     newest = client.revision()
     wait_for(lambda: last_revision(cluster.nats_port) >= newest, "the outbox to drain", 60)
-    revisions = [int(headers["Nats-Msg-Id"].split("-")[-1]) for _, headers, _ in read_stream(cluster.nats_port)]
+    revisions = revisions_in(cluster.nats_port)
     assert revisions == list(range(1, revisions[-1] + 1))
 
 

@@ -11,7 +11,7 @@ import time
 import grpc
 import pytest
 
-from acked_writes import Writers, check_acked, check_nothing_is_stuck, check_stream, scrub
+from acked_writes import Writers, check_acked, check_nothing_is_stuck, check_stream
 from client import COLD, HOT, Client, failure_of, health_of
 from cluster import wait_for
 from conftest_shared import run_cluster
@@ -75,8 +75,8 @@ def check_all(cluster, acked):
     check_nothing_is_stuck(client, ["failing", "failing-cold"])
     check_stream(cluster, client)
     check_old(client)
-    assert scrub(client, repair=True) is not None
-    assert scrub(client) == []
+    assert client.scrub(repair=True) is not None
+    assert client.scrub() == []
 
 
 @pytest.mark.parametrize("kind, error", [("sync", errno.EIO), ("write", errno.EIO), ("write", errno.ENOSPC)])

@@ -6,7 +6,7 @@ import os
 
 import grpc
 
-from acked_writes import Writers, check_acked, check_nothing_is_stuck, check_stream, scrub
+from acked_writes import Writers, check_acked, check_nothing_is_stuck, check_stream
 from client import COLD, HOT, TIMEOUT, Client, failure_of, health_of, objects
 from cluster import wait_for
 from command_line import CommandLine
@@ -65,7 +65,7 @@ def check_all(cluster, client, writers=None):
     for path in ("metadata.write", "metadata.read"):
         assert health_of(cluster, cluster.metadata_port, path) == "SERVING"
     wait_for(lambda: health_of(cluster, cluster.object_port, "object.ingest") == "SERVING", "objects to be stored again")
-    assert scrub(client) == []
+    assert client.scrub() == []
 
 
 def test_a_full_disk_of_the_record_store_refuses_changes_and_takes_them_again():

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from acked_writes import Writers, check_acked, check_nothing_is_stuck, check_stream, scrub
+from acked_writes import Writers, check_acked, check_nothing_is_stuck, check_stream
 from client import COLD, HOT, HOT_AND_COLD, Client, admin
 from cluster import SLOWNESS, wait_for
 from conftest_shared import run_cluster
@@ -78,9 +78,9 @@ def run_rounds(cluster, disk, process):
     check_nothing_is_stuck(client, BUCKETS)
     check_stream(cluster, client)
     # A copy that no record tells of yet is all that power loss may leave: the note of its move went with it.
-    wait_for(lambda: {finding.kind for finding in scrub(client, repair=True)} <= {admin.SCRUB_KIND_UNLISTED},
+    wait_for(lambda: {finding.kind for finding in client.scrub(repair=True)} <= {admin.SCRUB_KIND_UNLISTED},
              f"a scrub to find nothing wrong (seed {SEED})", 1)
-    assert scrub(client) == [], SEED
+    assert client.scrub() == [], SEED
 
 
 # One file system is enough for a build with sanitizers.

@@ -11,7 +11,6 @@ import time
 import grpc
 import pytest
 
-from acked_writes import scrub
 from client import (
     COLD, HOT, HOT_AND_COLD, TIMEOUT, Client, admin, bucket_messages, metadata, objects, record_messages, report, tiers_of)
 from cluster import PATIENCE, wait_for
@@ -151,6 +150,6 @@ def test_kills_during_moves_lose_nothing_and_leave_nothing():
                 if None not in contents:
                     assert client.read(bucket, key)[0] in contents, f"{bucket}/{key}, seed {SEED}"
         # Copies that no record tells of are all that a kill may leave, and a scrub mends those.
-        found = scrub(client, repair=True)
+        found = client.scrub(repair=True)
         assert {finding.kind for finding in found} <= {admin.SCRUB_KIND_UNLISTED}, (found, SEED)
-        assert scrub(client) == [], SEED
+        assert client.scrub() == [], SEED

@@ -6,9 +6,9 @@ import time
 
 import grpc
 
-from client import TIMEOUT, Client, Failure, admin, record_messages
+from client import Client, Failure, record_messages
 from cluster import wait_for
-from jetstream import last_revision, read_stream
+from jetstream import last_revision, revisions_in
 
 PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED,
            grpc.StatusCode.RESOURCE_EXHAUSTED)
@@ -143,17 +143,5 @@ def check_stream(cluster, client):
     """The stream has every commit, once and in order."""
     newest = client.revision()
     wait_for(lambda: last_revision(cluster.nats_port) >= newest, "the outbox to drain", 60)
-    revisions = [int(headers["Nats-Msg-Id"].split("-")[-1]) for _, headers, _ in read_stream(cluster.nats_port)]
+    revisions = revisions_in(cluster.nats_port)
     assert revisions == list(range(1, revisions[-1] + 1))
-
-
-def scrub(client, **options):
-    """What a whole scrub found."""
-    begun = client.object_admin.StartScrub(
-        admin.StartScrubRequest(**options), timeout=TIMEOUT, wait_for_ready=True).scrub_id
-
-    def over():
-        answer = client.object_admin.GetScrub(admin.GetScrubRequest(scrub_id=begun), timeout=TIMEOUT)
-        return answer if answer.done else None
-
-    return list(wait_for(over, "the scrub to end", 60).findings)

@@ -82,26 +82,12 @@ def check_records(client, load):
                 assert again(client.read, key.bucket, key.name, replica)[0] == key.data(), f"wrong bytes of {key}"
 
 
-def scrub(client, replica, **options):
-    """What a whole scrub found."""
-    service = client.object_admins[replica]
-    begun = service.StartScrub(admin.StartScrubRequest(**options), timeout=TIMEOUT, wait_for_ready=True).scrub_id
-
-    def over():
-        answer = service.GetScrub(admin.GetScrubRequest(scrub_id=begun), timeout=TIMEOUT)
-        return answer if answer.done else None
-
-    answer = wait_for(over, "the scrub to end", 60)
-    assert answer.error_reason == "", answer
-    return list(answer.findings)
-
-
 def check_scrubs(client):
     """Copies that no record tells of are all that a crash may leave, and a scrub mends those."""
     for replica in range(len(client.replicas)):
-        found = scrub(client, replica, repair=True, hot_only=replica > 0)
+        found = client.scrub(replica, repair=True, hot_only=replica > 0)
         assert {finding.kind for finding in found} <= {admin.SCRUB_KIND_UNLISTED}, found
-        assert scrub(client, replica, hot_only=replica > 0) == []
+        assert client.scrub(replica, hot_only=replica > 0) == []
 
 
 def check_all(cluster, client, load):

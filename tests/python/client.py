@@ -121,6 +121,19 @@ class Client:
     def status(self):
         return self.admin.GetStatus(admin.GetStatusRequest(), timeout=TIMEOUT).metadata
 
+    def scrub(self, replica=0, timeout=TIMEOUT, **options):
+        """What a whole scrub found."""
+        service = self.object_admins[replica]
+        begun = service.StartScrub(admin.StartScrubRequest(**options), timeout=timeout, wait_for_ready=True).scrub_id
+
+        def over():
+            answer = service.GetScrub(admin.GetScrubRequest(scrub_id=begun), timeout=timeout)
+            return answer if answer.done else None
+
+        answer = wait_for(over, "the scrub to end", 60)
+        assert answer.error_reason == "", answer
+        return list(answer.findings)
+
     def register_replica(self, name, address, ttl=60.0, leaving=False):
         """The replicas that are there, {name: address}."""
         request = report.RegisterReplicaRequest(leaving=leaving)

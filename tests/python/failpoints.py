@@ -13,7 +13,7 @@ import grpc
 
 from client import Client, admin, bucket_messages, metadata, objects, payloads, record_messages, report
 from cluster import BUILD, PATIENCE, SLOWNESS, wait_for
-from jetstream import last_revision, read_stream
+from jetstream import last_revision, revisions_in
 
 # Passed once, or once in a while.
 SELDOM = ("change_log.", "drop_list.", "record_log.", "publish.sync.", "spool.shrink.", "read_times.", "recall_notes.",
@@ -194,16 +194,7 @@ class Trials:
         wait_for(lambda: self.client.status().spool_payloads == 0, "the spool to drain", 60)
 
     def scrub(self, **options):
-        request = admin.StartScrubRequest(**options)
-        started = self.client.object_admin.StartScrub(request, timeout=CALL_SECONDS).scrub_id
-
-        def over():
-            answer = self.client.object_admin.GetScrub(admin.GetScrubRequest(scrub_id=started), timeout=CALL_SECONDS)
-            return answer if answer.done else None
-
-        answer = wait_for(over, "the scrub to end", 60)
-        assert answer.error_reason == "", answer
-        return list(answer.findings)
+        return self.client.scrub(timeout=CALL_SECONDS, **options)
 
     def check_stores(self):
         """Copies that no record tells of are all that a death may leave, and a scrub tells of those. One of a
@@ -219,8 +210,7 @@ class Trials:
         """Each revision is in the stream once and in order; a rebuild leaves a hole."""
         newest = self.client.revision()
         wait_for(lambda: last_revision(self.cluster.nats_port) >= newest, "the outbox to drain", 60)
-        revisions = [int(headers["Nats-Msg-Id"].split("-")[-1])
-                     for _, headers, _ in read_stream(self.cluster.nats_port) if "Nats-Msg-Id" in headers]
+        revisions = [revision for revision in revisions_in(self.cluster.nats_port) if revision is not None]
         assert all(one < other for one, other in zip(revisions, revisions[1:]))
         found = sum(one + 1 < other for one, other in zip([0, *revisions], revisions))
         assert found == holes, f"{found} holes instead of {holes}"

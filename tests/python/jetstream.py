@@ -62,6 +62,12 @@ def read_stream(port, stream="WAYBILL_CHANGES_0", host="127.0.0.1"):
         connection.close()
 
 
+def revisions_in(port):
+    """Of all messages of the stream, oldest first; None of one that is no event of ours."""
+    ids = [headers.get("Nats-Msg-Id") for _, headers, _ in read_stream(port)]
+    return [int(name.split("-")[-1]) if name is not None else None for name in ids]
+
+
 def last_revision(port, stream="WAYBILL_CHANGES_0", host="127.0.0.1"):
     """The revision of the stream's last message, 0 when there is none or no stream."""
     connection = JetStream(port, host)
