@@ -15,7 +15,7 @@ from acked_writes import Writers, check_acked, check_nothing_is_stuck, check_str
 from client import COLD, HOT, Client, failure_of, health_of
 from cluster import wait_for
 from conftest_shared import run_cluster
-from disk_shim import KINDS, DiskShim, failing, skip_where_nothing_is_preloaded
+from disk_shim import KINDS, failing, shims_of, skip_where_nothing_is_preloaded
 
 SEED = int(os.environ.get("WAYBILL_SEED", str(int(time.time()))))
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
@@ -46,11 +46,8 @@ def shimmed():
     skip_where_nothing_is_preloaded()
     shims = []
 
-    def preload(cluster):
-        for process, name in ((cluster.metadata, "metadata"), (cluster.object, "object")):
-            shims.append(DiskShim(process, cluster.directory, os.path.join(cluster.directory, name)))
-
-    for cluster in run_cluster(allowed_errors=METADATA_ERRORS + OBJECT_ERRORS, before_start=preload, **FLAGS):
+    for cluster in run_cluster(allowed_errors=METADATA_ERRORS + OBJECT_ERRORS,
+                               before_start=lambda cluster: shims.extend(shims_of(cluster)), **FLAGS):
         client = begin(cluster)
         for shim in shims:
             shim.trace()

@@ -87,19 +87,11 @@ def run_rounds(cluster, disk, process):
 KINDS = [pytest.param("ext4"), pytest.param("xfs", marks=pytest.mark.figures)]
 
 
+@pytest.mark.parametrize("service", ["metadata", "object"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_metadata_svc_acknowledged_survives_power_loss(kind):
+def test_what_was_acknowledged_and_stored_survives_power_loss(kind, service):
     with loop_disk(kind) as disk:
         for cluster in run_cluster(
-                allowed_errors=("copy_unreadable",), before_start=lambda cluster: put_on(disk, cluster, "metadata"),
+                allowed_errors=("copy_unreadable",), before_start=lambda cluster: put_on(disk, cluster, service),
                 metadata_flags=METADATA_FLAGS, object_flags=OBJECT_FLAGS):
-            run_rounds(cluster, disk, cluster.metadata)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_object_svc_stored_survives_power_loss(kind):
-    with loop_disk(kind) as disk:
-        for cluster in run_cluster(
-                allowed_errors=("copy_unreadable",), before_start=lambda cluster: put_on(disk, cluster, "object"),
-                metadata_flags=METADATA_FLAGS, object_flags=OBJECT_FLAGS):
-            run_rounds(cluster, disk, cluster.object)
+            run_rounds(cluster, disk, getattr(cluster, service))

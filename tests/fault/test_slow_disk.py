@@ -11,7 +11,7 @@ from acked_writes import Writers, check_acked, check_nothing_is_stuck, check_str
 from client import COLD, HOT, TIMEOUT, Client, Failure, failure_of, health_of, metadata, record_messages
 from cluster import wait_for
 from conftest_shared import run_cluster
-from disk_shim import DiskShim, skip_where_nothing_is_preloaded
+from disk_shim import shims_of, skip_where_nothing_is_preloaded
 
 HANG_SECONDS = 60.0  # at most: the flush is set free as soon as all was looked at
 
@@ -22,13 +22,10 @@ def slow():
     skip_where_nothing_is_preloaded()
     shims = []
 
-    def preload(cluster):
-        for process, name in ((cluster.metadata, "metadata"), (cluster.object, "object")):
-            shims.append(DiskShim(process, cluster.directory, os.path.join(cluster.directory, name)))
-
     flags = ["--commit-queue", "64", "--commit-batch-records", "16", "--bucket-share-percent", "100", "--client-share-percent",
              "100"]
-    for cluster in run_cluster(before_start=preload, metadata_flags=flags, object_flags=["--ack-wait", "5s"]):
+    for cluster in run_cluster(before_start=lambda cluster: shims.extend(shims_of(cluster)), metadata_flags=flags,
+                               object_flags=["--ack-wait", "5s"]):
         client = Client(cluster)
         client.create_bucket("slow", HOT)
         client.create_bucket("slow-cold", COLD, cold_after=0)

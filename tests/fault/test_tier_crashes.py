@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from client import (
-    COLD, HOT, HOT_AND_COLD, TIMEOUT, Client, admin, bucket_messages, metadata, objects, record_messages, report, tiers_of)
+    COLD, HOT, HOT_AND_COLD, TIMEOUT, Client, admin, objects, record_messages, report, tiers_of)
 from cluster import PATIENCE, wait_for
 from conftest_shared import run_cluster
 
@@ -114,11 +114,7 @@ def rest(client):
 
 def create_buckets(client):
     for name, (storage_class, cold_after) in BUCKETS.items():
-        bucket = bucket_messages.Bucket(name=name)
-        bucket.storage.storage_class = storage_class
-        bucket.storage.cold_after.seconds = cold_after
-        bucket.storage.max_versions = 1
-        client.metadata.CreateBucket(metadata.CreateBucketRequest(bucket=bucket), timeout=TIMEOUT)
+        client.create_bucket(name, storage_class, cold_after, storage={"max_versions": 1})
 
 
 @pytest.mark.long

@@ -83,3 +83,9 @@ def failing(shim, kind, error=errno.EIO, times=FOR_EVER):
         yield shim
     finally:
         shim.clear()
+
+
+def shims_of(cluster):
+    """One below each service's directory: of metadata-svc, and of object-svc. To be called before they start."""
+    return [DiskShim(process, cluster.directory, os.path.join(cluster.directory, name))
+            for process, name in ((cluster.metadata, "metadata"), (cluster.object, "object"))]

@@ -11,7 +11,7 @@ import uuid
 
 import grpc
 
-from client import Client, admin, bucket_messages, metadata, objects, payloads, record_messages, report
+from client import Client, admin, metadata, objects, payloads, record_messages, report
 from cluster import BUILD, PATIENCE, SLOWNESS, wait_for
 from jetstream import last_revision, revisions_in
 
@@ -54,11 +54,7 @@ class Trials:
         self.broken_off = {}  # request id: (bucket, key, bytes) of announced uploads to go on with
 
     def create_bucket(self, name, storage_class, max_versions=0, **fields):
-        bucket = bucket_messages.Bucket(name=name, **fields)
-        bucket.storage.storage_class = storage_class
-        bucket.storage.cold_after.seconds = 0
-        bucket.storage.max_versions = max_versions
-        self.client.metadata.CreateBucket(metadata.CreateBucketRequest(bucket=bucket), timeout=CALL_SECONDS)
+        self.client.create_bucket(name, storage_class, 0, storage={"max_versions": max_versions}, **fields)
 
     # ---- writes; what they raise is for the caller to pass over ----
 

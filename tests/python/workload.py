@@ -14,7 +14,7 @@ import grpc
 
 from google.protobuf import field_mask_pb2
 
-from client import CHUNK, COLD, HOT, HOT_AND_COLD, Client, Failure, bucket_messages, metadata, objects, payloads
+from client import CHUNK, COLD, HOT, HOT_AND_COLD, Client, Failure, metadata, objects, payloads
 from cluster import PATIENCE, wait_for
 
 Code = grpc.StatusCode
@@ -299,11 +299,7 @@ class Load:
     @staticmethod
     def create_buckets(client):
         for name, (storage_class, cold_after) in BUCKETS.items():
-            bucket = bucket_messages.Bucket(name=name)
-            bucket.storage.storage_class = storage_class
-            bucket.storage.cold_after.seconds = cold_after
-            bucket.storage.max_versions = 1
-            client.metadata.CreateBucket(metadata.CreateBucketRequest(bucket=bucket), timeout=30, wait_for_ready=True)
+            client.create_bucket(name, storage_class, cold_after, storage={"max_versions": 1})
 
     def start(self):
         for part in (*self.workers, self.watcher):
