@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "common/base/log.h"
+#include "common/base/thread_crew.h"
 #include "metadata-svc/store/change_log.h"
 #include "metadata-svc/watch/change_runs.h"
 #include "waybill/v1/metadata_service.pb-c.h"
@@ -76,8 +77,7 @@ struct watch_hub {
     int64_t tick;       /* the wheel's hand */
     struct ring wheel[WHEEL_TICKS];
 
-    unsigned threads;
-    pthread_t thread[MAX_THREADS];
+    struct thread_crew crew;
 };
 
 /* ---- rings ---- */
@@ -479,13 +479,7 @@ struct watch_hub *watch_hub_start(const struct watch_hub_options *options) {
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&hub->work, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    for (unsigned i = 0; i < options->threads; i++) {
-        if (pthread_create(&hub->thread[i], NULL, serve, hub) != 0) {
-            abort();
-        }
-        pthread_setname_np(hub->thread[i], "watch");
-        hub->threads++;
-    }
+    thread_crew_start(&hub->crew, options->threads, "watch", serve, hub);
     return hub;
 }
 
@@ -498,9 +492,7 @@ void watch_hub_stop(struct watch_hub *hub) {
     hub->stopping = true;
     pthread_cond_broadcast(&hub->work);
     pthread_mutex_unlock(&hub->lock);
-    for (unsigned i = 0; i < hub->threads; i++) {
-        pthread_join(hub->thread[i], NULL);
-    }
+    thread_crew_join(&hub->crew);
     change_runs_free(hub->runs);
     pthread_cond_destroy(&hub->work);
     pthread_mutex_destroy(&hub->lock);

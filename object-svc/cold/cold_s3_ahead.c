@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/thread_crew.h"
+
 enum range_state { RANGE_WAITS, RANGE_UNDER_WAY, RANGE_THERE, RANGE_FAILED };
 
 /* A range that a reader will need. */
@@ -42,8 +44,7 @@ struct s3_ahead_reader {
 struct s3_ahead {
     struct s3_client *client;
     uint64_t max_ranges;
-    pthread_t threads[S3_AHEAD_THREADS_MAX];
-    int64_t thread_count;
+    struct thread_crew crew;
 
     pthread_mutex_t lock; /* of what follows, and of what readers say is under it */
     pthread_cond_t queued;
@@ -157,14 +158,9 @@ struct s3_ahead *s3_ahead_new(struct s3_client *client, int64_t threads, uint64_
     pthread_mutex_init(&self->lock, NULL);
     pthread_cond_init(&self->queued, NULL);
     pthread_cond_init(&self->came, NULL);
-    for (int64_t i = 0; self->max_ranges > 0 && i < threads && i < S3_AHEAD_THREADS_MAX; i++) {
-        char name[16];
-        snprintf(name, sizeof name, "cold-ahead-%d", (int)i);
-        if (pthread_create(&self->threads[i], NULL, ahead_loop, self) != 0) {
-            abort();
-        }
-        pthread_setname_np(self->threads[i], name);
-        self->thread_count++;
+    if (self->max_ranges > 0) {
+        int64_t count = threads < S3_AHEAD_THREADS_MAX ? threads : S3_AHEAD_THREADS_MAX;
+        thread_crew_start(&self->crew, (unsigned)count, "cold-ahead", ahead_loop, self);
     }
     return self;
 }
@@ -177,9 +173,7 @@ void s3_ahead_free(struct s3_ahead *self) {
     self->stopping = true;
     pthread_cond_broadcast(&self->queued);
     pthread_mutex_unlock(&self->lock);
-    for (int64_t i = 0; i < self->thread_count; i++) {
-        pthread_join(self->threads[i], NULL);
-    }
+    thread_crew_join(&self->crew);
     pthread_cond_destroy(&self->came);
     pthread_cond_destroy(&self->queued);
     pthread_mutex_destroy(&self->lock);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/failpoint.h"
+#include "common/base/thread_crew.h"
 #include "common/checksum/crc32c.h"
 #include "object-svc/cold/s3/s3_url.h"
 
@@ -20,8 +21,7 @@ struct s3_part {
 struct s3_sender {
     struct s3_client *client;
     uint64_t max_bytes;
-    pthread_t threads[S3_SENDER_THREADS_MAX];
-    int64_t thread_count;
+    struct thread_crew crew;
 
     pthread_mutex_t lock; /* of what follows, and of what uploads say is under it */
     pthread_cond_t queued;
@@ -128,15 +128,8 @@ struct s3_sender *s3_sender_new(struct s3_client *client, int64_t threads, uint6
     pthread_mutex_init(&self->lock, NULL);
     pthread_cond_init(&self->queued, NULL);
     pthread_cond_init(&self->sent, NULL);
-    for (int64_t i = 0; i < threads && i < S3_SENDER_THREADS_MAX; i++) {
-        char name[16];
-        snprintf(name, sizeof name, "cold-part-%d", (int)i);
-        if (pthread_create(&self->threads[i], NULL, sender_loop, self) != 0) {
-            abort();
-        }
-        pthread_setname_np(self->threads[i], name);
-        self->thread_count++;
-    }
+    int64_t count = threads < S3_SENDER_THREADS_MAX ? threads : S3_SENDER_THREADS_MAX;
+    thread_crew_start(&self->crew, (unsigned)count, "cold-part", sender_loop, self);
     return self;
 }
 
@@ -148,9 +141,7 @@ void s3_sender_free(struct s3_sender *self) {
     self->stopping = true;
     pthread_cond_broadcast(&self->queued);
     pthread_mutex_unlock(&self->lock);
-    for (int64_t i = 0; i < self->thread_count; i++) {
-        pthread_join(self->threads[i], NULL);
-    }
+    thread_crew_join(&self->crew);
     pthread_cond_destroy(&self->sent);
     pthread_cond_destroy(&self->queued);
     pthread_mutex_destroy(&self->lock);

@@ -163,29 +163,27 @@ static bool pair_remove(struct cold_store *store, const struct cold_name *name, 
 
 /* ---- life ---- */
 
+static void for_each_store(struct cold_pair *pair, void (*act)(struct cold_store *store)) {
+    act(pair->first);
+    if (pair->second != NULL) {
+        act(pair->second);
+    }
+    for (size_t i = 0; i < pair->retired_count; i++) {
+        act(pair->retired[i]);
+    }
+}
+
 static void pair_interrupt(struct cold_store *store) {
     struct cold_pair *pair = pair_of(store);
     pthread_mutex_lock(&pair->lock);
     pair->interrupted = true;
-    cold_store_interrupt(pair->first);
-    if (pair->second != NULL) {
-        cold_store_interrupt(pair->second);
-    }
-    for (size_t i = 0; i < pair->retired_count; i++) {
-        cold_store_interrupt(pair->retired[i]);
-    }
+    for_each_store(pair, cold_store_interrupt);
     pthread_mutex_unlock(&pair->lock);
 }
 
 static void pair_close(struct cold_store *store) {
     struct cold_pair *pair = pair_of(store);
-    cold_store_close(pair->first);
-    if (pair->second != NULL) {
-        cold_store_close(pair->second);
-    }
-    for (size_t i = 0; i < pair->retired_count; i++) {
-        cold_store_close(pair->retired[i]);
-    }
+    for_each_store(pair, cold_store_close);
     pthread_mutex_destroy(&pair->lock);
     free(pair);
 }

@@ -8,6 +8,7 @@
 #include "common/base/bucket_share.h"
 #include "common/base/log.h"
 #include "common/base/stop_signal.h"
+#include "common/base/thread_crew.h"
 #include "object-svc/tier/peer_demotion.h"
 
 enum {
@@ -46,7 +47,7 @@ struct job {
 
 struct move_queue {
     struct move_queue_options options;
-    pthread_t threads[MOVE_QUEUE_THREADS];
+    struct thread_crew crew;
     struct stop_signal stop;
     pthread_mutex_t lock; /* all that follows */
     pthread_cond_t changed;
@@ -300,12 +301,7 @@ struct move_queue *move_queue_start(const struct move_queue_options *options) {
     stop_signal_init(&queue->stop);
     pthread_mutex_init(&queue->lock, NULL);
     pthread_cond_init(&queue->changed, NULL);
-    for (int i = 0; i < MOVE_QUEUE_THREADS; i++) {
-        if (pthread_create(&queue->threads[i], NULL, move_loop, queue) != 0) {
-            abort();
-        }
-        pthread_setname_np(queue->threads[i], "move-queue");
-    }
+    thread_crew_start(&queue->crew, MOVE_QUEUE_THREADS, "move-queue", move_loop, queue);
     return queue;
 }
 
@@ -319,9 +315,7 @@ void move_queue_stop(struct move_queue *queue) {
     stop_signal_raise(&queue->stop); /* under the lock, so that nothing is begun any more */
     pthread_cond_broadcast(&queue->changed);
     pthread_mutex_unlock(&queue->lock);
-    for (int i = 0; i < MOVE_QUEUE_THREADS; i++) {
-        pthread_join(queue->threads[i], NULL);
-    }
+    thread_crew_join(&queue->crew);
     while (queue->jobs != NULL) {
         pthread_mutex_lock(&queue->lock);
         struct job *job = queue->jobs;
