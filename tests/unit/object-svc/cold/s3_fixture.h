@@ -12,6 +12,7 @@
 
 #include "object-svc/cold/cold_s3.h"
 #include "tests/unit/object-svc/cold/cold_fixture.h"
+#include "tests/unit/object-svc/cold/s3/s3_test_options.h"
 
 #define S3_FIXTURE_SECRET "testing-secret"
 
@@ -120,21 +121,8 @@ static inline void s3_fixture_init(struct s3_fixture *self, struct cold_fixture 
     snprintf(self->endpoint, sizeof self->endpoint, "http://127.0.0.1:%d", self->port);
     snprintf(self->uploads, sizeof self->uploads, "%s/uploads", self->directory);
     snprintf(cold->root, sizeof cold->root, "%.40s/data/tier/pre", self->directory);
-    setenv("AWS_ACCESS_KEY_ID", "testing-access", 1);
-    setenv("AWS_SECRET_ACCESS_KEY", S3_FIXTURE_SECRET, 1);
-    unsetenv("AWS_SESSION_TOKEN");
     self->options = (struct cold_s3_options){
-        .client = {.endpoint = self->endpoint,
-                   .bucket = "tier",
-                   .region = "us-east-1",
-                   .path_style = true,
-                   .access_key_file = "",
-                   .secret_key_file = "",
-                   .session_token_file = "",
-                   .ca_file = "",
-                   .connect_timeout_ms = 5000,
-                   .stall_timeout_ms = 15000,
-                   .connections = 8},
+        .client = s3_test_options(self->endpoint, S3_FIXTURE_SECRET),
         .prefix = "pre",
         .part_bytes = 5 << 20,
         .parallel_parts = 3,
@@ -142,6 +130,9 @@ static inline void s3_fixture_init(struct s3_fixture *self, struct cold_fixture 
         .ahead_bytes = 16 << 20,
         .uploads_directory = self->uploads,
     };
+    self->options.client.connect_timeout_ms = 5000;
+    self->options.client.stall_timeout_ms = 15000;
+    self->options.client.connections = 8;
     cold->large_bytes = (UINT64_C(12) << 20) + 7;
     s3_fixture_serve(self, program);
     s3_fixture_open(self, cold);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "object-svc/ingest/attempt_table.h"
+#include "tests/unit/disk_place.h"
 
 enum { SMALL = 4 };
 
@@ -54,27 +55,19 @@ Test(attempt_table, what_went_elsewhere_gives_its_place_up) {
 
 /* ---- the file ---- */
 
-static char directory[64];
-static struct disk *disk;
+static struct disk_place place;
 
 static void set_up(void) {
-    struct error error = {0};
-    snprintf(directory, sizeof directory, "/tmp/waybill-test-XXXXXX");
-    cr_assert_not_null(mkdtemp(directory));
-    disk = posix_disk_new(directory, &error);
-    cr_assert_not_null(disk, "%s", error.message);
+    disk_place_make(&place);
 }
 
 static void tear_down(void) {
-    disk->ops->free(disk);
-    char command[96];
-    snprintf(command, sizeof command, "rm -rf '%s'", directory);
-    cr_assert_eq(system(command), 0);
+    disk_place_remove(&place);
 }
 
 static struct disk_file *open_file(void) {
     struct error error = {0};
-    struct disk_file *file = disk->ops->open(disk, "attempts", false, &error);
+    struct disk_file *file = place.disk->ops->open(place.disk, "attempts", false, &error);
     cr_assert_not_null(file, "%s", error.message);
     return file;
 }
@@ -82,13 +75,13 @@ static struct disk_file *open_file(void) {
 Test(attempt_table, attempts_survive_a_restart, .init = set_up, .fini = tear_down) {
     struct uuid one = uuid_make();
     struct uuid done = uuid_make();
-    struct attempt_table *table = attempt_table_open(disk, ATTEMPT_TABLE_SLOTS);
+    struct attempt_table *table = attempt_table_open(place.disk, ATTEMPT_TABLE_SLOTS);
     attempt_table_add(table, &one, 1, 1000000);
     attempt_table_add(table, &one, 2, 1000000);
     attempt_table_add(table, &done, 1, 1000000);
     attempt_table_forget(table, &done);
     /* Not closed, as after a kill. */
-    struct attempt_table *next = attempt_table_open(disk, ATTEMPT_TABLE_SLOTS);
+    struct attempt_table *next = attempt_table_open(place.disk, ATTEMPT_TABLE_SLOTS);
     cr_assert_eq(attempt_table_add(next, &one, 3, 2000000), 3);
     cr_assert_eq(attempt_table_add(next, &done, 2, 2000000), 1);
     attempt_table_close(next);
@@ -100,7 +93,7 @@ Test(attempt_table, the_file_has_the_documented_bytes, .init = set_up, .fini = t
                                        0x00, 0x00, 0xf1, 0x53, 0x65, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15,
                                        0x16, 0x17, 0x18, 0x19, 0x1a, 0x1b, 0x00, 0x00, 0x00, 0x1f};
     struct uuid id = {{0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 0x19, 0x1a, 0x1b, 0, 0, 0, 0x1f}};
-    struct attempt_table *table = attempt_table_open(disk, SMALL);
+    struct attempt_table *table = attempt_table_open(place.disk, SMALL);
     attempt_table_add(table, &id, 1, 1700000000000000);
     attempt_table_add(table, &id, 2, 1700000000000000);
     uint8_t bytes[32];
@@ -115,7 +108,7 @@ Test(attempt_table, the_file_has_the_documented_bytes, .init = set_up, .fini = t
 Test(attempt_table, what_is_damaged_counts_as_never_tried, .init = set_up, .fini = tear_down) {
     struct uuid id = uuid_make();
     struct error error = {0};
-    struct attempt_table *table = attempt_table_open(disk, SMALL);
+    struct attempt_table *table = attempt_table_open(place.disk, SMALL);
     attempt_table_add(table, &id, 1, 0);
     attempt_table_close(table);
     struct disk_file *file = open_file();
@@ -125,7 +118,7 @@ Test(attempt_table, what_is_damaged_counts_as_never_tried, .init = set_up, .fini
         uint8_t flipped = bytes[at] ^ 0x40;
         cr_assert(file->ops->write(file, 0, bytes_of(bytes, sizeof bytes), &error));
         cr_assert(file->ops->write(file, at, bytes_of(&flipped, 1), &error));
-        table = attempt_table_open(disk, SMALL);
+        table = attempt_table_open(place.disk, SMALL);
         cr_assert_eq(attempt_table_add(table, &id, 1, 0), 1, "byte %d", (int)at);
         attempt_table_close(table);
     }

@@ -6,30 +6,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char directory[64];
-static struct disk *disk;
+#include "tests/unit/disk_place.h"
+
+static struct disk_place place;
 static char told[256]; /* the keys that were read */
 
 static void set_up(void) {
-    struct error error = {0};
-    snprintf(directory, sizeof directory, "/tmp/waybill-test-XXXXXX");
-    cr_assert_not_null(mkdtemp(directory));
-    disk = posix_disk_new(directory, &error);
-    cr_assert_not_null(disk, "%s", error.message);
+    disk_place_make(&place);
 }
 
 static void tear_down(void) {
-    char command[96];
-    disk->ops->free(disk);
-    snprintf(command, sizeof command, "rm -rf '%s'", directory);
-    cr_assert_eq(system(command), 0);
+    disk_place_remove(&place);
 }
 
 TestSuite(ingest_notes, .init = set_up, .fini = tear_down);
 
 static struct ingest_notes *open_notes(void) {
     struct error error = {0};
-    struct ingest_notes *notes = ingest_notes_open(disk, &error);
+    struct ingest_notes *notes = ingest_notes_open(place.disk, &error);
     cr_assert_not_null(notes, "%s", error.message);
     return notes;
 }
@@ -66,7 +60,7 @@ static const char *read_notes(struct ingest_notes *notes) {
 
 static size_t read_file(uint8_t *out, size_t size) {
     struct error error = {0};
-    struct disk_file *file = disk->ops->open(disk, "ingest-notes", false, &error);
+    struct disk_file *file = place.disk->ops->open(place.disk, "ingest-notes", false, &error);
     int64_t got = file->ops->read(file, 0, out, size, &error);
     file->ops->close(file);
     return (size_t)got;
@@ -105,7 +99,7 @@ Test(ingest_notes, the_next_start_finds_them_up_to_one_that_is_damaged) {
     write_notes(notes, true);
     cr_assert_str_eq(read_notes(notes), "first second third fourth ");
     struct error error = {0};
-    struct disk_file *file = disk->ops->open(disk, "ingest-notes", false, &error);
+    struct disk_file *file = place.disk->ops->open(place.disk, "ingest-notes", false, &error);
     cr_assert(file->ops->write(file, 2 * 55 + 20, bytes_of_string("?"), &error));
     file->ops->close(file);
     cr_assert_str_eq(read_notes(notes), "first second ");

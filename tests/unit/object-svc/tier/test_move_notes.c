@@ -6,22 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char directory[64];
-static struct disk *disk;
+#include "tests/unit/disk_place.h"
+
+static struct disk_place place;
 
 static void set_up(void) {
-    struct error error = {0};
-    snprintf(directory, sizeof directory, "/tmp/waybill-test-XXXXXX");
-    cr_assert_not_null(mkdtemp(directory));
-    disk = posix_disk_new(directory, &error);
-    cr_assert_not_null(disk, "%s", error.message);
+    disk_place_make(&place);
 }
 
 static void tear_down(void) {
-    char command[96];
-    disk->ops->free(disk);
-    snprintf(command, sizeof command, "rm -rf '%s'", directory);
-    cr_assert_eq(system(command), 0);
+    disk_place_remove(&place);
 }
 
 TestSuite(move_notes, .init = set_up, .fini = tear_down);
@@ -38,7 +32,7 @@ static struct move_note note_of(const char *key) {
 
 static struct move_notes *open_notes(void) {
     struct error error = {0};
-    struct move_notes *notes = move_notes_open(disk, &error);
+    struct move_notes *notes = move_notes_open(place.disk, &error);
     cr_assert_not_null(notes, "%s", error.message);
     return notes;
 }

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "object-svc/cold/s3/s3_client.h"
+#include "tests/unit/object-svc/cold/s3/s3_test_options.h"
 
 /* A server that answers each request with `answer`, or, where that is empty, never. */
 static int listener;
@@ -45,19 +45,10 @@ static void start(const char *with) {
     cr_assert_eq(listen(listener, 8), 0);
     cr_assert_eq(getsockname(listener, (struct sockaddr *)&address, &size), 0);
     snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%d", ntohs(address.sin_port));
-    setenv("AWS_ACCESS_KEY_ID", "testing-access", 1);
-    setenv("AWS_SECRET_ACCESS_KEY", "testing-secret", 1);
-    struct s3_options options = {.endpoint = endpoint,
-                                 .bucket = "tier",
-                                 .region = "us-east-1",
-                                 .path_style = true,
-                                 .access_key_file = "",
-                                 .secret_key_file = "",
-                                 .session_token_file = "",
-                                 .ca_file = "",
-                                 .connect_timeout_ms = 600000,
-                                 .stall_timeout_ms = 600000,
-                                 .connections = 2};
+    struct s3_options options = s3_test_options(endpoint, "testing-secret");
+    options.connect_timeout_ms = 600000;
+    options.stall_timeout_ms = 600000;
+    options.connections = 2;
     client = s3_client_new(&options, &error);
     cr_assert_not_null(client, "%s", error.message);
     pthread_barrier_init(&heard, NULL, 2);
