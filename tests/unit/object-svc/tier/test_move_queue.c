@@ -130,17 +130,21 @@ Test(move_queue, a_stop_fails_what_waits_and_what_comes) {
     cr_assert_eq(ends, 0, "asking failed, so nobody is told");
 }
 
+/* A thread of the queue waits for this object; there are two. */
+static void hold_up(const struct move_wish *wish) {
+    struct error error = {0};
+    cr_assert(move_guard_enter(&guard, &wish->object.payload_id, 0, &error));
+    ask(wish);
+}
+
 Test(move_queue, it_takes_so_many_and_no_more) {
     struct error error = {0};
     struct move_state state;
     struct move_wish wish = {.direction = MOVE_TO_HOT, .object = {.bucket = "photos", .key = "none"}, .done = on_done};
-    /* Both threads are held up by one object each. */
     struct move_wish first = demotion("a");
     struct move_wish second = demotion("b");
-    cr_assert(move_guard_enter(&guard, &first.object.payload_id, 0, &error));
-    cr_assert(move_guard_enter(&guard, &second.object.payload_id, 0, &error));
-    ask(&first);
-    ask(&second);
+    hold_up(&first);
+    hold_up(&second);
     bool good = true;
     unsigned asked = 0;
     while (good && asked < MOVE_QUEUE_MAX) {
@@ -205,10 +209,8 @@ Test(move_queue, moves_of_one_bucket_leave_places_for_others) {
     struct move_state state;
     struct move_wish first = demotion("a");
     struct move_wish second = demotion("b");
-    cr_assert(move_guard_enter(&guard, &first.object.payload_id, 0, &error));
-    cr_assert(move_guard_enter(&guard, &second.object.payload_id, 0, &error));
-    ask(&first);
-    ask(&second);
+    hold_up(&first);
+    hold_up(&second);
     struct move_wish wish = {.direction = MOVE_TO_HOT, .object = {.bucket = "photos", .key = "none"}};
     unsigned asked = 2;
     do {
