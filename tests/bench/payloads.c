@@ -116,8 +116,7 @@ struct storing {
     uint64_t stored; /* of them */
     int64_t begin_us;
     int64_t end_us;
-    int64_t first_us; /* when the first and last of those measured became STORED */
-    int64_t last_us;
+    int64_t last_us; /* when the last of those measured became STORED */
     uint64_t measured;
     struct store_result *result;
 };
@@ -129,10 +128,9 @@ static int64_t unix_us(const Google__Protobuf__Timestamp *time) {
 static void count_stored(struct storing *storing, const Waybill__V1__ChangeEvent *event) {
     int64_t now = clock_monotonic_us(&system_clock);
     storing->stored++;
-    if (now < storing->begin_us || now >= storing->end_us) {
+    if (now < storing->begin_us || (now >= storing->end_us && storing->measured > 0)) {
         return;
     }
-    storing->first_us = storing->measured == 0 ? now : storing->first_us;
     storing->last_us = now;
     storing->measured++;
     latency_add(&storing->result->latency, unix_us(event->commit_time) - unix_us(event->record->create_time));
@@ -216,8 +214,8 @@ void payloads_store(const struct payloads *payloads, const struct transfer *tran
     wait_for_rest(&storing);
     waybill_client_cancel(payloads->client); /* the watch */
     pthread_join(thread, NULL);
-    int64_t took = storing.last_us - storing.first_us;
-    store->stored = took > 0 ? (double)(storing.measured - 1) * 1e6 / (double)took : 0;
+    int64_t took = storing.last_us - storing.begin_us;
+    store->stored = took > 0 ? (double)storing.measured * 1e6 / (double)took : 0;
     pthread_cond_destroy(&storing.changed);
     pthread_mutex_destroy(&storing.lock);
 }

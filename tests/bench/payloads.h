@@ -22,7 +22,7 @@ void payloads_upload(void *self, uint64_t number);
 void payloads_read(void *self, uint64_t number);
 
 struct store_result {
-    double stored;          /* payloads per second that became STORED in the measured time */
+    double stored;          /* payloads per second that became STORED in the measured time, and until one is */
     struct latency latency; /* from commit to STORED */
 };
 
