@@ -9,12 +9,15 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/stream/stream_search.h"
 
 enum {
     REPLY_BYTES = 128,
     DUPLICATE_WINDOW_MS = 120000,
     ACKS_MAX = 65536,
-    PASSED_MAX = 256, /* messages at the end of the stream that are not ours, or removed */
+    FOLLOW_MAX = 64,  /* times that an end which moves is followed in one sync */
+    HURRIED_MAX = 64, /* messages with an acknowledgement, behind a sync that met messages of others */
+    HURRY_MS = 100,
     NS_PER_MS = 1000000,
     DELETION_US = 2000000, /* a server takes to remove a stream's files, behind its answer */
 };
@@ -24,7 +27,9 @@ struct stream_publisher {
     struct stream_publisher_options options;
     char *inbox; /* acknowledgements come to <inbox>.<epoch>.<token> */
     natsSubscription *subscription;
+    struct stream_search *search;
     natsMsg *last; /* whose body stream_end borrows */
+    int hurried;   /* so many more messages are flushed at once */
     bool had_stream;
     int64_t missed_us; /* when the stream that was there was found to be gone; 0: it is there */
 
@@ -97,6 +102,12 @@ static void on_reply(natsConnection *nats, natsSubscription *subscription, natsM
     natsMsg_Destroy(message);
 }
 
+static bool is_ours(void *self, const char *message_id) {
+    struct stream_publisher *publisher = self;
+    return strlen(message_id) < STREAM_MESSAGE_ID_BYTES &&
+           (publisher->options.is_ours == NULL || publisher->options.is_ours(publisher->options.self, message_id));
+}
+
 struct stream_publisher *stream_publisher_new(struct stream_connection *connection,
                                               const struct stream_publisher_options *options, struct error *error) {
     struct stream_publisher *publisher = calloc(1, sizeof *publisher);
@@ -105,6 +116,9 @@ struct stream_publisher *stream_publisher_new(struct stream_connection *connecti
     }
     publisher->connection = connection;
     publisher->options = *options;
+    struct stream_search_options search_options = {
+        .connection = connection, .stream = options->stream, .is_ours = is_ours, .self = publisher};
+    publisher->search = stream_search_new(&search_options);
     pthread_mutex_init(&publisher->lock, NULL);
     natsInbox *inbox = NULL;
     natsStatus status = natsInbox_Create(&inbox);
@@ -133,6 +147,7 @@ void stream_publisher_free(struct stream_publisher *publisher) {
         return;
     }
     stream_unsubscribe(publisher->connection, publisher->subscription);
+    stream_search_free(publisher->search);
     natsMsg_Destroy(publisher->last);
     pthread_mutex_destroy(&publisher->lock);
     free(publisher->acks);
@@ -196,70 +211,6 @@ static void follow_options(struct stream_publisher *publisher, const jsStreamInf
     }
 }
 
-/* ---- its end ---- */
-
-static bool is_ours(struct stream_publisher *publisher, natsMsg *message, struct stream_end *end) {
-    const char *id = NULL;
-    if (natsMsgHeader_Get(message, "Nats-Msg-Id", &id) != NATS_OK || strlen(id) >= sizeof end->message_id ||
-        (publisher->options.is_ours != NULL && !publisher->options.is_ours(publisher->options.self, id))) {
-        return false;
-    }
-    snprintf(end->message_id, sizeof end->message_id, "%s", id);
-    return true;
-}
-
-/* Takes the message if it is ours. */
-static bool take_last(struct stream_publisher *publisher, natsMsg *message, struct stream_end *end) {
-    if (!is_ours(publisher, message, end)) {
-        natsMsg_Destroy(message);
-        return false;
-    }
-    publisher->last = message;
-    end->has_message = true;
-    end->message_sequence = natsMsg_GetSequence(message);
-    end->body = bytes_of(natsMsg_GetData(message), (size_t)natsMsg_GetDataLength(message));
-    return true;
-}
-
-/* Reads a message; one that was removed is none, and no failure. */
-static bool read_message(struct stream_publisher *publisher, uint64_t sequence, natsMsg **message,
-                         struct error *error) {
-    jsErrCode code = 0;
-    *message = NULL;
-    natsStatus status = js_GetMsg(message, stream_connection_jetstream(publisher->connection),
-                                  publisher->options.stream, sequence, NULL, &code);
-    return status == NATS_OK || code == JSNoMessageFoundErr ||
-           stream_set_error(error, status, code, "reading the stream's last messages");
-}
-
-/* Looks for our newest message, from the end backwards, one by one: asked for the last message
- * of a subject, nats-server 2.9 says that there is none when the very last was removed. */
-static bool find_last(struct stream_publisher *publisher, uint64_t first_sequence, struct stream_end *end,
-                      struct error *error) {
-    int foreign = 0;
-    for (uint64_t sequence = end->sequence; sequence >= first_sequence && sequence > 0; sequence--) {
-        natsMsg *message;
-        if (end->sequence - sequence == PASSED_MAX) {
-            return error_set(error, ERROR_FAILED_PRECONDITION, "FOREIGN_STREAM",
-                             "the last %d messages of stream %s were removed or written by others", PASSED_MAX,
-                             publisher->options.stream);
-        }
-        if (!read_message(publisher, sequence, &message, error)) {
-            return false;
-        }
-        if (message != NULL && take_last(publisher, message, end)) {
-            break;
-        }
-        foreign += message != NULL;
-    }
-    if (foreign > 0) {
-        log_warn("foreign_events", LOG_STR("stream", publisher->options.stream), LOG_INT("count", foreign),
-                 LOG_INT("last_sequence", end->sequence),
-                 LOG_STR("hint", "somebody else publishes to the stream's subjects; deny it in nats-server"));
-    }
-    return true;
-}
-
 /* nats-server takes a stream off its list first and removes its files then: one that is made anew at
  * once loses its files to the removal of the old one, and takes messages no more (seen with 2.9). */
 static bool may_add_stream(struct stream_publisher *publisher, struct error *error) {
@@ -275,38 +226,85 @@ static bool may_add_stream(struct stream_publisher *publisher, struct error *err
                      publisher->options.stream);
 }
 
-bool stream_publisher_sync(struct stream_publisher *publisher, struct stream_end *end, struct error *error) {
-    pthread_mutex_lock(&publisher->lock);
-    publisher->epoch++;
-    publisher->ack_count = 0;
-    pthread_mutex_unlock(&publisher->lock);
-    natsMsg_Destroy(publisher->last);
-    publisher->last = NULL;
-
-    *end = (struct stream_end){0};
-    jsStreamInfo *info = NULL;
+/* Asks for the stream, and makes it where it is missing. */
+static bool ask(struct stream_publisher *publisher, jsStreamInfo **info, struct error *error) {
     jsErrCode code = 0;
     jsCtx *jetstream = stream_connection_jetstream(publisher->connection);
-    natsStatus status = js_GetStreamInfo(&info, jetstream, publisher->options.stream, NULL, &code);
+    natsStatus status = js_GetStreamInfo(info, jetstream, publisher->options.stream, NULL, &code);
     if (status != NATS_OK && code == JSStreamNotFoundErr) {
         if (!may_add_stream(publisher, error)) {
             return false;
         }
         code = 0;
-        status = add_stream(publisher, &info, &code);
-    } else if (status == NATS_OK) {
-        follow_options(publisher, info);
+        status = add_stream(publisher, info, &code);
     }
     if (status != NATS_OK) {
         return stream_set_error(error, status, code, "asking for the end of the stream");
     }
     publisher->had_stream = true;
     publisher->missed_us = 0;
+    return true;
+}
+
+static void take_last(struct stream_publisher *publisher, natsMsg *message, struct stream_end *end) {
+    const char *id = "";
+    natsMsgHeader_Get(message, "Nats-Msg-Id", &id);
+    natsMsg_Destroy(publisher->last);
+    publisher->last = message;
+    snprintf(end->message_id, sizeof end->message_id, "%s", id);
+    end->has_message = true;
+    end->message_sequence = natsMsg_GetSequence(message);
+    end->body = bytes_of(natsMsg_GetData(message), (size_t)natsMsg_GetDataLength(message));
+}
+
+/* Finds our newest message; `passed` where others wrote behind it. */
+static bool look(struct stream_publisher *publisher, struct stream_end *end, bool *passed, struct error *error) {
+    jsStreamInfo *info = NULL;
+    struct stream_search_result result = {.done = true};
+    *end = (struct stream_end){0};
+    if (!ask(publisher, &info, error)) {
+        return false;
+    }
+    follow_options(publisher, info);
+    bool good = info->State.Msgs == 0 || stream_search_step(publisher->search, info, &result, error);
     end->sequence = info->State.LastSeq;
-    uint64_t first_sequence = info->State.FirstSeq;
-    bool empty = info->State.Msgs == 0;
+    end->unfinished = !result.done;
+    *passed = result.passed && result.done;
+    if (good && result.newest != NULL) {
+        take_last(publisher, result.newest, end);
+    }
     jsStreamInfo_Destroy(info);
-    return empty || find_last(publisher, first_sequence, end, error);
+    return good;
+}
+
+/* Whether the end moved meanwhile, with nothing of ours. */
+static bool follow_end(struct stream_publisher *publisher, struct stream_end *end, bool *moved, struct error *error) {
+    jsStreamInfo *info = NULL;
+    if (!ask(publisher, &info, error)) {
+        return false;
+    }
+    uint64_t last = info->State.LastSeq;
+    bool good = last == end->sequence || stream_search_follow(publisher->search, info, moved, error);
+    jsStreamInfo_Destroy(info);
+    *moved = good && *moved && last != end->sequence;
+    end->sequence = *moved ? last : end->sequence;
+    return good;
+}
+
+/* Where others write all the time, the end has moved when we know what is there. It is followed until it stands
+ * still for a moment, so that what is published next has a chance to come in time. */
+bool stream_publisher_sync(struct stream_publisher *publisher, struct stream_end *end, struct error *error) {
+    pthread_mutex_lock(&publisher->lock);
+    publisher->epoch++;
+    publisher->ack_count = 0;
+    pthread_mutex_unlock(&publisher->lock);
+    bool moves = false;
+    bool good = look(publisher, end, &moves, error);
+    publisher->hurried = moves ? HURRIED_MAX : 0;
+    for (int i = 0; good && moves && i < FOLLOW_MAX; i++) {
+        good = follow_end(publisher, end, &moves, error);
+    }
+    return good;
 }
 
 static natsStatus set_headers(natsMsg *nats_message, const struct stream_message *message) {
@@ -325,6 +323,15 @@ static natsStatus set_headers(natsMsg *nats_message, const struct stream_message
     return status;
 }
 
+/* The library lets messages wait for others to go with, a millisecond or two. That is long where others write
+ * meanwhile. What a flush comes to, the acknowledgement tells. */
+static void hurry(struct stream_publisher *publisher, const struct stream_message *message) {
+    if (publisher->hurried > 0 && message->acknowledged) {
+        publisher->hurried--;
+        natsConnection_FlushTimeout(stream_connection_nats(publisher->connection), HURRY_MS);
+    }
+}
+
 bool stream_publisher_publish(struct stream_publisher *publisher, const struct stream_message *message,
                               struct error *error) {
     char reply[REPLY_BYTES];
@@ -339,6 +346,9 @@ bool stream_publisher_publish(struct stream_publisher *publisher, const struct s
     status = status == NATS_OK ? natsConnection_PublishMsg(stream_connection_nats(publisher->connection), nats_message)
                                : status;
     natsMsg_Destroy(nats_message);
+    if (status == NATS_OK) {
+        hurry(publisher, message);
+    }
     return status == NATS_OK || stream_set_error(error, status, 0, "publishing an event");
 }
 

@@ -35,6 +35,7 @@ enum { STREAM_MESSAGE_ID_BYTES = 64 };
 
 /* The end of the stream. */
 struct stream_end {
+    bool unfinished;                          /* the rest is not known yet: the next sync goes on looking */
     uint64_t sequence;                        /* of its last message, there or not; 0: it never held one */
     bool has_message;                         /* whether it holds a message of ours; then the newest: */
     uint64_t message_sequence;                /*   below `sequence` where somebody else wrote behind it */
@@ -43,9 +44,9 @@ struct stream_end {
 };
 
 /* Makes the stream where it is missing, gives it the limits of the options where it has others,
- * and asks for its end. Waits for the server, a few seconds at most. Acknowledgements of
- * messages published before are forgotten. FAILED_PRECONDITION (FOREIGN_STREAM) when messages
- * that are not ours, or removed, end it, more than can be passed over; else UNAVAILABLE, also for two
+ * and asks for its end. Waits for the server, a few seconds at most; where messages of others lie behind ours,
+ * as many as it may take longer to look through, it comes back unfinished. Acknowledgements of
+ * messages published before are forgotten. UNAVAILABLE where the server does not answer, and for two
  * seconds after a stream that was there was found to be gone: nats-server may be deleting it yet. */
 bool stream_publisher_sync(struct stream_publisher *publisher, struct stream_end *end, struct error *error);
 
@@ -67,7 +68,8 @@ struct stream_message {
 };
 
 /* Hands a message to the connection. Fails when it takes none. Blocks while a server that is
- * up takes nothing, a few seconds at most. */
+ * up takes nothing, a few seconds at most; and, behind a sync that met messages of others, for a round trip
+ * at those that are acknowledged, so that they leave at once. */
 bool stream_publisher_publish(struct stream_publisher *publisher, const struct stream_message *message,
                               struct error *error);
 

@@ -51,7 +51,7 @@ static bool sink_sync(void *self, struct sink_end *end, struct error *error) {
         !FAILPOINT("publish.sync.after")) {
         return false;
     }
-    *end = (struct sink_end){.sequence = found.sequence};
+    *end = (struct sink_end){.unfinished = found.unfinished, .sequence = found.sequence};
     if (found.has_message) {
         end->revision = cloud_event_revision(publisher->options.shard, found.message_id);
         end->event = found.body;

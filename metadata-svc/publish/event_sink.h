@@ -7,6 +7,7 @@
 
 /* Where the stream ends. */
 struct sink_end {
+    bool unfinished;    /* the rest is not known yet: the next sync goes on finding it out */
     uint64_t sequence;  /* of its last message, there or expired; 0: it never held one */
     int64_t revision;   /* of the newest event that it holds; 0: it holds none */
     struct bytes event; /* that event as it was published; borrowed until the next sync */
@@ -29,13 +30,14 @@ struct sink_ack {
 struct event_sink {
     bool (*connected)(void *self);
     /* Asks for the end, making the stream where it is missing; acknowledgements of what was
-     * published before never come. May wait for the server, a few seconds at most. */
+     * published before never come. May wait for the server, a few seconds at most; what takes longer,
+     * because messages of others lie behind the newest event, goes on with the next sync. */
     bool (*sync)(void *self, struct sink_end *end, struct error *error);
     /* Publishes an encoded ChangeEvent if `expected_last` is the stream's last sequence when it
      * arrives, and, when it is chained, the stream's last message is the revision before. (The
      * sequence alone would let an event in whose forerunner lost its place to somebody else's
-     * message.) Does not wait; where one is asked for, an acknowledgement follows unless something
-     * breaks. DATA_LOSS when the event itself is no event. */
+     * message.) Does not wait longer than for a round trip; where one is asked for, an acknowledgement follows unless
+     * something breaks. DATA_LOSS when the event itself is no event. */
     bool (*publish)(void *self, int64_t revision, struct bytes event, uint64_t expected_last, bool chained,
                     bool acknowledged, struct error *error);
     /* Takes acknowledgements that have come, without waiting. */

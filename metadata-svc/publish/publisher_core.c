@@ -13,6 +13,9 @@ enum {
     /* Every so many events, and the last one of a run, ask for an acknowledgement. It tells of
      * all before it too: each was taken only behind its forerunner. */
     ACK_EVERY = 32,
+    /* Attempts that lost their place to somebody else's message, one after the other, before there are
+     * pauses between them. */
+    QUICK_ATTEMPTS = 8,
 };
 
 /* One event on its way. */
@@ -30,6 +33,8 @@ struct publisher_core {
     bool complained;        /* about what keeps it from publishing; once per trouble */
     int64_t pause_us;       /* before the stream is asked again; 0: things go well */
     int64_t not_before_us;  /* when it may be asked again */
+    unsigned displaced;     /* attempts that lost their place, since an event was taken */
+    unsigned room;          /* events on their way at most for now: fewer where many go in vain, up to the window */
     int64_t next_revision;  /* to publish */
     uint64_t next_sequence; /* that it will get */
     bool chained;           /* something was published since the last sync */
@@ -58,6 +63,7 @@ struct publisher_core *publisher_core_new(struct change_reader reader, struct ev
     core->reader = reader;
     core->sink = sink;
     core->options = *options;
+    core->room = options->window;
     if (core->options.window_bytes == 0) {
         core->options.window_bytes = PUBLISHER_WINDOW_BYTES;
     }
@@ -114,7 +120,7 @@ static int64_t flying(const struct publisher_core *core) {
 static bool window_takes(const struct publisher_core *core, size_t size) {
     int64_t count = flying(core) + (core->held_revision != 0);
     return count == 0 ||
-           (count < core->options.window && core->flying_bytes + core->held.size + size <= core->options.window_bytes);
+           (count < core->room && core->flying_bytes + core->held.size + size <= core->options.window_bytes);
 }
 
 /* ---- trouble ---- */
@@ -136,6 +142,21 @@ static void back_off(struct publisher_core *core) {
     publisher_core_resync(core);
 }
 
+/* Somebody's message came between, and all behind it goes in vain. Where that goes on all the time, each attempt is
+ * a new chance, a long pause is none, and a long run is mostly lost; but one who never has luck must not be a
+ * burden. */
+static void try_again(struct publisher_core *core) {
+    core->room = core->room / 2 > ACK_EVERY ? core->room / 2 : core->room < ACK_EVERY ? core->room : ACK_EVERY;
+    if (core->displaced < QUICK_ATTEMPTS) {
+        core->displaced++;
+        core->not_before_us = 0;
+        publisher_core_resync(core);
+        return;
+    }
+    core->pause_us = PUBLISHER_FIRST_PAUSE_MS * INT64_C(1000);
+    back_off(core);
+}
+
 static void complain(struct publisher_core *core, const char *event, const struct error *error, const char *hint) {
     if (!core->complained) {
         log_warn(event, LOG_ERROR(error), LOG_INT("revision", core->first_flight), LOG_STR("hint", hint));
@@ -146,6 +167,8 @@ static void complain(struct publisher_core *core, const char *event, const struc
 /* An event was acknowledged: whatever was wrong is over. */
 static void recover(struct publisher_core *core) {
     core->pause_us = 0;
+    core->displaced = 0;
+    core->room += core->options.window - core->room < ACK_EVERY ? core->options.window - core->room : ACK_EVERY;
     core->complained = false;
 }
 
@@ -230,8 +253,11 @@ static bool sync_with_stream(struct publisher_core *core) {
     if (clock_monotonic_us(core->options.clock) < core->not_before_us) {
         return false;
     }
-    if (!core->sink.sync(core->sink.self, &end, &error) ||
-        !core->reader.bounds(core->reader.self, &oldest, &newest, &error) ||
+    bool good = core->sink.sync(core->sink.self, &end, &error);
+    if (good && end.unfinished) {
+        return false;
+    }
+    if (!good || !core->reader.bounds(core->reader.self, &oldest, &newest, &error) ||
         !same_history(core, &end, oldest, newest, &same, &error)) {
         complain(core, "events_wait", &error, "commits go on; they are published later");
         back_off(core);
@@ -292,7 +318,7 @@ static bool publish_one(void *context, int64_t revision, struct bytes event) {
  * do not make a read each. */
 static void fill_window(struct publisher_core *core) {
     struct error error = {0};
-    if (flying(core) > core->options.window / 2 || core->flying_bytes > core->options.window_bytes / 2) {
+    if (flying(core) > core->room / 2 || core->flying_bytes > core->options.window_bytes / 2) {
         return;
     }
     bool good = core->reader.read(core->reader.self, core->next_revision, publish_one, core, &error);
@@ -338,6 +364,10 @@ static void take_ack(struct publisher_core *core, const struct sink_ack *ack) {
         return;
     }
     advance(core);
+    if (ack->outcome == SINK_DISPLACED) {
+        try_again(core);
+        return;
+    }
     if (ack->outcome == SINK_REFUSED) {
         struct error error;
         error_set(&error, ERROR_UNAVAILABLE, "EVENT_REFUSED", "the stream refused an event: %s", ack->why);

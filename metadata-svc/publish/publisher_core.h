@@ -3,7 +3,8 @@
  *
  * At the beginning and after anything odd (a refused, lost or displaced event, a new
  * connection) it asks the stream for the last revision it has and goes on behind that one. So
- * a stream that lost its tail, or everything, gets it again from the log. Every event carries
+ * a stream that lost its tail, or everything, gets it again from the log. Messages of others
+ * behind that revision are no obstacle, however many. Every event carries
  * the sequence that must be the stream's last: a gap, a reordering or a second writer makes
  * the stream refuse it.
  *
@@ -29,7 +30,8 @@ struct publisher_core_options {
 enum {
     PUBLISHER_WINDOW_MAX = 65536,
     PUBLISHER_WINDOW_BYTES = 8 * 1024 * 1024,
-    /* Pauses before the stream is asked again when asking did not help. */
+    /* Pauses before the stream is asked again when asking did not help; the first one, ever again, where all
+     * that is in the way is that others are quicker with messages of theirs. */
     PUBLISHER_FIRST_PAUSE_MS = 50,
     PUBLISHER_LONGEST_PAUSE_MS = 5000,
 };

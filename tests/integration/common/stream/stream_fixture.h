@@ -100,6 +100,15 @@ static inline void put_events(struct stream_test *t, const char *history, int fi
     }
 }
 
+/* Messages that nobody of us wrote, some of them without anything. */
+static inline void put_foreign(struct stream_test *t, int count) {
+    look(t);
+    for (int i = 0; i < count; i++) {
+        cr_assert_eq(js_PublishAsync(t->jetstream, "events.a", "garbage", i % 3 == 0 ? 0 : 7, NULL), NATS_OK);
+    }
+    cr_assert_eq(js_PublishAsyncComplete(t->jetstream, NULL), NATS_OK);
+}
+
 static inline void stream_test_open(struct stream_test *t) {
     memset(t, 0, sizeof *t);
     t->server = nats_server_new();

@@ -130,7 +130,34 @@ Test(publishing, makes_a_stream_that_somebody_deleted_anew) {
     publishing_close(&p);
 }
 
-/* Foreign messages stay where they are; between them our revisions are in order, each once. */
+/* Foreign messages stay where they are; between them our revisions are in order, each once. How many there are. */
+static int64_t check_between_others(struct publishing *p, int64_t newest) {
+    int64_t next = 1;
+    int64_t others = 0;
+    uint64_t last = last_sequence(p);
+    for (uint64_t sequence = 1; sequence <= last; sequence++) {
+        natsMsg *message = message_at(p, sequence);
+        cr_assert_not_null(message);
+        bool ours = header_of(message, "Nats-Msg-Id")[0] != '\0';
+        natsMsg_Destroy(message);
+        if (ours) {
+            check_event_at(p, sequence, next++);
+        } else {
+            others++;
+        }
+    }
+    cr_assert_eq(next, newest + 1);
+    return others;
+}
+
+static void intrude(struct publishing *p, int count) {
+    look(p);
+    for (int i = 0; i < count; i++) {
+        cr_assert_eq(js_PublishAsync(p->jetstream, "waybill.changes.0.bucket-0.staged", "x", 1, NULL), NATS_OK);
+    }
+    cr_assert_eq(js_PublishAsyncComplete(p->jetstream, NULL), NATS_OK);
+}
+
 Test(publishing, another_writer_makes_no_gap) {
     struct publishing p;
     publishing_open(&p, true);
@@ -142,19 +169,86 @@ Test(publishing, another_writer_makes_no_gap) {
         cr_assert_eq(js_Publish(NULL, p.jetstream, "waybill.changes.0.intruder", "x", 1, NULL, NULL), NATS_OK);
     }
     await_published(&p, 5010);
-    int64_t next = 1;
-    uint64_t last = last_sequence(&p);
-    for (uint64_t sequence = 1; sequence <= last; sequence++) {
-        natsMsg *message = message_at(&p, sequence);
-        cr_assert_not_null(message);
-        bool ours = header_of(message, "Nats-Msg-Id")[0] != '\0';
-        natsMsg_Destroy(message);
-        if (ours) {
-            check_event_at(&p, sequence, next++);
-        }
+    cr_assert_eq(check_between_others(&p, 5010), 50);
+    publishing_close(&p);
+}
+
+Test(publishing, goes_on_behind_thousands_of_messages_of_others) {
+    struct publishing p;
+    publishing_open(&p, true);
+    commit_to(&p, 10);
+    await_published(&p, 10);
+    intrude(&p, 5000);
+    commit_to(&p, 20);
+    await_published(&p, 20);
+    event_publisher_stop(p.publisher);
+    intrude(&p, 3000);
+    atomic_store(&p.log.newest, 30);
+    start_publisher(&p);
+    await_published(&p, 30);
+    intrude(&p, 3000);
+    nats_server_stop(&p.server);
+    nats_server_start(&p.server);
+    commit_to(&p, 40);
+    await_published(&p, 40);
+    cr_assert_eq(check_between_others(&p, 40), 11000);
+    cr_assert_eq(event_publisher_rewinds(p.publisher), 0);
+    publishing_close(&p);
+}
+
+struct intruder {
+    pthread_t thread;
+    struct publishing *p;
+    atomic_bool over;
+};
+
+static void *intrude_on(void *argument) {
+    struct intruder *intruder = argument;
+    while (!atomic_load(&intruder->over)) {
+        natsConnection_PublishString(intruder->p->nats, "waybill.changes.0.bucket-0.staged", "x");
+        usleep(1000);
     }
-    cr_assert_eq(next, 5011);
-    cr_assert_eq(last, 5060);
+    return NULL;
+}
+
+Test(publishing, goes_on_while_others_write_all_the_time) {
+    struct publishing p;
+    struct intruder intruder = {.p = &p};
+    publishing_open(&p, true);
+    commit_to(&p, 10);
+    await_published(&p, 10);
+    look(&p);
+    cr_assert_eq(pthread_create(&intruder.thread, NULL, intrude_on, &intruder), 0);
+    for (int64_t revision = 20; revision <= 200; revision += 10) {
+        commit_to(&p, revision);
+        await_published(&p, revision);
+    }
+    event_publisher_stop(p.publisher);
+    atomic_store(&p.log.newest, 1000);
+    start_publisher(&p);
+    await_published(&p, 1000);
+    atomic_store(&intruder.over, true);
+    pthread_join(intruder.thread, NULL);
+    cr_assert_gt(check_between_others(&p, 1000), 100);
+    publishing_close(&p);
+}
+
+Test(publishing, does_not_go_on_behind_a_message_by_our_name_among_those_of_others) {
+    struct publishing p;
+    publishing_open(&p, true);
+    commit_to(&p, 10);
+    await_published(&p, 10);
+    event_publisher_stop(p.publisher);
+    intrude(&p, 3000);
+    jsPubOptions forged;
+    jsPubOptions_Init(&forged);
+    forged.MsgId = "0-11";
+    cr_assert_eq(js_Publish(NULL, p.jetstream, "waybill.changes.0.bucket-0.staged", "x", 1, &forged, NULL), NATS_OK);
+    intrude(&p, 3000);
+    atomic_store(&p.log.newest, 20);
+    start_publisher(&p);
+    await_state(&p, PUBLISHER_FENCED);
+    cr_assert_eq(last_sequence(&p), 6011);
     publishing_close(&p);
 }
 

@@ -28,6 +28,7 @@ struct fake_message {
 struct fake_stream {
     bool connected;
     bool sync_fails;
+    unsigned unfinished_syncs;                 /* the next so many do not come to an end */
     struct fake_message messages[LOG_MAX + 1]; /* by sequence */
     uint64_t last;
     unsigned syncs;
@@ -36,6 +37,7 @@ struct fake_stream {
     unsigned lose_publishes;  /* the next so many vanish on their way */
     unsigned lose_acks;       /* the next so many acknowledgements vanish */
     unsigned refuse;          /* the next so many are refused for another reason */
+    unsigned intrude;         /* before the next so many comes a message of somebody else */
     unsigned break_publishes; /* the next so many are not taken */
     bool deduplicate;         /* knows the ids of removed events, too */
     bool hold_acks;
@@ -99,6 +101,11 @@ static bool fake_sync(void *self, struct sink_end *end, struct error *error) {
     if (stream->sync_fails) {
         return error_set(error, ERROR_UNAVAILABLE, "EVENT_STREAM_FAILED", "no answer");
     }
+    if (stream->unfinished_syncs > 0) {
+        stream->unfinished_syncs--;
+        *end = (struct sink_end){.unfinished = true};
+        return true;
+    }
     *end = (struct sink_end){.sequence = stream->last};
     for (uint64_t at = stream->last; at > 0; at--) {
         const struct fake_message *message = &stream->messages[at];
@@ -142,6 +149,10 @@ static bool fake_publish(void *self, int64_t revision, struct bytes event, uint6
         return true;
     }
     struct sink_ack ack = {.revision = revision, .outcome = SINK_ACCEPTED};
+    if (stream->intrude > 0) {
+        stream->intrude--;
+        stream->last++;
+    }
     if (stream->refuse > 0) {
         stream->refuse--;
         ack.outcome = SINK_REFUSED;

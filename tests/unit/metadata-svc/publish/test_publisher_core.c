@@ -196,6 +196,48 @@ Test(publisher_core, leaves_no_gap_behind_a_message_of_somebody_else) {
     fixture_close(&f);
 }
 
+Test(publisher_core, waits_for_a_search_that_takes_several_steps_without_a_pause) {
+    struct fixture f;
+    fixture_open(&f, 20, 8);
+    fixture_publish_to(&f, 20);
+    f.stream->last += 3;
+    f.log.newest = 25;
+    fixture_restart(&f, 8);
+    f.stream->unfinished_syncs = 10;
+    for (int i = 0; i < 10; i++) {
+        cr_assert_not(publisher_core_step(f.core));
+        cr_assert_eq(publisher_core_state(f.core), PUBLISHER_WAITING);
+        cr_assert_eq(publisher_core_published(f.core), 0, "nothing is known yet");
+    }
+    cr_assert_eq(f.stream->publishes, 20, "published before it was known where");
+    fixture_steps(&f, 2);
+    cr_assert_eq(publisher_core_published(f.core), 25);
+    cr_assert_eq(f.stream->publishes, 25);
+    cr_assert_eq(publisher_core_rewinds_total(f.core), 0);
+    fixture_close(&f);
+}
+
+Test(publisher_core, others_that_come_between_ever_again_slow_it_down_but_do_not_stop_it) {
+    struct fixture f;
+    fixture_open(&f, 40, 8);
+    f.stream->intrude = 1000; /* eight an attempt */
+    for (int i = 0; i < 100000 && f.stream->intrude > 0; i++) {
+        publisher_core_step(f.core);
+        f.now_us += 1000;
+    }
+    cr_assert_lt(f.now_us, 15000000, "the pauses get longer and longer");
+    cr_assert_gt(f.now_us, 1500000, "there are no pauses");
+    fixture_publish_to(&f, 40);
+    int64_t next = 1;
+    for (uint64_t at = 1; at <= f.stream->last; at++) {
+        int64_t revision = f.stream->messages[at].revision;
+        cr_assert(revision == 0 || revision == next);
+        next += revision != 0;
+    }
+    cr_assert_eq(next, 41);
+    fixture_close(&f);
+}
+
 Test(publisher_core, fences_itself_when_the_stream_is_ahead) {
     struct fixture f;
     fixture_open(&f, 50, 16);
