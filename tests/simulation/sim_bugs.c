@@ -22,6 +22,8 @@ static const struct {
                                   "a report counts for the key's latest version, whichever it names"},
     [BUG_RECONCILE_SKIPPED] = {"reconcile-skipped", "a start leaves in the spool what nobody wants"},
     [BUG_PUBLISH_WITHOUT_REWIND] = {"publish-without-rewind", "after a loss the publisher goes on where it was"},
+    [BUG_PUBLISH_STOPS_AT_OTHERS] = {"publish-stops-at-others",
+                                     "the publisher does not see its events behind messages of others"},
     [BUG_PUBLISH_WITHOUT_FENCING] = {"publish-without-fencing", "the stream takes events in whatever order they come"},
     [BUG_ACK_BEFORE_STORE] = {"ack-before-store", "an event is acknowledged when it is delivered"},
     [BUG_FAILURES_ACKNOWLEDGED] = {"failures-acknowledged",

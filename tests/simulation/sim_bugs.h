@@ -18,6 +18,7 @@ enum sim_bug {
     BUG_OLD_VERSION_ACCEPTED,      /* a report counts for the key's latest version, whichever it names */
     BUG_RECONCILE_SKIPPED,         /* a start leaves in the spool what nobody wants */
     BUG_PUBLISH_WITHOUT_REWIND,    /* after a loss the publisher goes on where it was */
+    BUG_PUBLISH_STOPS_AT_OTHERS,   /* the publisher does not see its events behind messages of others */
     BUG_PUBLISH_WITHOUT_FENCING,   /* the stream takes events in whatever order they come */
     BUG_ACK_BEFORE_STORE,          /* an event is acknowledged when it is delivered */
     BUG_FAILURES_ACKNOWLEDGED,     /* an event is acknowledged though its payload could not be stored */

@@ -14,13 +14,14 @@ enum fault {
     FAULT_STREAM_WIPE,
     FAULT_CONNECTION,
     FAULT_CONSUMER_RESET,
+    FAULT_INTRUDER,
     FAULT_COLD_AWAY,
     FAULT_CLOCK_JUMP,
     FAULT_READ, /* none: somebody reads */
     FAULT_COUNT,
 };
 
-enum { DOWN_MOST_MS = 4000, START_CUT_PER_MILLE = 150 };
+enum { DOWN_MOST_MS = 4000, START_CUT_PER_MILLE = 150, INTRUSIONS_MOST = 5 };
 
 static enum sim_death choose_death(void) {
     return sim_chance(600) ? SIM_DEATH_POWER : sim_chance(800) ? SIM_DEATH_KILL : SIM_DEATH_CLEAN;
@@ -142,7 +143,7 @@ static void strike(struct world *world, enum fault fault) {
         break;
     case FAULT_STREAM_CRASH:
         /* One that never catches up loses old events again that were published anew; no log is kept for ever. */
-        if (world->trims && (int64_t)sim_stream_count(world->stream) < model_revision(world->model)) {
+        if (world->trims && (int64_t)sim_stream_events(world->stream) < model_revision(world->model)) {
             break;
         }
         sim_stream_crash(world->stream, sim_range(0, WORLD_UNFLUSHED_S) * SIM_SECOND,
@@ -160,6 +161,9 @@ static void strike(struct world *world, enum fault fault) {
         break;
     case FAULT_CONSUMER_RESET:
         sim_stream_reset_consumer(world->stream);
+        break;
+    case FAULT_INTRUDER:
+        sim_stream_intrude(world->stream, (unsigned)sim_range(1, INTRUSIONS_MOST));
         break;
     case FAULT_COLD_AWAY:
         sim_cold_set_reachable(world->cold, false);

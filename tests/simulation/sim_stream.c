@@ -16,7 +16,7 @@ enum {
 };
 
 struct message {
-    int64_t revision;
+    int64_t revision; /* 0: somebody else's */
     int64_t store_us;
     bool staged;
     struct bytes event;
@@ -72,6 +72,7 @@ struct sim_stream {
     size_t pending_count;
 
     bool forgets_end;
+    bool stops_at_others;
     int64_t believed_revision;
     bool takes_all;
     bool acks_early;
@@ -176,10 +177,17 @@ static bool sink_sync(void *self, struct sink_end *end, struct error *error) {
     pump(stream);
     stream->answer_count = 0;
     *end = (struct sink_end){.sequence = last_sequence(stream)};
-    if (stream->count > 0) {
-        const struct message *last = &stream->messages[stream->count - 1];
-        end->revision = last->revision;
-        end->event = last->event;
+    size_t newest = stream->count;
+    while (newest > 0 && stream->messages[newest - 1].revision == 0 && !stream->stops_at_others) {
+        newest--;
+    }
+    if (newest < stream->count && sim_chance(300)) {
+        *end = (struct sink_end){.unfinished = true};
+        return true;
+    }
+    if (newest > 0) {
+        end->revision = stream->messages[newest - 1].revision;
+        end->event = stream->messages[newest - 1].event;
     }
     if (stream->forgets_end && stream->believed_revision > end->revision) {
         end->revision = stream->believed_revision;
@@ -402,6 +410,14 @@ void sim_stream_crash(struct sim_stream *stream, int64_t unflushed_us, int64_t d
     stream->up_us = sim_now_us() + down_us;
 }
 
+void sim_stream_intrude(struct sim_stream *stream, unsigned count) {
+    pump(stream);
+    for (unsigned i = 0; i < count && is_up(stream) && stream->count < MESSAGES_MAX / 2; i++) {
+        stream->messages[stream->count++] = (struct message){.store_us = sim_now_us()};
+    }
+    sim_trace("somebody else writes %u messages", count);
+}
+
 void sim_stream_wipe(struct sim_stream *stream, int64_t down_us) {
     sim_stream_break_connection(stream);
     stream->flight_count = 0;
@@ -415,6 +431,10 @@ void sim_stream_wipe(struct sim_stream *stream, int64_t down_us) {
 
 void sim_stream_forget_end(struct sim_stream *stream) {
     stream->forgets_end = true;
+}
+
+void sim_stream_stop_at_others(struct sim_stream *stream) {
+    stream->stops_at_others = true;
 }
 
 void sim_stream_take_all(struct sim_stream *stream) {
@@ -434,6 +454,15 @@ void sim_stream_ack_naks(struct sim_stream *stream) {
 size_t sim_stream_count(struct sim_stream *stream) {
     pump(stream);
     return stream->count;
+}
+
+size_t sim_stream_events(struct sim_stream *stream) {
+    size_t events = 0;
+    pump(stream);
+    for (size_t i = 0; i < stream->count; i++) {
+        events += stream->messages[i].revision != 0;
+    }
+    return events;
 }
 
 int64_t sim_stream_revision_at(const struct sim_stream *stream, size_t index) {

@@ -50,18 +50,24 @@ void sim_stream_break_connection(struct sim_stream *stream);
 void sim_stream_crash(struct sim_stream *stream, int64_t unflushed_us, int64_t down_us);
 /* Its consumer is made anew, some way back: events come again that were acknowledged. */
 void sim_stream_reset_consumer(struct sim_stream *stream);
+/* Somebody else writes messages, which are no events. */
+void sim_stream_intrude(struct sim_stream *stream, unsigned count);
 /* Its disk is lost. */
 void sim_stream_wipe(struct sim_stream *stream, int64_t down_us);
 
 /* For planted bugs. */
-void sim_stream_forget_end(struct sim_stream *stream); /* sync tells what was once published */
-void sim_stream_take_all(struct sim_stream *stream);   /* no fencing, and no ids known */
-void sim_stream_ack_early(struct sim_stream *stream);  /* what is delivered is acknowledged */
-void sim_stream_ack_naks(struct sim_stream *stream);   /* so is what was not */
+void sim_stream_forget_end(struct sim_stream *stream);     /* sync tells what was once published */
+void sim_stream_stop_at_others(struct sim_stream *stream); /* sync finds no event behind other messages */
+void sim_stream_take_all(struct sim_stream *stream);       /* no fencing, and no ids known */
+void sim_stream_ack_early(struct sim_stream *stream);      /* what is delivered is acknowledged */
+void sim_stream_ack_naks(struct sim_stream *stream);       /* so is what was not */
 
 /* ---- what it holds ---- */
 
 size_t sim_stream_count(struct sim_stream *stream);
+/* Those that are events. */
+size_t sim_stream_events(struct sim_stream *stream);
+/* 0 for one that is no event. */
 int64_t sim_stream_revision_at(const struct sim_stream *stream, size_t index);
 struct bytes sim_stream_event_at(const struct sim_stream *stream, size_t index);
 /* Deliveries that are due or under way, and events not delivered yet. */

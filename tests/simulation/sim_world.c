@@ -130,6 +130,9 @@ static void build(struct world *world, enum sim_bug bug) {
     case BUG_PUBLISH_WITHOUT_REWIND:
         sim_stream_forget_end(world->stream);
         break;
+    case BUG_PUBLISH_STOPS_AT_OTHERS:
+        sim_stream_stop_at_others(world->stream);
+        break;
     case BUG_PUBLISH_WITHOUT_FENCING:
         sim_stream_take_all(world->stream);
         break;
