@@ -340,8 +340,6 @@ def test_migrations(tmp_path, tier):
 
 
 def publish_garbage(one):
-    """Not so often that the publisher, which looks for its last event behind 256 others at most, finds no place."""
-    time.sleep(0.1)
     connection = JetStream(one.cluster.nats_port)
     connection.socket.sendall(b"PUB waybill.changes.0.hot.staged 4\r\nhuh?\r\n")
     connection.info("WAYBILL_CHANGES_0")
