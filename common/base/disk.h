@@ -71,6 +71,10 @@ struct disk_file {
     const struct disk_ops *ops;
 };
 
+/* Makes a directory and those above it where they are missing; the names of all are durable then, also of
+ * those that an earlier process may not have come to sync. */
+bool posix_make_directories(const char *path, struct error *error);
+
 /* The machine's file system below `root`, which is created where it is missing. */
 struct disk *posix_disk_new(const char *root, struct error *error);
 

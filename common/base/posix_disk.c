@@ -154,17 +154,31 @@ static bool sync_directory_at(int root, const char *path, struct error *error) {
     return good;
 }
 
-/* One that exists is fine. A new one's name is made durable, so that what is synced in it lasts. */
+/* Whoever made it may not have come to sync its name. Above what is ours there may be directories that are
+ * not to be read, or are on a file system that has nothing to sync. */
+static bool sync_if_possible(int root, const char *path, struct error *error) {
+    int descriptor = openat(root, path[0] == '\0' ? "." : path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0) {
+        return errno == EACCES || errno == EPERM || error_set_errno(error, errno, "opening directory %s", path);
+    }
+    bool good = fsync(descriptor) == 0 || errno == EINVAL || errno == EROFS ||
+                error_set_errno(error, errno, "flushing directory %s", path);
+    close(descriptor);
+    return good;
+}
+
+/* One that exists is fine. Its name is made durable, so that what is synced in it lasts. */
 static bool make_one(int root, const char *path, struct error *error) {
-    if (mkdirat(root, path, DIRECTORY_MODE) != 0) {
-        return errno == EEXIST || error_set_errno(error, errno, "making directory %s", path);
+    bool made = mkdirat(root, path, DIRECTORY_MODE) == 0;
+    if (!made && errno != EEXIST) {
+        return error_set_errno(error, errno, "making directory %s", path);
     }
     char above[PATH_MAX_BYTES];
     const char *slash = strrchr(path, '/');
     size_t size = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
     memcpy(above, path, size);
     above[size] = '\0';
-    return sync_directory_at(root, above, error);
+    return made ? sync_directory_at(root, above, error) : sync_if_possible(root, above, error);
 }
 
 static bool make_path(int root, const char *path, struct error *error) {
@@ -266,8 +280,12 @@ static const struct disk_ops posix_ops = {
     .free = posix_free,
 };
 
+bool posix_make_directories(const char *path, struct error *error) {
+    return make_path(AT_FDCWD, path, error);
+}
+
 struct disk *posix_disk_new(const char *root, struct error *error) {
-    if (!make_path(AT_FDCWD, root, error)) {
+    if (!posix_make_directories(root, error)) {
         return NULL;
     }
     int descriptor = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

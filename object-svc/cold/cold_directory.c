@@ -10,32 +10,77 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/disk.h"
 #include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "object-svc/cold/cold_directory_parts.h"
 
-static bool sync_one(struct cold_directory *self, const char *path, struct error *error) {
+enum { CLIMB_REMEMBERED = 8 }; /* of each climb, those nearest to the object */
+
+/* Those that were synced on the way up from one object, to be remembered once all are. */
+struct climb {
+    int fds[CLIMB_REMEMBERED];
+    struct stat statuses[CLIMB_REMEMBERED];
+    size_t count;
+};
+
+static void end_climb(struct cold_directory *self, struct climb *climb, bool all_synced) {
+    for (size_t i = 0; i < climb->count; i++) {
+        if (all_synced) {
+            durable_directories_add_take(&self->durable, climb->fds[i], &climb->statuses[i]);
+        } else {
+            close(climb->fds[i]);
+        }
+    }
+}
+
+/* Syncs a directory and says whether it is known that those above it need no sync. */
+static bool sync_step(struct cold_directory *self, const char *path, struct climb *climb, bool *known,
+                      struct error *error) {
+    struct stat status;
     int fd = openat(self->root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
         return error_set_errno(error, errno, "opening the cold store's directory %s", path);
     }
-    bool ok = fsync(fd) == 0 || error_set_errno(error, errno, "syncing the cold store's directory %s", path);
-    close(fd);
+    if (fstat(fd, &status) != 0 || fsync(fd) != 0) {
+        error_set_errno(error, errno, "syncing the cold store's directory %s", path);
+        close(fd);
+        return false;
+    }
+    *known = durable_directories_has(&self->durable, &status);
+    if (*known || climb->count == CLIMB_REMEMBERED) {
+        close(fd);
+    } else {
+        climb->fds[climb->count] = fd;
+        climb->statuses[climb->count++] = status;
+    }
+    return true;
+}
+
+static bool sync_one(struct cold_directory *self, const char *path, struct error *error) {
+    struct climb climb = {.count = 0};
+    bool known;
+    bool ok = sync_step(self, path, &climb, &known, error);
+    end_climb(self, &climb, false);
     return ok;
 }
 
-/* Also those that were there before: whoever made them may not have come to sync them. */
 bool cold_directory_sync_parents(struct cold_directory *self, const char *path, struct error *error) {
     char parent[COLD_SIDECAR_PATH_BYTES];
-    snprintf(parent, sizeof parent, "%s", path);
+    struct climb climb = {.count = 0};
+    bool known = false;
+    bool ok = true;
     char *slash;
-    while ((slash = strrchr(parent, '/')) != NULL) {
+    snprintf(parent, sizeof parent, "%s", path);
+    while (ok && !known && (slash = strrchr(parent, '/')) != NULL) {
         *slash = '\0';
-        if (!sync_one(self, parent, error)) {
-            return false;
-        }
+        ok = sync_step(self, parent, &climb, &known, error);
     }
-    return sync_one(self, ".", error);
+    if (ok && !known) {
+        ok = fsync(self->root) == 0 || error_set_errno(error, errno, "syncing the cold store's root");
+    }
+    end_climb(self, &climb, ok);
+    return ok;
 }
 
 /* Removes what this replica left half written. */
@@ -74,26 +119,28 @@ static bool check_replica(const char *replica, struct error *error) {
                                    "a replica's name has 1 to 128 bytes, no '/', and does not begin with '.'");
 }
 
-static bool make_directory(int at, const char *path, struct error *error) {
-    return mkdirat(at, path, COLD_DIRECTORY_MODE) == 0 || errno == EEXIST ||
+static bool make_directory(struct cold_directory *self, const char *path, struct error *error) {
+    return mkdirat(self->root, path, COLD_DIRECTORY_MODE) == 0 || errno == EEXIST ||
            error_set_errno(error, errno, "making the cold store's directory %s", path);
 }
 
 /* The root and those above it. */
 static bool make_root(const char *directory, struct error *error) {
-    char path[PATH_MAX];
-    if (directory == NULL || directory[0] == '\0' ||
-        (size_t)snprintf(path, sizeof path, "%s", directory) >= sizeof path) {
+    if (directory == NULL || directory[0] == '\0' || strlen(directory) >= PATH_MAX) {
         return error_set_field(error, "cold.directory", "BAD_PATH", "the cold store's path is empty or too long");
     }
-    for (char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+    return posix_make_directories(directory, error);
+}
+
+/* Directories that are empty now go; one that is not ends it. */
+static void remove_empty(struct cold_directory *self, char *path) {
+    struct stat status;
+    char *slash;
+    while ((slash = strrchr(path, '/')) != NULL && fstatat(self->root, path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           unlinkat(self->root, path, AT_REMOVEDIR) == 0) {
+        durable_directories_forget(&self->durable, &status);
         *slash = '\0';
-        if (!make_directory(AT_FDCWD, path, error)) {
-            return false;
-        }
-        *slash = '/';
     }
-    return make_directory(AT_FDCWD, path, error);
 }
 
 static bool cold_directory_remove(struct cold_store *store, const struct cold_name *name, struct error *error) {
@@ -118,11 +165,7 @@ static bool cold_directory_remove(struct cold_store *store, const struct cold_na
     if (there && !sync_one(self, path, error)) {
         return false;
     }
-    /* Directories that are empty now go; one that is not ends it. */
-    char *slash;
-    while ((slash = strrchr(path, '/')) != NULL && unlinkat(self->root, path, AT_REMOVEDIR) == 0) {
-        *slash = '\0';
-    }
+    remove_empty(self, path);
     return FAILPOINT("cold_directory.remove.after");
 }
 
@@ -131,6 +174,7 @@ static void cold_directory_close(struct cold_store *store) {
     if (self->root >= 0) {
         close(self->root);
     }
+    durable_directories_destroy(&self->durable);
     free(self);
 }
 
@@ -160,11 +204,12 @@ struct cold_store *cold_directory_open(const struct cold_store_options *options,
     }
     self->base.ops = &cold_directory_ops;
     self->clock = options->clock;
+    durable_directories_init(&self->durable);
     snprintf(self->temporary, sizeof self->temporary, ".tmp/%s", options->replica);
     self->root = open(options->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (self->root < 0) {
         error_set_errno(error, errno, "opening the cold store %s", options->directory);
-    } else if (make_directory(self->root, ".tmp", error) && make_directory(self->root, self->temporary, error) &&
+    } else if (make_directory(self, ".tmp", error) && make_directory(self, self->temporary, error) &&
                clear_temporary(self, error)) {
         return &self->base;
     }

@@ -5,6 +5,7 @@
 #include "object-svc/cold/cold_directory.h"
 #include "object-svc/cold/cold_object.h"
 #include "object-svc/cold/cold_sidecar.h"
+#include "object-svc/cold/durable_directories.h"
 
 enum {
     COLD_FILE_MODE = 0640,
@@ -17,6 +18,7 @@ struct cold_directory {
     int root; /* all paths are relative to it */
     const struct clock *clock;
     char temporary[256]; /* ".tmp/<replica>" */
+    struct durable_directories durable;
 };
 
 static inline struct cold_directory *cold_directory_of(struct cold_store *store) {
@@ -26,7 +28,9 @@ static inline struct cold_directory *cold_directory_of(struct cold_store *store)
 /* Reads the object's sidecar into the arena; NOT_FOUND and DATA_LOSS as in cold_object.h. */
 bool cold_directory_load_sidecar(struct cold_directory *self, const struct cold_name *name, struct arena *arena,
                                  struct cold_sidecar *sidecar, struct error *error);
-/* Syncs the directory that holds `path` and those above it, up to the root. */
+/* Makes the name `path` durable, which was given just now: syncs the directory that holds it, and those
+ * above that one up to the first that is known to be durable, or the root. While the file is there, none
+ * of them can be removed. */
 bool cold_directory_sync_parents(struct cold_directory *self, const char *path, struct error *error);
 
 /* cold_directory_write.c */

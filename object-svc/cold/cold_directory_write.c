@@ -170,19 +170,30 @@ static bool write_sidecar(struct directory_writer *self, struct error *error) {
     return ok;
 }
 
+/* A directory and what is missing above it; most often that is nothing. */
+static bool make_directory(struct cold_directory *store, char *path, struct error *error) {
+    if (mkdirat(store->root, path, COLD_DIRECTORY_MODE) == 0 || errno == EEXIST) {
+        return true;
+    }
+    char *slash = strrchr(path, '/');
+    if (errno == ENOENT && slash != NULL) {
+        *slash = '\0';
+        bool ok = make_directory(store, path, error);
+        *slash = '/';
+        /* ENOENT: a removal took one away again; the caller tries anew. */
+        if (!ok || mkdirat(store->root, path, COLD_DIRECTORY_MODE) == 0 || errno == EEXIST || errno == ENOENT) {
+            return ok;
+        }
+    }
+    return error_set_errno(error, errno, "making the cold store's directory %s", path);
+}
+
 /* All directories above the object. */
 static bool make_parents(struct directory_writer *self, struct error *error) {
     char path[COLD_PATH_MAX_BYTES];
     memcpy(path, self->path, sizeof path);
-    for (char *slash = strchr(path, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        /* ENOENT: a removal took one away again; the caller tries anew. */
-        if (mkdirat(self->store->root, path, COLD_DIRECTORY_MODE) != 0 && errno != EEXIST && errno != ENOENT) {
-            return error_set_errno(error, errno, "making the cold store's directory %s", path);
-        }
-        *slash = '/';
-    }
-    return true;
+    *strrchr(path, '/') = '\0';
+    return make_directory(self->store, path, error);
 }
 
 /* Gives a file its name; `gone` says that a directory on the way is missing. */

@@ -40,7 +40,7 @@ static inline bool cold_try_store(struct cold_fixture *fixture, const struct pro
     if (writer == NULL) {
         return false;
     }
-    static uint8_t chunk[100003];
+    static _Thread_local uint8_t chunk[100003];
     for (uint64_t done = 0; done < provenance->size_bytes;) {
         uint64_t left = provenance->size_bytes - done;
         size_t part = left < sizeof chunk ? (size_t)left : sizeof chunk;
