@@ -1,5 +1,9 @@
 // rooms: waybill_stream test_support
 #include "common/stream/stream_search.h"
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
 #include "stream_fixture.h"
 
 enum { MANY = 50000, NO_TIME_US = 1 };
@@ -156,6 +160,62 @@ Test(stream_search, does_not_trust_what_it_saw_before_the_server_forgot_it) {
     put_events(&t, "c", 1, 400);
     await_connected(t.connection);
     cr_assert_eq(search_on(&t, search, &steps), 13);
+    stream_search_free(search);
+    stream_test_close(&t);
+}
+
+/* Messages whose headers no library would make, without bodies; the server takes them as they are. */
+static void put_raw(struct stream_test *t, const char *const *headers, size_t count) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)t->server.port)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int server = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert_eq(connect(server, (struct sockaddr *)&address, sizeof address), 0);
+    dprintf(server, "CONNECT {\"verbose\":false,\"headers\":true}\r\n");
+    for (size_t i = 0; i < count; i++) {
+        dprintf(server, "HPUB events.a %zu %zu\r\n%s\r\n", strlen(headers[i]), strlen(headers[i]), headers[i]);
+    }
+    dprintf(server, "PING\r\n");
+    char answers[4096] = "";
+    size_t size = 0;
+    while (strstr(answers, "PONG") == NULL) {
+        ssize_t got = read(server, answers + size, sizeof answers - 1 - size);
+        cr_assert_gt(got, 0);
+        size += (size_t)got;
+    }
+    cr_assert_null(strstr(answers, "-ERR"), "%s", answers);
+    close(server);
+}
+
+Test(stream_search, is_not_stopped_by_headers_that_are_none) {
+    static const char *const broken[] = {"garbage",
+                                         "X\r\n\r\n",
+                                         "NATS/1.0\r\n\r\n",
+                                         "NATS/1.0\r\nbroken\r\n\r\n",
+                                         "NATS/1.0\r\nNats-Msg-Id\r\n\r\n",
+                                         "NATS/1.0 404 No Messages\r\n\r\n",
+                                         "NATS/1.0 503\r\n\r\n",
+                                         "NATS/1.0 409 Consumer Deleted\r\n\r\n",
+                                         "NATS/1.0 100 Idle Heartbeat\r\n\r\n"};
+    enum { COUNT = sizeof broken / sizeof broken[0] };
+    struct stream_test t;
+    int steps;
+    stream_test_open(&t);
+    add_stream(&t);
+    struct stream_search *search = search_in(&t, 0);
+    put_events(&t, "a", 1, 1);
+    for (size_t i = 0; i < COUNT; i++) {
+        put_raw(&t, &broken[i], 1);
+        cr_assert_eq(search_on(&t, search, &steps), 1, "as the last message: %s", broken[i]);
+    }
+    put_foreign(&t, 100);
+    put_raw(&t, broken, COUNT);
+    put_foreign(&t, 100);
+    stream_search_free(search);
+    search = search_in(&t, 0);
+    cr_assert_eq(search_on(&t, search, &steps), 1);
+    put_events(&t, "a", 2, 2);
+    put_raw(&t, broken, COUNT);
+    cr_assert_eq(search_on(&t, search, &steps), 202 + 2 * COUNT);
     stream_search_free(search);
     stream_test_close(&t);
 }
