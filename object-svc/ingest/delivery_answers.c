@@ -120,8 +120,12 @@ static void log_item(const char *event, const struct ingest_item *item, const ch
              LOG_INT("attempt", item->attempts), LOG_STR("hint", hint));
 }
 
-/* Without a reserve the hot volumes may be full to the last byte; with one only some objects are too large. */
+/* Without a reserve the hot volumes may be full to the last byte; with one only some objects are too large. A move has
+ * one object in hand. */
 static bool hits_all(const struct ingest_item *item) {
+    if (strcmp(item->error.reason, "OBJECT_MOVING") == 0) {
+        return false;
+    }
     return item->fault == RETRY_OUTAGE || item->place == RETRY_PLACE_UPSTREAM ||
            strcmp(item->error.reason, "DISK_FULL") == 0;
 }

@@ -1,7 +1,7 @@
 #include "object-svc/ingest/ingest_core.h"
 
+#include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/base/failpoint.h"
 #include "common/base/log.h"
@@ -10,6 +10,8 @@
 #include "object-svc/ingest/unreported.h"
 
 enum { REPORT_LEFT_PAUSE_US = 1000000 };
+
+static_assert(MOVE_GUARD_MAX >= 2 * INGEST_BATCH_MAX, "beside a batch others find room in the guard");
 
 struct ingest_core {
     struct ingest_ports ports;
@@ -26,6 +28,8 @@ struct ingest_core {
     size_t held[INGEST_BATCH_MAX]; /* items that the hot store has, or will have once committed */
     size_t held_count;
     struct object_report reports[INGEST_BATCH_MAX]; /* of the held ones */
+    struct uuid in_hand[INGEST_BATCH_MAX];          /* objects that it is in the guard with */
+    size_t in_hand_count;
 };
 
 /* What was noted and did not come is not there. */
@@ -75,10 +79,42 @@ static void retry(struct ingest_item *item, enum retry_place place, const struct
     item->error = *error;
 }
 
+/* ---- the guard ---- */
+
+/* From before it is looked for until its report is answered, so that a copy that was found is still there when it is
+ * believed to be. Nobody is waited for: a move takes as long as the cold store does. */
+static bool take_in_hand(struct ingest_core *core, const struct uuid *payload_id, struct error *error) {
+    if (core->ports.guard == NULL) {
+        return true;
+    }
+    if (!move_guard_enter(core->ports.guard, payload_id, 0, error)) {
+        return false;
+    }
+    core->in_hand[core->in_hand_count++] = *payload_id;
+    return true;
+}
+
+static void let_go_of_all(struct ingest_core *core) {
+    while (core->in_hand_count > 0) {
+        move_guard_leave(core->ports.guard, &core->in_hand[--core->in_hand_count]);
+    }
+}
+
+/* ---- what is there, and what is to be pulled ---- */
+
 /* A redelivery may be of something that was stored but not reported, or be there twice. */
 static bool is_in_batch(const struct ingest_core *core, const struct uuid *payload_id) {
     for (size_t i = 0; i < core->wanted_count; i++) {
         if (uuid_equal(&core->items[core->wanted[i]].provenance.payload_id, payload_id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_held(const struct ingest_core *core, const struct uuid *payload_id) {
+    for (size_t i = 0; i < core->held_count; i++) {
+        if (uuid_equal(&core->items[core->held[i]].provenance.payload_id, payload_id)) {
             return true;
         }
     }
@@ -108,6 +144,8 @@ static void sort_out(struct ingest_core *core) {
         struct error error = {0};
         if (is_in_batch(core, payload_id)) {
             item->outcome = INGEST_OBSOLETE;
+        } else if (!take_in_hand(core, payload_id, &error) && !is_held(core, payload_id)) {
+            retry(item, RETRY_PLACE_HERE, &error);
         } else if (hot_store_find(core->ports.hot, payload_id, &object, &error)) {
             core->held[core->held_count++] = i;
         } else if (error.code == ERROR_NOT_FOUND) {
@@ -117,6 +155,8 @@ static void sort_out(struct ingest_core *core) {
         }
     }
 }
+
+/* ---- pulling ---- */
 
 /* One payload on its way from the pull into the hot store. */
 struct transfer {
@@ -257,15 +297,21 @@ static void pull_wanted(struct ingest_core *core) {
     }
 }
 
+/* ---- reporting ---- */
+
+static void pause_left(struct ingest_core *core) {
+    core->left_not_before_us = clock_monotonic_us(core->ports.clock) + REPORT_LEFT_PAUSE_US;
+}
+
 /* One that is refused for what it says would be so again; its event tells what becomes of it. */
 static void keep_for_later(struct ingest_core *core, const struct provenance *provenance, const struct error *error) {
     if (!retry_class_counts(retry_class_of(error, RETRY_PLACE_UPSTREAM))) {
         unreported_add(core->left, provenance);
-        core->left_not_before_us = clock_monotonic_us(core->ports.clock) + REPORT_LEFT_PAUSE_US;
+        pause_left(core);
     }
 }
 
-/* If that fails, a scrub or the next report finds it. */
+/* It is in hand, so nobody has told of it since. If that fails, a scrub or the next report finds it. */
 static void give_up_copy(struct ingest_core *core, const struct object_report *report) {
     struct error error = {0};
     if (!hot_store_remove(core->ports.hot, &report->payload_id, 1, &error)) {
@@ -273,34 +319,10 @@ static void give_up_copy(struct ingest_core *core, const struct object_report *r
     }
 }
 
-/* Not wanted here, as it was when the report was taken. A move may have told of this very copy since: so
- * it goes only after one more report while no move has the object in hand. A move that has tells of the copy, or
- * clears it up, itself, if it comes to its end. False where nobody could be told yet. */
-static bool settle_unwanted(struct ingest_core *core, struct object_report *report, struct error *error) {
-    struct move_guard *guard = core->ports.guard;
-    if (guard == NULL) {
-        give_up_copy(core, report);
-        return true;
-    }
-    if (!move_guard_enter(guard, &report->payload_id, 0, error)) {
-        return false;
-    }
-    bool told = core->ports.sink.report(core->ports.sink.self, report, 1, error);
-    if (told && report->verdict != REPORT_ACCEPTED) {
-        give_up_copy(core, report);
-    }
-    move_guard_leave(guard, &report->payload_id);
-    return told;
-}
-
 static void judge(struct ingest_core *core, struct ingest_item *item, struct object_report *report) {
     struct error error = {0};
-    if (report->verdict != REPORT_ACCEPTED && !settle_unwanted(core, report, &error)) {
-        keep_for_later(core, &item->provenance, &error);
-        if (strcmp(error.reason, "OBJECT_MOVING") != 0) {
-            retry(item, RETRY_PLACE_UPSTREAM, &error);
-            return;
-        }
+    if (report->verdict != REPORT_ACCEPTED) {
+        give_up_copy(core, report);
     }
     switch (report->verdict) {
     case REPORT_ACCEPTED:
@@ -330,22 +352,43 @@ static void on_reported(void *self, size_t index, const struct error *error) {
 
 static void on_left_reported(void *self, size_t index, const struct error *error) {
     struct ingest_core *core = self;
-    struct object_report *report = &core->reports[index];
+    const struct object_report *report = &core->reports[index];
     struct uuid payload_id = report->payload_id;
-    struct error cause = {0};
-    bool told = error == NULL && (report->verdict == REPORT_ACCEPTED || settle_unwanted(core, report, &cause));
-    if (!told && !retry_class_counts(retry_class_of(error != NULL ? error : &cause, RETRY_PLACE_UPSTREAM))) {
-        core->left_not_before_us = clock_monotonic_us(core->ports.clock) + REPORT_LEFT_PAUSE_US;
+    if (error != NULL && !retry_class_counts(retry_class_of(error, RETRY_PLACE_UPSTREAM))) {
+        pause_left(core);
         return;
     }
+    if (error == NULL && report->verdict != REPORT_ACCEPTED) {
+        give_up_copy(core, report);
+    }
     unreported_remove(core->left, &payload_id);
+}
+
+/* Takes those in hand that are still there; one that was given up meanwhile needs no report. Returns how many are
+ * to be reported. */
+static size_t gather_left(struct ingest_core *core) {
+    size_t oldest = unreported_oldest(core->left, core->reports, INGEST_BATCH_MAX);
+    size_t count = 0;
+    for (size_t i = 0; i < oldest; i++) {
+        struct uuid payload_id = core->reports[i].payload_id;
+        struct hot_object object;
+        struct error error = {0};
+        if (take_in_hand(core, &payload_id, &error) && hot_store_find(core->ports.hot, &payload_id, &object, &error)) {
+            core->reports[count++] = core->reports[i];
+        } else if (error.code == ERROR_NOT_FOUND) {
+            unreported_remove(core->left, &payload_id);
+        } else {
+            pause_left(core);
+        }
+    }
+    return count;
 }
 
 /* Whatever became of the events. */
 static void report_left(struct ingest_core *core) {
     if (unreported_count(core->left) > 0 && clock_monotonic_us(core->ports.clock) >= core->left_not_before_us) {
-        size_t count = unreported_oldest(core->left, core->reports, INGEST_BATCH_MAX);
-        report_each(&core->ports.sink, core->reports, count, on_left_reported, core);
+        report_each(&core->ports.sink, core->reports, gather_left(core), on_left_reported, core);
+        let_go_of_all(core);
         core->ports.progress(core->ports.progress_self);
     }
 }
@@ -363,12 +406,19 @@ static struct object_report stored_report(const struct provenance *provenance) {
     };
 }
 
-/* One flush and one report for all that this batch brought. Where a write failed the appender takes nothing until it
- * is told to commit, so that is done also where nothing came. */
+/* Where a write failed the appender takes nothing until it is told to commit. */
+static void rest_appender(struct ingest_core *core) {
+    struct error error = {0};
+    if (!hot_appender_commit(core->appender, &error)) {
+        log_debug("appender_not_at_rest", LOG_ERROR(&error)); /* the next batch tells */
+    }
+}
+
+/* One flush and one report for all that this batch brought. */
 static void commit_and_report(struct ingest_core *core) {
     struct error error = {0};
     if (core->held_count == 0) {
-        ingest_core_rest(core);
+        rest_appender(core);
         return;
     }
     core->ports.progress(core->ports.progress_self);
@@ -397,15 +447,13 @@ void ingest_core_run(struct ingest_core *core, struct ingest_item *items, size_t
     note_wanted(core);
     pull_wanted(core);
     commit_and_report(core);
+    let_go_of_all(core);
     core->ports.progress(core->ports.progress_self);
     ingest_failures_settle(core->failures, items, count);
     report_left(core);
 }
 
 void ingest_core_rest(struct ingest_core *core) {
-    struct error error = {0};
-    if (!hot_appender_commit(core->appender, &error)) {
-        log_debug("appender_not_at_rest", LOG_ERROR(&error)); /* the next batch tells */
-    }
+    rest_appender(core);
     report_left(core);
 }

@@ -19,6 +19,7 @@
 #include "common/base/stop_signal.h"
 #include "object-svc/repair/copy_repair.h"
 #include "object-svc/scrub/scrub_result.h"
+#include "object-svc/tier/move_guard.h"
 
 enum { SCRUB_CONFIRM_MS = 2000 };
 
@@ -27,6 +28,7 @@ struct scrub_ports {
     struct report_sink sink;
     struct cold_store *quarantine;
     const struct clock *clock;
+    struct move_guard *guard; /* NULL where nobody moves objects */
     /* Told of each finding; may be NULL. */
     void (*found)(void *self, const struct scrub_finding *finding);
     void *self;

@@ -59,10 +59,13 @@ static bool report_of(struct scrub *scrub, const struct scrub_finding *finding, 
     return good;
 }
 
-static enum scrub_action tell(struct scrub *scrub, const struct scrub_finding *finding, struct error *error) {
+static enum scrub_action tell_of_it(struct scrub *scrub, const struct scrub_finding *finding, struct error *error) {
     struct object_report report;
     const struct report_sink *sink = &scrub->ports->sink;
-    if (!report_of(scrub, finding, &report, error) || !sink->report(sink->self, &report, 1, error)) {
+    if (!report_of(scrub, finding, &report, error)) {
+        return error->code == ERROR_NOT_FOUND ? SCRUB_NEEDLESS : SCRUB_ACTION_FAILED;
+    }
+    if (!sink->report(sink->self, &report, 1, error)) {
         return SCRUB_ACTION_FAILED;
     }
     if (report.verdict == REPORT_REJECTED) {
@@ -70,6 +73,21 @@ static enum scrub_action tell(struct scrub *scrub, const struct scrub_finding *f
         return SCRUB_ACTION_FAILED;
     }
     return report.verdict == REPORT_ACCEPTED ? SCRUB_REPAIRED : SCRUB_NEEDLESS;
+}
+
+/* A hot copy must not be given up between the look at it and the answer. Who has it in hand tells of it, or
+ * clears it up, himself. A cold copy goes only when its version is gone for good, and that is not reported any more. */
+static enum scrub_action tell(struct scrub *scrub, const struct scrub_finding *finding, struct error *error) {
+    struct move_guard *guard = finding->tier == OBJECT_TIER_HOT ? scrub->ports->guard : NULL;
+    if (guard == NULL) {
+        return tell_of_it(scrub, finding, error);
+    }
+    if (!move_guard_enter(guard, &finding->payload_id, 0, error)) {
+        return SCRUB_NEEDLESS;
+    }
+    enum scrub_action action = tell_of_it(scrub, finding, error);
+    move_guard_leave(guard, &finding->payload_id);
+    return action;
 }
 
 /* ---- orphans ---- */

@@ -1,6 +1,9 @@
-/* One object is moved, promoted or dropped by one thread at a time: whoever is about to do so
- * enters the guard with its payload id, and leaves it in the end. Any thread; a thread is in it
- * with one object at most, so nobody waits in a circle. */
+/* Whoever acts on whether this replica has a copy of an object is alone with it: who moves, promotes or drops it,
+ * and who reports a copy that it found. Else the copy that is reported might be given up between the look and the
+ * report's answer, and a record would name what is gone.
+ *
+ * One enters with the payload id, and leaves in the end. Any thread. Who waits is in it with nothing else, so nobody
+ * waits in a circle; ingest, which is in it with a whole batch, never waits. */
 #ifndef WAYBILL_TIER_MOVE_GUARD_H
 #define WAYBILL_TIER_MOVE_GUARD_H
 
@@ -9,12 +12,22 @@
 #include "common/base/error.h"
 #include "common/base/uuid.h"
 
-enum { MOVE_GUARD_MAX = 64 }; /* threads that may be in it at once */
+enum {
+    MOVE_GUARD_MAX = 2048, /* objects that are in hand at once: a batch of ingest, and one of each thread that moves */
+    MOVE_GUARD_CHAINS = 1024,
+};
+
+struct move_guard_place {
+    struct uuid payload_id;
+    uint16_t next; /* in its chain; 0: none */
+};
 
 struct move_guard {
     pthread_mutex_t lock; /* all that follows */
     pthread_cond_t left;
-    struct uuid inside[MOVE_GUARD_MAX];
+    struct move_guard_place places[MOVE_GUARD_MAX + 1]; /* from 1 on */
+    uint16_t chains[MOVE_GUARD_CHAINS];                 /* of those inside, by their ids */
+    uint16_t free;                                      /* the chain of the other places */
     unsigned count;
 };
 

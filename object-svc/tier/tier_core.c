@@ -104,6 +104,9 @@ bool tier_core_finish_noted(const struct tier_ports *ports) {
         if (tier_finish_noted(ports, note.tier, &note.object, &error) && move_notes_clear(ports->notes, slot, &error)) {
             continue;
         }
+        if (strcmp(error.reason, "OBJECT_MOVING") == 0) {
+            continue; /* somebody else has it in hand; the others need not wait */
+        }
         all = false;
         log_warn("move_not_finished", LOG_ERROR(&error), LOG_STR("bucket", note.object.bucket),
                  LOG_STR("key", note.object.key), LOG_INT("version", note.object.version),

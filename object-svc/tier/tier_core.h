@@ -36,7 +36,8 @@ struct tier_rules {
 bool tier_core_run(const struct tier_ports *ports, const struct tier_rules *rules, const struct bucket_policy *policy,
                    struct tier_round *round);
 /* Looks after what moves left that did not come to their end, by a crash or since metadata-svc
- * was away. False: something is left still, which is tried again. */
+ * was away. False: something is left still, which is tried again; what somebody else
+ * has in hand does not count. */
 bool tier_core_finish_noted(const struct tier_ports *ports);
 
 #endif

@@ -39,6 +39,7 @@ static const struct {
     [BUG_DEADLINES_FORGOTTEN] = {"deadlines-forgotten", "nobody looks for what falls due"},
     [BUG_LATE_REPORTS_BELIEVED] = {"late-reports-believed", "reports count in whatever order they come"},
     [BUG_MOVES_UNGUARDED] = {"moves-unguarded", "a copy is given up while a move tells of it"},
+    [BUG_INGEST_UNGUARDED] = {"ingest-unguarded", "a copy is given up while ingest tells of it"},
     [BUG_OUTAGES_COUNT] = {"outages-count", "somebody who is away uses a payload's attempts up"},
     [BUG_ATTEMPTS_FORGOTTEN] = {"attempts-forgotten", "attempts at a payload are never counted"},
     [BUG_LETTERS_NOT_FLUSHED] = {"letters-not-flushed", "dead letters are kept in memory only"},

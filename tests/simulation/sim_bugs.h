@@ -32,6 +32,7 @@ enum sim_bug {
     BUG_DEADLINES_FORGOTTEN,       /* nobody looks for what falls due */
     BUG_LATE_REPORTS_BELIEVED,     /* reports count in whatever order they come */
     BUG_MOVES_UNGUARDED,           /* a copy is given up while a move tells of it */
+    BUG_INGEST_UNGUARDED,          /* a copy is given up while ingest tells of it */
     BUG_NEEDED_VERSIONS_TRIMMED,   /* a version goes though all newer ones may fail */
     BUG_OUTAGES_COUNT,             /* somebody who is away uses attempts up */
     BUG_ATTEMPTS_FORGOTTEN,        /* attempts are never counted */

@@ -204,16 +204,14 @@ static void put_or_so(struct sim_clients *clients) {
 
 /* ---- operators ---- */
 
-/* By then no replica has the payload in hand any more, nor is a report on its way: one that looked at its copy before
- * the failure, and reports it after a move gave that copy up, would be believed. */
-enum { OPERATOR_PAUSE_MOST_S = 6, RETRY_AFTER_S = 45 };
+enum { OPERATOR_PAUSE_MOST_S = 6 };
 
 static const struct model_payload *choose_payload(struct sim_clients *clients) {
     const struct model_payload *chosen = NULL;
     unsigned count = 0;
     for (const struct model_payload *payload = model_payloads(clients->options.model); payload != NULL;
          payload = payload->next) {
-        bool failed = payload->state == RECORD_FAILED && payload->fail_us + RETRY_AFTER_S * SIM_SECOND < sim_now_us();
+        bool failed = payload->state == RECORD_FAILED;
         bool wanted = failed || payload->state == RECORD_STAGED || payload->state == RECORD_AWAITING_PAYLOAD;
         if (wanted && sim_range(0, count++) == 0) {
             chosen = payload;

@@ -210,7 +210,7 @@ static bool open_ingest(struct sim_replica *replica, struct error *error) {
                 .sink = sim_report_sink(&replica->link),
                 .clock = &sim_clock,
                 .retry = {.first_ms = RETRY_FIRST_MS, .longest_ms = RETRY_LONGEST_MS, .attempts = SIM_ATTEMPTS},
-                .guard = replica->options.bug == BUG_MOVES_UNGUARDED ? NULL : &replica->guard,
+                .guard = replica->options.bug == BUG_INGEST_UNGUARDED ? NULL : &replica->guard,
                 .progress = no_progress,
             },
     };
@@ -288,7 +288,7 @@ static struct tier_ports tier_ports_of(struct sim_replica *replica) {
         .sink = sim_report_sink(&replica->link),
         .clock = &sim_clock,
         .catalog = sim_object_catalog(&replica->link),
-        .guard = &replica->guard,
+        .guard = replica->options.bug == BUG_MOVES_UNGUARDED ? NULL : &replica->guard,
         .notes = replica->notes,
     };
     if (replica->options.bug == BUG_HOT_DROPPED_BEFORE_COMMIT) {

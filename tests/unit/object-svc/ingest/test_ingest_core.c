@@ -1,5 +1,6 @@
-// rooms: object_ingest object_hot object_cold
+// rooms: object_ingest object_tier object_hot object_cold
 #include "object-svc/ingest/ingest_core.h"
+#include "object-svc/tier/tier_moves.h"
 #include "tests/support/file_limit.h"
 #include "tests/unit/object-svc/object_rig.h"
 
@@ -107,6 +108,16 @@ Test(ingest_core, the_same_payload_twice_in_a_batch_is_stored_once) {
     cr_assert_eq(rig.reports, 1);
 }
 
+Test(ingest_core, a_stored_payload_that_comes_twice_in_a_batch_is_stored_for_both) {
+    struct rig_payload *payload = rig_store_hot(&rig, "a", bytes_of_string("hello"));
+    struct ingest_item items[] = {{.provenance = rig_provenance(payload, "a")},
+                                  {.provenance = rig_provenance(payload, "a")}};
+    ingest_core_run(core, items, 2);
+    cr_assert_eq(items[0].outcome, INGEST_STORED);
+    cr_assert_eq(items[1].outcome, INGEST_STORED);
+    check_stored(payload);
+}
+
 Test(ingest_core, nothing_is_done_before_the_report_is_accepted) {
     struct rig_payload *payload = rig_spool(&rig, bytes_of_string("hello"));
     struct ingest_item item = {.provenance = rig_provenance(payload, "a")};
@@ -176,7 +187,7 @@ Test(ingest_core, what_was_stored_and_not_reported_before_a_restart_is_told_of_a
     rig.verdict = REPORT_OBSOLETE;
     start_core();
     ingest_core_rest(core);
-    cr_assert_eq(rig.reports, 4, "those that are there, each once more before its copy goes");
+    cr_assert_eq(rig.reports, 2, "those that are there");
     cr_assert_not(rig_has_hot(&rig, &first->id));
     cr_assert_not(rig_has_hot(&rig, &second->id));
 }
@@ -190,52 +201,137 @@ Test(ingest_core, an_obsolete_copy_is_dropped) {
     cr_assert_not(rig_has_hot(&rig, &payload->id));
 }
 
-Test(ingest_core, a_late_redelivery_leaves_the_copy_that_a_move_has_in_hand) {
+/* ---- beside moves ---- */
+
+static struct tier_ports moves;
+static struct ingest_item retried;
+
+/* A move has learned that its version failed, and is about to give its copy up: an operator has the version tried
+ * again, and its event comes. */
+static bool deliver_retried(void *self, enum object_tier tier, const struct object_name *names, size_t count,
+                            struct arena *arena, struct object_check *checks, struct error *error) {
+    (void)self;
+    (void)tier;
+    (void)names;
+    (void)count;
+    (void)arena;
+    (void)error;
+    rig.verdict = REPORT_ACCEPTED;
+    ingest_core_run(core, &retried, 1);
+    checks[0] = (struct object_check){OBJECT_UNLISTED, NULL};
+    return true;
+}
+
+static void set_moves_up(void) {
+    moves = (struct tier_ports){
+        .hot = rig.hot,
+        .cold = rig.cold,
+        .sink = rig_sink(&rig),
+        .clock = &rig.clock,
+        .catalog = {.check = deliver_retried},
+        .guard = &guard,
+    };
+}
+
+Test(ingest_core, no_copy_is_told_of_that_a_move_is_giving_up) {
+    static const struct tier_move at_once;
+    struct error error = {0};
+    struct rig_payload *payload = rig_store_hot(&rig, "a", bytes_of_string("hello"));
+    struct moved_object object = rig_moved(payload, "a");
+    set_moves_up();
+    retried = (struct ingest_item){.provenance = rig_provenance(payload, "a")};
+    rig.verdict = REPORT_OBSOLETE;
+    cr_assert_not(tier_demote(&moves, &object, true, &at_once, &error));
+    cr_assert_not(rig_has_hot(&rig, &payload->id));
+    cr_assert_eq(rig.last_report.outcome, OBJECT_TIERED, "the copy that is gone now was not told of");
+    cr_assert_eq(retried.outcome, INGEST_RETRY);
+    cr_assert_str_eq(retried.error.reason, "OBJECT_MOVING");
+    cr_assert_not(retry_class_counts(retried.fault), "it uses no attempt up");
+    cr_assert_gt(retried.delay_ms, 0);
+    ingest_core_run(core, &retried, 1);
+    cr_assert_eq(retried.outcome, INGEST_STORED);
+    check_stored(payload);
+}
+
+static unsigned moves_begun;
+
+static void try_to_move(struct rig *of) {
+    static const struct tier_move at_once;
+    struct error error = {0};
+    struct moved_object object = rig_moved(&of->payloads[0], "a");
+    if (of->last_report.outcome == OBJECT_STORED) {
+        moves_begun += tier_demote(&moves, &object, true, &at_once, &error);
+        cr_assert_str_eq(error.reason, "OBJECT_MOVING");
+    }
+}
+
+Test(ingest_core, no_move_begins_between_the_look_at_a_copy_and_the_answer_to_its_report) {
+    static const struct tier_move at_once;
+    struct error error = {0};
     struct rig_payload *payload = rig_spool(&rig, bytes_of_string("hello"));
     struct ingest_item item = {.provenance = rig_provenance(payload, "a")};
-    struct error error = {0};
+    struct moved_object object = rig_moved(payload, "a");
+    set_moves_up();
+    rig.on_report = try_to_move;
     ingest_core_run(core, &item, 1);
+    ingest_core_run(core, &item, 1); /* delivered again */
+    cr_assert_eq(rig.reports, 2);
+    rig.on_report = NULL;
+    rig.sink_fails = true;
+    ingest_core_run(core, &item, 1); /* without an answer */
+    rig.sink_fails = false;
+    rig.on_report = try_to_move;
+    rig.now_us += 1000000;
+    ingest_core_rest(core); /* told of later */
+    cr_assert_eq(rig.reports, 3);
+    rig.on_report = NULL;
+    cr_assert_eq(moves_begun, 0);
+    cr_assert(tier_demote(&moves, &object, true, &at_once, &error), "%s", error.message);
+}
+
+Test(ingest_core, a_redelivery_waits_for_the_move_that_has_its_object_in_hand) {
+    struct rig_payload *payload = rig_spool(&rig, bytes_of_string("hello"));
+    struct rig_payload *other = rig_spool(&rig, bytes_of_string("another"));
+    struct ingest_item items[] = {{.provenance = rig_provenance(payload, "a")},
+                                  {.provenance = rig_provenance(other, "b")}};
+    struct error error = {0};
+    ingest_core_run(core, items, 1);
     cr_assert(move_guard_enter(&guard, &payload->id, 0, &error), "%s", error.message);
     rig.verdict = REPORT_OBSOLETE; /* the move's own report is still on its way */
-    ingest_core_run(core, &item, 1);
-    move_guard_leave(&guard, &payload->id);
-    cr_assert_eq(item.outcome, INGEST_OBSOLETE);
+    ingest_core_run(core, items, 1);
+    cr_assert_eq(items[0].outcome, INGEST_RETRY);
+    cr_assert_eq(rig.reports, 1, "nothing is said of it meanwhile");
     check_stored(payload);
+    rig.verdict = REPORT_ACCEPTED;
+    ingest_core_run(core, items, 2);
+    cr_assert_eq(items[0].outcome, INGEST_RETRY);
+    cr_assert_eq(items[1].outcome, INGEST_STORED, "the others do not wait");
+    move_guard_leave(&guard, &payload->id);
+    rig.verdict = REPORT_OBSOLETE;
+    ingest_core_run(core, items, 1);
+    cr_assert_eq(items[0].outcome, INGEST_OBSOLETE);
+    cr_assert_not(rig_has_hot(&rig, &payload->id));
+}
+
+Test(ingest_core, a_copy_that_was_given_up_before_it_could_be_told_of_is_not_told_of) {
+    struct error error = {0};
+    struct rig_payload *payload = rig_spool(&rig, bytes_of_string("hello"));
+    struct ingest_item item = {.provenance = rig_provenance(payload, "a")};
+    rig.sink_fails = true;
+    ingest_core_run(core, &item, 1);
+    rig.sink_fails = false;
+    rig.now_us += 1000000;
+    cr_assert(move_guard_enter(&guard, &payload->id, 0, &error), "%s", error.message);
+    ingest_core_rest(core);
+    cr_assert_eq(rig.reports, 0, "not while a move has it in hand");
+    cr_assert(hot_store_remove(rig.hot, &payload->id, 1, &error), "%s", error.message);
+    move_guard_leave(&guard, &payload->id);
     rig.now_us += 1000000;
     ingest_core_rest(core);
-    cr_assert_not(rig_has_hot(&rig, &payload->id), "the move did not come to its end");
+    cr_assert_eq(rig.reports, 0);
 }
 
-/* A move's report comes between the two of the redelivery. */
-static void accept_the_second(struct rig *of) {
-    of->verdict = of->reports == 2 ? REPORT_OBSOLETE : REPORT_ACCEPTED;
-}
-
-Test(ingest_core, a_copy_that_a_move_told_of_meanwhile_stays) {
-    struct rig_payload *payload = rig_spool(&rig, bytes_of_string("hello"));
-    struct ingest_item item = {.provenance = rig_provenance(payload, "a")};
-    ingest_core_run(core, &item, 1);
-    rig.on_report = accept_the_second;
-    ingest_core_run(core, &item, 1);
-    cr_assert_eq(rig.reports, 3);
-    cr_assert_eq(item.outcome, INGEST_STORED);
-    check_stored(payload);
-}
-
-/* The second report of the redelivery gets no answer. */
-static void fall_silent(struct rig *of) {
-    of->verdict = REPORT_OBSOLETE;
-    of->sink_fails = true;
-}
-
-Test(ingest_core, an_unwanted_copy_stays_while_nobody_can_be_told) {
-    struct rig_payload *payload = rig_spool(&rig, bytes_of_string("hello"));
-    struct ingest_item item = {.provenance = rig_provenance(payload, "a")};
-    rig.on_report = fall_silent;
-    ingest_core_run(core, &item, 1);
-    cr_assert_eq(item.outcome, INGEST_RETRY);
-    check_stored(payload);
-}
+/* ---- what goes wrong ---- */
 
 Test(ingest_core, a_rejected_copy_is_dropped_and_tried_again) {
     struct rig_payload *payload = rig_spool(&rig, bytes_of_string("hello"));

@@ -1,4 +1,5 @@
 // rooms: object_tier object_hot object_cold
+#include "object-svc/tier/tier_core.h"
 #include "object-svc/tier/tier_moves.h"
 #include "tests/unit/object-svc/object_rig.h"
 
@@ -316,4 +317,25 @@ Test(tier_moves, a_note_stays_while_metadata_svc_is_away) {
     catalog_fails = true;
     cr_assert_not(tier_finish_noted(&ports, OBJECT_TIER_COLD, &object, &error));
     cr_assert(has_hot(&object));
+}
+
+Test(tier_moves, a_noted_copy_in_other_hands_does_not_hold_up_the_others) {
+    struct error error = {0};
+    struct move_note note;
+    struct moved_object first = store_hot("a");
+    struct moved_object second = store_hot("b");
+    rig.sink_fails = true;
+    cr_assert_not(tier_demote(&ports, &first, true, &at_once, &error));
+    cr_assert_not(tier_demote(&ports, &second, true, &at_once, &error));
+    rig.sink_fails = false;
+    standing[OBJECT_TIER_COLD] = OBJECT_UNLISTED;
+    cr_assert(move_guard_enter(&guard, &first.payload_id, 0, &error));
+    cr_assert(tier_core_finish_noted(&ports));
+    move_guard_leave(&guard, &first.payload_id);
+    cr_assert_eq(rig.reports, 1);
+    cr_assert_str_eq(rig.last_key, "b");
+    cr_assert_geq(move_notes_next(notes, 0, &note), 0, "its turn comes");
+    cr_assert(uuid_equal(&note.object.payload_id, &first.payload_id));
+    cr_assert(tier_core_finish_noted(&ports));
+    assert_no_note();
 }
