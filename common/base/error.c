@@ -28,6 +28,11 @@ bool error_set_field(struct error *error, const char *field, const char *reason,
     return false;
 }
 
+bool error_retry_after(struct error *error, int64_t retry_after_ms) {
+    error->retry_after_ms = retry_after_ms;
+    return false;
+}
+
 bool error_set_errno(struct error *error, int saved_errno, const char *format, ...) {
     bool full = saved_errno == ENOSPC || saved_errno == EDQUOT;
     va_list args;
@@ -38,7 +43,7 @@ bool error_set_errno(struct error *error, int saved_errno, const char *format, .
     char text[96];
     snprintf(error->message + used, sizeof error->message - used, ": %s (errno %d)",
              strerror_r(saved_errno, text, sizeof text), saved_errno);
-    return false;
+    return full && error_retry_after(error, ERROR_RETRY_DISK_FULL_MS);
 }
 
 void error_set_detail(struct error *error, const char *key, const char *format, ...) {

@@ -53,6 +53,13 @@ struct error {
     int64_t retry_after_ms; /* > 0: sent as RetryInfo and as pushback to gRPC's own retries */
 };
 
+/* When what may pass is worth another try. */
+enum {
+    ERROR_RETRY_DRAINING_MS = 200,   /* another replica answers, or the next start */
+    ERROR_RETRY_READ_ONLY_MS = 3000, /* it takes a restart, and whoever sees to that */
+    ERROR_RETRY_DISK_FULL_MS = 5000, /* somebody makes room */
+};
+
 /* Fills the error and returns false, so that `return error_set(...)` reads well.
  * A message that does not fit is cut. */
 bool error_set(struct error *error, enum error_code code, const char *reason, const char *format, ...)
@@ -60,10 +67,13 @@ bool error_set(struct error *error, enum error_code code, const char *reason, co
 /* INVALID_ARGUMENT that names the request field to blame. */
 bool error_set_field(struct error *error, const char *field, const char *reason, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-/* INTERNAL (ENOSPC: RESOURCE_EXHAUSTED, reason DISK_FULL) that keeps the errno and what was
+/* INTERNAL (ENOSPC: RESOURCE_EXHAUSTED, reason DISK_FULL, to be tried again) that keeps the errno and what was
  * being done. `saved_errno` is errno as the failed call left it. */
 bool error_set_errno(struct error *error, int saved_errno, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Asks to come again after so long. False, so that it can follow error_set:
+ * `return error_set(...) || error_retry_after(error, ERROR_RETRY_DRAINING_MS)`. */
+bool error_retry_after(struct error *error, int64_t retry_after_ms);
 /* Adds the fact for programs. */
 void error_set_detail(struct error *error, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

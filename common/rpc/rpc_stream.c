@@ -182,6 +182,7 @@ enum rpc_read rpc_stream_read(struct rpc_stream *stream, struct bytes *message, 
                           (long long)stream->read_wait_ms);
             } else {
                 error_set(error, ERROR_UNAVAILABLE, "DRAINING", "the server is shutting down");
+                error_retry_after(error, ERROR_RETRY_DRAINING_MS);
             }
             return RPC_READ_ERROR;
         }

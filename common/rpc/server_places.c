@@ -72,7 +72,8 @@ bool server_admit(struct rpc_server *server, grpc_call *call, const struct serve
     }
     pthread_mutex_unlock(&server->lock);
     if (draining) {
-        return error_set(error, ERROR_UNAVAILABLE, "DRAINING", "the server is shutting down; try again");
+        return error_set(error, ERROR_UNAVAILABLE, "DRAINING", "the server is shutting down; try again") ||
+               error_retry_after(error, ERROR_RETRY_DRAINING_MS);
     }
     return verdict == FAIR_TAKEN || server_refuse_place(verdict, places, error);
 }

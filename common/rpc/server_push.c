@@ -220,6 +220,7 @@ static void tell(struct rpc_push *push) {
     struct error why = {0};
     if (push->lost == ERROR_UNAVAILABLE) {
         error_set(&why, ERROR_UNAVAILABLE, "DRAINING", "the server is shutting down");
+        error_retry_after(&why, ERROR_RETRY_DRAINING_MS);
     } else if (push->lost == ERROR_DEADLINE_EXCEEDED) {
         error_set(&why, ERROR_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the call's deadline passed");
     } else {

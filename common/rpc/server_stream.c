@@ -223,6 +223,7 @@ enum rpc_read server_stream_read_ended(struct rpc_stream *stream, bool failed, s
         error_set(error, ERROR_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the call's deadline passed");
     } else if (rpc_stream_draining(stream)) {
         error_set(error, ERROR_UNAVAILABLE, "DRAINING", "the server is shutting down");
+        error_retry_after(error, ERROR_RETRY_DRAINING_MS);
     } else {
         error_set(error, ERROR_CANCELLED, "CANCELLED", "the client cancelled the call or went away");
     }

@@ -215,6 +215,7 @@ static bool refuse_all(struct commit_request **requests, size_t count) {
         error_set(&requests[i]->error, ERROR_UNAVAILABLE, "READ_ONLY",
                   "the record store refuses writes after a disk error; whether this change was kept is known after "
                   "a restart");
+        error_retry_after(&requests[i]->error, ERROR_RETRY_READ_ONLY_MS);
     }
     return false;
 }

@@ -189,7 +189,8 @@ bool committer_submit(struct committer *committer, struct commit_request *reques
     }
     pthread_mutex_lock(&committer->lock);
     if (committer->stopping) {
-        good = error_set(error, ERROR_UNAVAILABLE, "DRAINING", "the service is shutting down");
+        good = error_set(error, ERROR_UNAVAILABLE, "DRAINING", "the service is shutting down") ||
+               error_retry_after(error, ERROR_RETRY_DRAINING_MS);
     } else {
         good = commit_queue_push(committer->queue, request, error);
     }

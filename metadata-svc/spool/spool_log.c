@@ -11,7 +11,8 @@
 
 bool spool_set_read_only(struct error *error) {
     return error_set(error, ERROR_UNAVAILABLE, "SPOOL_READ_ONLY",
-                     "the payload spool takes no uploads after a disk error");
+                     "the payload spool takes no uploads after a disk error") ||
+           error_retry_after(error, ERROR_RETRY_READ_ONLY_MS);
 }
 
 bool spool_fail(struct payload_spool *spool, struct error *error) {

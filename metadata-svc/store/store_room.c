@@ -6,8 +6,6 @@
 
 #include "common/base/log.h"
 
-enum { RETRY_MS = 5000 };
-
 struct store_room {
     struct disk *disk;
     uint64_t reserve_bytes;
@@ -61,8 +59,7 @@ bool store_room_check(struct store_room *room, enum store_room_use use, struct e
     error_set(error, ERROR_RESOURCE_EXHAUSTED, "DISK_FULL",
               "the disk of the record store has %" PRIu64 " bytes free, %" PRIu64 " of them are kept in reserve",
               store_room_free_bytes(room), room->reserve_bytes);
-    error->retry_after_ms = RETRY_MS;
-    return false;
+    return error_retry_after(error, ERROR_RETRY_DISK_FULL_MS);
 }
 
 uint64_t store_room_free_bytes(const struct store_room *room) {

@@ -283,6 +283,7 @@ static void explain(const struct watch *watch, struct error *error) {
     case ERROR_UNAVAILABLE:
         error_set(error, ERROR_UNAVAILABLE, "DRAINING",
                   "the service is shutting down: watch again from the last revision seen");
+        error_retry_after(error, ERROR_RETRY_DRAINING_MS);
         break;
     default:
         error_set(error, ERROR_CANCELLED, "WATCH_CANCELLED", "the client ended the watch");

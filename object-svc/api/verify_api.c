@@ -56,7 +56,8 @@ static int64_t read_copy(struct copy *copy, uint64_t offset, void *out, struct e
 
 static bool may_go_on(const struct copy *copy, struct error *error) {
     if (rpc_server_draining(copy->api->server)) {
-        return error_set(error, ERROR_UNAVAILABLE, "DRAINING", "the service is shutting down");
+        return error_set(error, ERROR_UNAVAILABLE, "DRAINING", "the service is shutting down") ||
+               error_retry_after(error, ERROR_RETRY_DRAINING_MS);
     }
     return rpc_call_time_left_us(copy->call) > 0 ||
            error_set(error, ERROR_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the deadline passed while copies were read");

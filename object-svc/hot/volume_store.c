@@ -19,7 +19,8 @@ enum {
 bool volume_store_check_writable(struct volume_store *store, struct error *error) {
     return !atomic_load(&store->read_only) ||
            error_set(error, ERROR_UNAVAILABLE, "HOT_STORE_READ_ONLY",
-                     "hot storage is read-only after a disk error; restart object-svc once its disk is well");
+                     "hot storage is read-only after a disk error; restart object-svc once its disk is well") ||
+           error_retry_after(error, ERROR_RETRY_READ_ONLY_MS);
 }
 
 static bool volume_store_find(struct hot_store *base, const struct uuid *payload_id, struct hot_object *object,

@@ -189,7 +189,8 @@ struct running {
 };
 
 static bool draining(struct error *error) {
-    return error_set(error, ERROR_UNAVAILABLE, "DRAINING", "the service is shutting down");
+    return error_set(error, ERROR_UNAVAILABLE, "DRAINING", "the service is shutting down") ||
+           error_retry_after(error, ERROR_RETRY_DRAINING_MS);
 }
 
 static bool step(void *self, uint64_t bytes, struct error *error) {

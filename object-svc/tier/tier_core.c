@@ -29,12 +29,6 @@ static bool find_due(const struct tier_ports *ports, const struct bucket_policy 
     return false;
 }
 
-/* What passes by itself is no failure: somebody else has the object in hand, or it is gone. */
-static bool is_harmless(const struct error *error) {
-    return error->code == ERROR_NOT_FOUND || error->code == ERROR_CANCELLED ||
-           (error->code == ERROR_UNAVAILABLE && error->retry_after_ms > 0);
-}
-
 /* Whether a bucket has moved enough since its turn began. */
 static bool turn_is_over(const struct tier_round *begin, const struct tier_round *now) {
     return now->moved_objects - begin->moved_objects >= TIER_TURN_OBJECTS ||
@@ -61,13 +55,14 @@ static bool demote_due(const struct tier_ports *ports, const struct tier_rules *
         if (strcmp(error.reason, COLD_STORE_SUSPENDED) == 0) {
             break; /* of which the breaker tells */
         }
-        if (!is_harmless(&error)) {
+        bool passed_over = tier_move_passed_over(&error);
+        if (!passed_over) {
             round->failed_objects++;
             log_warn("tier_move_failed", LOG_ERROR(&error), LOG_STR("bucket", object->bucket),
                      LOG_STR("key", object->key), LOG_INT("version", object->version));
         }
         if (error.code == ERROR_CANCELLED || error.code == ERROR_RESOURCE_EXHAUSTED ||
-            (error.code == ERROR_UNAVAILABLE && !is_harmless(&error))) {
+            (error.code == ERROR_UNAVAILABLE && !passed_over)) {
             break; /* whoever is away, or has no room, is so for the others too */
         }
     }

@@ -8,6 +8,11 @@
 
 enum { MOVE_STEP_BYTES = 1024 * 1024 };
 
+bool tier_move_passed_over(const struct error *error) {
+    return error->code == ERROR_NOT_FOUND || error->code == ERROR_CANCELLED ||
+           strcmp(error->reason, "OBJECT_MOVING") == 0;
+}
+
 struct moved_object moved_object_of(const struct hot_object *object) {
     struct moved_object moved = {
         .version = object->version,

@@ -61,6 +61,10 @@ bool tier_finish_noted(const struct tier_ports *ports, enum object_tier tier, co
  * another's: after a restore of older metadata a name may come a second time. */
 bool tier_remove_cold(const struct tier_ports *ports, const struct moved_object *object, struct error *error);
 
+/* Whether what kept an object from being moved says nothing of the others, and passes by itself: somebody
+ * else has it in hand, it is gone, or all is to end. */
+bool tier_move_passed_over(const struct error *error);
+
 struct moved_object moved_object_of(const struct hot_object *object);
 /* The object of a version that is stored. INTERNAL, BAD_ANSWER where it says that it has none. */
 bool moved_object_of_record(const Waybill__V1__Record *record, struct moved_object *object, struct error *error);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "object-svc/cold/cold_breaker.h"
 
 struct candidate {
     int64_t used_us; /* when it was last used */
@@ -134,9 +135,11 @@ static uint64_t demote_found(const struct search *search, const struct tier_port
             round->moved_bytes += object->cold_copy_known ? 0 : object->size_bytes;
             continue;
         }
-        bool harmless = error.code == ERROR_NOT_FOUND || error.code == ERROR_CANCELLED || error.retry_after_ms > 0;
-        *stopped = error.code == ERROR_CANCELLED || (error.code == ERROR_UNAVAILABLE && !harmless);
-        if (!harmless) {
+        bool passed_over = tier_move_passed_over(&error);
+        bool suspended = strcmp(error.reason, COLD_STORE_SUSPENDED) == 0; /* of which the breaker tells */
+        *stopped = error.code == ERROR_CANCELLED || error.code == ERROR_RESOURCE_EXHAUSTED ||
+                   (error.code == ERROR_UNAVAILABLE && !passed_over);
+        if (!passed_over && !suspended) {
             round->failed_objects++;
             log_warn("watermark_move_failed", LOG_ERROR(&error), LOG_STR("bucket", object->bucket),
                      LOG_STR("key", object->key), LOG_INT("version", object->version));

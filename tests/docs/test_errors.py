@@ -9,7 +9,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 ROOMS = ["metadata-svc/api", "metadata-svc/upload", "metadata-svc/commit", "metadata-svc/store", "metadata-svc/spool",
          "metadata-svc/snapshot", "metadata-svc/rebuild", "metadata-svc/watch", "object-svc/read", "object-svc/peer",
          "object-svc/cold/cold_object.c", "object-svc/cold/s3/s3_verdict.c", "object-svc/cold/s3/s3_credentials.c",
-         "object-svc/scrub/scrubber.c", "object-svc/migrate", "object-svc/tier", "object-svc/hot/volume_space.c", "object-svc/api",
+         "object-svc/scrub/scrubber.c", "object-svc/migrate", "object-svc/tier", "object-svc/hot/volume_space.c",
+         "object-svc/hot/volume_store.c", "object-svc/api",
          "object-svc/cold/cold_breaker.h", "object-svc/cold/cold_breaker.c", "object-svc/ingest/dead_letters.c",
          "object-svc/ingest/dead_letter_codec.c",
          "common/base/names.c", "common/base/error.c", "common/base/bucket_share.c", "common/rpc"]
@@ -17,7 +18,7 @@ ROOMS = ["metadata-svc/api", "metadata-svc/upload", "metadata-svc/commit", "meta
 # Seen only by our own code: clients of a channel, start-up, or code paths of a broken program.
 INTERNAL = {"UNKNOWN_CHANGE", "ADDRESS_IN_USE", "ADDRESS_UNAVAILABLE", "MALFORMED_RESPONSE", "NO_STATUS",
             "NO_THREADS", "SERVER_SILENT", "BAD_HEADER", "CANCELLED", "DEADLINE_EXCEEDED", "UNAVAILABLE", "UNKNOWN", "INTERNAL",
-            "BAD_OPTION", "SPOOL_SEGMENT_TOO_SMALL", "OBJECT_NOT_FOUND", "MIGRATION_FILE_CORRUPT",
+            "BAD_OPTION", "BAD_MAX_APPENDERS", "SPOOL_SEGMENT_TOO_SMALL", "OBJECT_NOT_FOUND", "MIGRATION_FILE_CORRUPT",
             "MIGRATION_NOT_FINISHED", "MIGRATION_STOPPED", "HANDLER_BROKEN", "BAD_ANSWER", "COMPRESSED_MESSAGE", "DEAD_LETTERS_FORMAT"}
 
 

@@ -86,6 +86,7 @@ def test_a_record_store_that_fails_is_read_only_until_a_restart(shimmed, kind, e
         wait_for(lambda: writers.refusals, "a write to be refused")
         failure = failure_of(client.put, "failing", "more")
         assert (failure.code, failure.reason) == (UNAVAILABLE, "READ_ONLY")
+        assert failure.retry_seconds > 0 and failure.pushback_ms == failure.retry_seconds * 1000
         assert failure_of(client.upload, "failing", "more", b"more").reason == "READ_ONLY"
     writers.check()
     assert {reason for _, reason in writers.refusals} == {"READ_ONLY"}, writers.refusals
@@ -114,6 +115,7 @@ def test_a_spool_that_fails_takes_no_uploads_and_commits_go_on(shimmed, kind):
         wait_for(lambda: writers.refusals, "an upload to be refused")
         failure = failure_of(client.upload, "failing", "more", b"more")
         assert (failure.code, failure.reason) == (UNAVAILABLE, "SPOOL_READ_ONLY")
+        assert failure.retry_seconds > 0 and failure.pushback_ms == failure.retry_seconds * 1000
         assert client.put("failing", "plain").version == 1
         assert client.put("failing", "more-inline", b"inline").version == 1
         writers.wait_acked()

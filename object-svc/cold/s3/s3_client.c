@@ -131,7 +131,8 @@ static bool is_to_end(const struct s3_client *self, const struct s3_request *req
 
 static bool set_interrupted(struct error *error) {
     return error_set(error, ERROR_UNAVAILABLE, "DRAINING",
-                     "the request to the cold store was given up: the service is shutting down");
+                     "the request to the cold store was given up: the service is shutting down") ||
+           error_retry_after(error, ERROR_RETRY_DRAINING_MS);
 }
 
 /* ---- connections ---- */

@@ -34,6 +34,9 @@ Test(error, an_errno_is_kept_with_what_was_being_done) {
     cr_assert_not(error_set_errno(&error, ENOSPC, "writing"));
     cr_assert_eq(error.code, ERROR_RESOURCE_EXHAUSTED);
     cr_assert_str_eq(error.reason, "DISK_FULL");
+    cr_assert_eq(error.retry_after_ms, ERROR_RETRY_DISK_FULL_MS);
+    cr_assert_not(error_set_errno(&error, EIO, "writing"));
+    cr_assert_eq(error.retry_after_ms, 0, "nobody is asked to do again what fails again");
 }
 
 Test(error, what_does_not_fit_is_cut) {

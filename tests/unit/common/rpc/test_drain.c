@@ -128,6 +128,8 @@ Test(drain, under_load_is_never_anything_but_unavailable) {
     for (int i = 0; i < CALLERS; i++) {
         pthread_join(threads[i], NULL);
         cr_assert_eq(callers[i].error.code, ERROR_UNAVAILABLE, "%s", callers[i].error.message);
+        bool told = strcmp(callers[i].error.reason, "DRAINING") == 0; /* else the connection was closed already */
+        cr_assert(!told || callers[i].error.retry_after_ms == ERROR_RETRY_DRAINING_MS);
         rpc_channel_free(callers[i].channel);
     }
 }
@@ -199,6 +201,7 @@ Test(drain, ends_reads_of_streams_without_end) {
     rpc_server_free(server);
     cr_assert_not(rpc_stream_close(stream, &error));
     cr_assert_str_eq(error.reason, "DRAINING");
+    cr_assert_eq(error.retry_after_ms, ERROR_RETRY_DRAINING_MS);
     rpc_channel_free(channel);
 }
 

@@ -438,10 +438,12 @@ Test(commit_engine, after_a_failed_write_nothing_is_acked_until_a_restart) {
     failing.fail = true;
     cr_assert_not(run(&put));
     cr_assert_eq(put.error.code, ERROR_UNAVAILABLE);
+    cr_assert_eq(put.error.retry_after_ms, ERROR_RETRY_READ_ONLY_MS);
     failing.fail = false;
     struct commit_request later = make(COMMIT_PUT, "b");
     cr_assert_not(run(&later));
     cr_assert_str_eq(later.error.reason, "READ_ONLY");
+    cr_assert_eq(later.error.retry_after_ms, ERROR_RETRY_READ_ONLY_MS);
     cr_assert_eq(commit_engine_revision(engine), before);
     close_engine();
     open_engine();
