@@ -8,10 +8,11 @@ import grpc
 import pytest
 
 from acked_writes import Writers, check_acked, check_nothing_is_stuck, check_stream
-from client import COLD, HOT, TIMEOUT, Client, Failure, failure_of, health_of, metadata, record_messages
+from client import COLD, HOT, TIMEOUT, Client, Failure, failure_of, health_of, metadata, record_messages, tiers_of
 from cluster import wait_for
 from conftest_shared import run_cluster
 from disk_shim import shims_of, skip_where_nothing_is_preloaded
+from jetstream import JetStream
 
 HANG_SECONDS = 60.0  # at most: the flush is set free as soon as all was looked at
 
@@ -123,6 +124,42 @@ def test_commits_and_reads_go_on_while_a_flush_of_objects_hangs(slow, place):
     shim.clear()
     wanted = {"COLD"} if place == "cold" else {"HOT"}
     client.wait_tiers(bucket, "hangs", wanted)
+
+
+def deliver_all_again(cluster):
+    connection = JetStream(cluster.nats_port)
+    assert connection.request("$JS.API.CONSUMER.DELETE.WAYBILL_CHANGES_0.waybill-object-svc").get("success")
+    connection.close()
+
+
+def test_an_event_that_comes_again_while_its_object_is_moved_waits_and_holds_up_no_other(slow):
+    cluster, client, _, shim = slow
+
+    def waits():
+        return cluster.metric(cluster.object_admin_port, "waybill_object_failures_total", reason="ingest_wait")
+
+    shim.aim(os.path.join(cluster.directory, "object", "cold"))
+    shim.set("sync", pause=HANG_SECONDS, times=1)
+    client.upload("slow-cold", "hangs", b"moved" * 20000)
+    wait_for(lambda: shim.met("sync") == 1, "the move to hang")
+    deliver_all_again(cluster)
+    wait_for(waits, "the event to come again")
+    wait_for(lambda: health_of(cluster, cluster.object_port, "object.ingest") == "SERVING", "the consumer to be made anew")
+    seen = waits()
+
+    def came_again():
+        assert health_of(cluster, cluster.object_port, "object.ingest") == "SERVING", "one object is no outage"
+        return waits() >= seen + 3
+
+    wait_for(came_again, "it to come again and again")
+    for number in range(5):
+        client.put("slow", f"goes-on/{number}", b"stored meanwhile")
+        client.wait_state("slow", f"goes-on/{number}", "STORED")
+    assert tiers_of(client.get("slow-cold", "hangs")) == {"HOT"}, "the move was over before it was looked at"
+    shim.clear()
+    client.wait_tiers("slow-cold", "hangs", {"COLD"})
+    check_nothing_is_stuck(client, ["slow", "slow-cold"])
+    assert client.scrub() == []
 
 
 def test_a_disk_that_is_slow_all_the_time_only_slows_things_down(slow):
