@@ -24,6 +24,7 @@
 #include "metadata-svc/service_metrics.h"
 #include "metadata-svc/snapshot/restore_place.h"
 #include "metadata-svc/spool/spool_reconcile.h"
+#include "metadata-svc/store/layout.h"
 #include "metadata-svc/store/store_check.h"
 
 enum {
@@ -131,6 +132,7 @@ static bool open_records(struct service *service, struct error *error) {
         .cache_bytes = (size_t)config->leveldb_cache_bytes,
         .write_buffer_bytes = (size_t)config->leveldb_write_buffer_bytes,
         .log_runway_bytes = (size_t)config->leveldb_log_runway_bytes,
+        .bulk_prefix = LAYOUT_PAYLOAD_PREFIX,
     };
     struct kv *records = leveldb_kv_open(directory, &options, error);
     if (records == NULL) {

@@ -68,6 +68,9 @@ struct leveldb_kv_options {
     size_t write_buffer_bytes;
     /* Zeroed ahead of the log (log_runway.h), then every write is synced; 0: nothing. */
     size_t log_runway_bytes;
+    /* Values of keys that begin with this byte may be long, and are read once: they push nothing out of the cache.
+     * 0: there are none. */
+    uint8_t bulk_prefix;
 };
 
 /* LevelDB in `directory`, created where it is missing. */

@@ -33,6 +33,7 @@ struct leveldb_kv {
     leveldb_filterpolicy_t *bloom;
     leveldb_readoptions_t *read;
     leveldb_readoptions_t *read_bulk;
+    uint8_t bulk_prefix;
     leveldb_writeoptions_t *write_synced;
     leveldb_writeoptions_t *write_unsynced;
     struct log_runway *runway; /* NULL: none */
@@ -65,7 +66,9 @@ static bool leveldb_kv_get(struct kv *kv, struct bytes key, struct arena *arena,
     struct leveldb_kv *self = self_of(kv);
     char *message = NULL;
     size_t size = 0;
-    char *data = leveldb_get(self->db, self->read, (const char *)key.data, key.size, &size, &message);
+    bool bulk = self->bulk_prefix != 0 && key.size > 0 && key.data[0] == self->bulk_prefix;
+    char *data =
+        leveldb_get(self->db, bulk ? self->read_bulk : self->read, (const char *)key.data, key.size, &size, &message);
     if (message != NULL) {
         return fail(error, "reading the record store", message);
     }
@@ -233,6 +236,7 @@ struct kv *leveldb_kv_open(const char *directory, const struct leveldb_kv_option
     }
     self->base.ops = &leveldb_kv_ops;
     pthread_mutex_init(&self->writing, NULL);
+    self->bulk_prefix = options->bulk_prefix;
     self->cache = leveldb_cache_create_lru(options->cache_bytes);
     self->bloom = leveldb_filterpolicy_create_bloom(BLOOM_BITS_PER_KEY);
     self->options = leveldb_options_create();
