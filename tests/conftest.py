@@ -16,6 +16,7 @@ LONG = ("fault", "linearizability")
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes more than twenty seconds")
+    config.addinivalue_line("markers", "kills: kills the services all the time; a killed one tells of no race")
     config.addinivalue_line("markers", "figures: measures the release build; not for builds with sanitizers")
 
 

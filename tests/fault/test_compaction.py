@@ -18,6 +18,8 @@ from client import COLD, HOT, TIMEOUT, Client, admin, bucket_messages, metadata,
 from cluster import PATIENCE, wait_for
 from conftest_shared import run_cluster
 
+pytestmark = pytest.mark.kills
+
 COMPACTIONS = int(os.environ.get("WAYBILL_COMPACTIONS", "200"))
 KILLS = max(4, COMPACTIONS * 15 // 200)  # at least
 SEED = int(os.environ.get("WAYBILL_SEED", str(int(time.time()))))

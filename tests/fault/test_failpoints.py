@@ -25,6 +25,8 @@ from failpoints import CALL_SECONDS, EXPECTED_ERRORS, Trials, names_of, program_
 from jetstream import JetStream
 from s3_server import MISSING, VERSITYGW, S3Server
 
+pytestmark = pytest.mark.kills
+
 SEED = os.environ.get("WAYBILL_SEED", "failpoints")
 EVERY = int(os.environ.get("WAYBILL_FAILPOINTS", "1"))
 METADATA, OBJECT = "metadata-svc", "object-svc"

@@ -12,6 +12,8 @@ from client import HOT, Client, admin, again
 from cluster import PATIENCE, wait_for
 from conftest_shared import run_cluster
 
+pytestmark = pytest.mark.kills
+
 ROUNDS = int(os.environ.get("WAYBILL_ROUNDS", "1"))
 KILLS = 2
 FLAGS = ["--volume-bytes", "1MiB", "--compaction-interval", "100ms", "--compaction-bytes-per-second", "64MiB"]

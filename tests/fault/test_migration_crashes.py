@@ -15,6 +15,8 @@ from client import COLD, Client, admin, again
 from cluster import PATIENCE, SLOWNESS, wait_for
 from conftest_shared import run_cluster
 
+pytestmark = pytest.mark.kills
+
 ROUNDS = min(4, int(os.environ.get("WAYBILL_ROUNDS", "4")))
 KILLS = 4
 

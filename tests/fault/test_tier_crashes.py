@@ -16,6 +16,8 @@ from client import (
 from cluster import PATIENCE, wait_for
 from conftest_shared import run_cluster
 
+pytestmark = pytest.mark.kills
+
 MOVES = int(os.environ.get("WAYBILL_MOVES", str(60 * int(os.environ.get("WAYBILL_ROUNDS", "1")))))
 SEED = int(os.environ.get("WAYBILL_SEED", str(int(time.time()))))
 KEYS = 12
