@@ -118,8 +118,7 @@ static bool read_once(struct reading *reading, bool *broken, struct error *error
                             error)) {
         return false;
     }
-    rpc_stream_write(stream.stream, &request.base);
-    rpc_stream_writes_done(stream.stream);
+    rpc_stream_write_last(stream.stream, &request.base);
     bool first = true;
     struct bytes wire;
     enum rpc_read read;

@@ -66,8 +66,7 @@ static bool take_once(struct waybill_client *client, struct snapshot *snapshot, 
     if (!client_stream_open(client, client->bulk, "/waybill.v1.AdminService/Snapshot", &stream, error)) {
         return false;
     }
-    rpc_stream_write(stream.stream, &request.base);
-    rpc_stream_writes_done(stream.stream);
+    rpc_stream_write_last(stream.stream, &request.base);
     struct bytes wire;
     while (rpc_stream_read(stream.stream, &wire, error) == RPC_READ_MESSAGE) {
         if (!take_message(snapshot, wire, error)) {

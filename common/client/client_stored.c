@@ -23,8 +23,7 @@ static bool list_once(struct waybill_client *client, Waybill__V1__Tier tier,
     if (!client_stream_open(client, client->object, "/waybill.v1.AdminService/ListStoredObjects", &stream, error)) {
         return false;
     }
-    rpc_stream_write(stream.stream, &request.base);
-    rpc_stream_writes_done(stream.stream);
+    rpc_stream_write_last(stream.stream, &request.base);
     struct bytes wire;
     while (rpc_stream_read(stream.stream, &wire, error) == RPC_READ_MESSAGE) {
         *begun = true;

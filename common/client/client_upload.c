@@ -84,6 +84,11 @@ static bool next_chunk(struct upload *upload, struct rpc_buffer **body, size_t *
     return true;
 }
 
+/* Then the finish follows at once. */
+static bool is_whole(const struct upload *upload) {
+    return upload->source->size >= 0 && upload->done == upload->source->size;
+}
+
 static void tell_progress(const struct upload *upload) {
     if (upload->progress != NULL) {
         upload->progress->advance(upload->progress->self, upload->done, upload->source->size);
@@ -93,6 +98,7 @@ static void tell_progress(const struct upload *upload) {
 /* Sends everything. False when the source failed; a broken stream is for the status to tell. */
 static bool send_all(struct upload *upload, struct rpc_stream *stream, const Waybill__V1__UploadPayloadRequest *start,
                      struct error *error) {
+    rpc_stream_more_follows(stream);
     bool sent = rpc_stream_write(stream, &start->base);
     while (sent) {
         struct rpc_buffer *body;
@@ -104,6 +110,9 @@ static bool send_all(struct upload *upload, struct rpc_stream *stream, const Way
             break;
         }
         if (size > 0) {
+            if (is_whole(upload)) {
+                rpc_stream_more_follows(stream);
+            }
             sent = send_chunk(stream, body, size);
         } else {
             rpc_buffer_free(body);
@@ -117,9 +126,8 @@ static bool send_all(struct upload *upload, struct rpc_stream *stream, const Way
         Waybill__V1__UploadPayloadRequest last = WAYBILL__V1__UPLOAD_PAYLOAD_REQUEST__INIT;
         last.message_case = WAYBILL__V1__UPLOAD_PAYLOAD_REQUEST__MESSAGE_FINISH;
         last.finish = &finish;
-        rpc_stream_write(stream, &last.base);
+        rpc_stream_write_last(stream, &last.base);
     }
-    rpc_stream_writes_done(stream);
     return true;
 }
 

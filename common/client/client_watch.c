@@ -66,8 +66,7 @@ static enum watch_end follow_once(struct following *following, struct error *err
     }
     Waybill__V1__WatchChangesRequest request = WAYBILL__V1__WATCH_CHANGES_REQUEST__INIT;
     fill_request(following, &request);
-    rpc_stream_write(stream.stream, &request.base);
-    rpc_stream_writes_done(stream.stream);
+    rpc_stream_write_last(stream.stream, &request.base);
     struct bytes wire;
     while (rpc_stream_read(stream.stream, &wire, error) == RPC_READ_MESSAGE) {
         struct arena arena;

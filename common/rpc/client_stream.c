@@ -35,15 +35,9 @@ static void begin(struct client_stream *whole) {
     stream->close.event.complete = status_received;
     stream_op_start(&stream->close, &status, 1);
 
-    grpc_op ops[2];
-    memset(ops, 0, sizeof ops);
-    ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
-    ops[0].data.send_initial_metadata.count = whole->headers.count;
-    ops[0].data.send_initial_metadata.metadata = whole->headers.metadata;
-    ops[1].op = GRPC_OP_RECV_INITIAL_METADATA;
-    ops[1].data.recv_initial_metadata.recv_initial_metadata = &stream->headers;
-    stream->headers_sent = true;
-    stream_op_start(&stream->start, ops, 2);
+    grpc_op op = {.op = GRPC_OP_RECV_INITIAL_METADATA};
+    op.data.recv_initial_metadata.recv_initial_metadata = &stream->headers;
+    stream_op_start(&stream->start, &op, 1);
 }
 
 struct rpc_stream *rpc_channel_open_stream(struct rpc_channel *channel, const char *path,
@@ -58,6 +52,7 @@ struct rpc_stream *rpc_channel_open_stream(struct rpc_channel *channel, const ch
     }
     struct rpc_stream *stream = &whole->stream;
     stream_init(stream, free_stream);
+    stream->queue = &channel->queue;
     stream->max_message_bytes = channel->max_message_bytes;
     stream->client.status = GRPC_STATUS_UNKNOWN;
     stream->client.status_text = grpc_empty_slice();
@@ -66,9 +61,18 @@ struct rpc_stream *rpc_channel_open_stream(struct rpc_channel *channel, const ch
         stream_release(stream);
         return NULL;
     }
+    stream->client.headers = whole->headers.metadata;
+    stream->client.header_count = whole->headers.count;
     stream->core = channel_make_call(channel, path, queue, channel_deadline(options, 0));
     begin(whole);
     return stream;
+}
+
+void rpc_stream_begin(struct rpc_stream *stream) {
+    grpc_op op;
+    if (stream_send_headers(stream, &op)) {
+        stream_op_start(&stream->write, &op, 1);
+    }
 }
 
 enum rpc_read client_stream_read_ended(struct rpc_stream *stream, struct error *error) {
@@ -93,8 +97,9 @@ bool rpc_stream_writes_done(struct rpc_stream *stream) {
     if (stream_op_wait(&stream->write) == STREAM_OP_FAILED || atomic_load(&stream->cancelled)) {
         return false;
     }
-    grpc_op op = {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT};
-    stream_op_start(&stream->write, &op, 1);
+    grpc_op ops[2] = {{.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT}};
+    size_t count = stream_send_headers(stream, &ops[1]) ? 2 : 1;
+    stream_op_start(&stream->write, ops, count);
     return true;
 }
 

@@ -42,7 +42,8 @@ bool rpc_channel_call(struct rpc_channel *channel, const char *path, const struc
                       const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response_type,
                       struct arena *arena, ProtobufCMessage **response, struct error *error);
 
-/* Opens a streaming call; ends with rpc_stream_close. NULL only when gRPC refuses the call. */
+/* Opens a streaming call, which the server sees with what is written first, or before the first read; ends
+ * with rpc_stream_close. NULL only when gRPC refuses the call. */
 struct rpc_stream *rpc_channel_open_stream(struct rpc_channel *channel, const char *path,
                                            const struct rpc_call_options *options, struct error *error);
 

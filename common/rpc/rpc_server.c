@@ -286,7 +286,8 @@ bool rpc_server_start(struct rpc_server *server, struct error *error) {
     server->blocking = worker_pool_new(thread_name, server->options.blocking_threads, server->options.max_waiting,
                                        server->options.client_share_percent);
     snprintf(thread_name, sizeof thread_name, "%s-stream", server->name);
-    server->stream_workers = worker_pool_new(thread_name, most_streams(server), 0, 100);
+    /* One that waits has the place of one whose handler has just ended. */
+    server->stream_workers = worker_pool_new(thread_name, most_streams(server), most_streams(server), 100);
     grpc_server_start(server->core);
     server->started = true;
     ask_for_calls(server);

@@ -77,7 +77,10 @@ void stream_op_start(struct stream_op *op, const grpc_op *ops, size_t count) {
     op->state = STREAM_OP_RUNNING;
     stream->references++;
     pthread_mutex_unlock(&stream->lock);
-    event_start_batch(stream->core, ops, count, &op->event);
+    bool ok;
+    if (event_start_batch_here(stream->queue, stream->core, ops, count, &op->event, &ok)) {
+        op->event.complete(&op->event, ok); /* a message that was here, a write that gRPC keeps */
+    }
 }
 
 void stream_op_complete(struct queue_event *event, bool ok) {
@@ -165,6 +168,13 @@ static bool wait_for_read(struct rpc_stream *stream, enum stream_op_state *state
     return *state != STREAM_OP_RUNNING;
 }
 
+bool rpc_stream_has_message(struct rpc_stream *stream) {
+    pthread_mutex_lock(&stream->lock);
+    bool has = stream->read.state == STREAM_OP_DONE && stream->received != NULL;
+    pthread_mutex_unlock(&stream->lock);
+    return has;
+}
+
 void rpc_stream_limit_read(struct rpc_stream *stream, int64_t wait_ms) {
     stream->read_wait_ms = wait_ms;
 }
@@ -173,6 +183,9 @@ enum rpc_read rpc_stream_read(struct rpc_stream *stream, struct bytes *message, 
     wire_slice_release(stream->message_slice);
     stream->message_slice = grpc_empty_slice();
     bool failed = false;
+    if (!stream->is_server) {
+        rpc_stream_begin(stream);
+    }
     if (!stream->read_ended) {
         stream_read_ahead(stream);
         enum stream_op_state state;
@@ -203,27 +216,52 @@ enum rpc_read rpc_stream_read(struct rpc_stream *stream, struct bytes *message, 
 
 /* ---- writing ---- */
 
+bool stream_send_headers(struct rpc_stream *stream, grpc_op *op) {
+    if (stream->headers_sent) {
+        return false;
+    }
+    stream->headers_sent = true;
+    *op = (grpc_op){.op = GRPC_OP_SEND_INITIAL_METADATA};
+    if (!stream->is_server) {
+        op->data.send_initial_metadata.count = stream->client.header_count;
+        op->data.send_initial_metadata.metadata = (grpc_metadata *)(uintptr_t)stream->client.headers;
+    }
+    return true;
+}
+
+void rpc_stream_more_follows(struct rpc_stream *stream) {
+    stream->more_follows = true;
+}
+
 /* Sends the buffer, which it takes, once the write before is done. */
-static bool send_message(struct rpc_stream *stream, grpc_byte_buffer *buffer) {
+static bool send_message(struct rpc_stream *stream, grpc_byte_buffer *buffer, bool last) {
     server_stream_end_stall(stream);
     bool sound = stream_op_wait(&stream->write) != STREAM_OP_FAILED && !atomic_load(&stream->cancelled);
     if (sound) {
-        grpc_op ops[2];
-        memset(ops, 0, sizeof ops);
-        ops[0].op = GRPC_OP_SEND_MESSAGE;
+        /* Headers have left once they are written: kept here, they would keep the next write waiting. */
+        bool may_stay = stream->more_follows && stream->headers_sent;
+        grpc_op ops[3] = {{.op = GRPC_OP_SEND_MESSAGE, .flags = may_stay ? GRPC_WRITE_BUFFER_HINT : 0}};
         ops[0].data.send_message.send_message = buffer;
-        ops[1].op = GRPC_OP_SEND_INITIAL_METADATA;
-        size_t count = stream->headers_sent ? 1 : 2;
-        stream->headers_sent = true;
+        size_t count = stream_send_headers(stream, &ops[1]) ? 2 : 1;
+        if (last) {
+            ops[count++] = (grpc_op){.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT};
+            stream->client.writes_closed = true;
+        }
         stream_op_start(&stream->write, ops, count);
     }
+    stream->more_follows = false;
     /* The core took the slices out of it. */
     grpc_byte_buffer_destroy(buffer);
     return sound;
 }
 
 bool rpc_stream_write(struct rpc_stream *stream, const ProtobufCMessage *message) {
-    return send_message(stream, wire_message_pack(message));
+    return send_message(stream, wire_message_pack(message), false);
+}
+
+bool rpc_stream_write_last(struct rpc_stream *stream, const ProtobufCMessage *message) {
+    assert(!stream->is_server);
+    return send_message(stream, wire_message_pack(message), true);
 }
 
 bool rpc_stream_write_bulk(struct rpc_stream *stream, struct bytes head, struct rpc_buffer *body, size_t size) {
@@ -234,7 +272,7 @@ bool rpc_stream_write_bulk(struct rpc_stream *stream, struct bytes head, struct 
         grpc_slice_from_copied_buffer((const char *)head.data, head.size),
         grpc_slice_new_with_user_data(body->data, size, (void (*)(void *))rpc_buffer_free, body),
     };
-    return send_message(stream, wire_message_of_slices(slices, 2));
+    return send_message(stream, wire_message_of_slices(slices, 2), false);
 }
 
 struct rpc_buffer *rpc_buffer_new(size_t size) {

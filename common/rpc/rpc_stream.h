@@ -34,6 +34,11 @@ bool rpc_stream_write(struct rpc_stream *stream, const ProtobufCMessage *message
 /* Sends a message whose wire form is `head` followed by the first `size` bytes of the buffer,
  * without copying those. Takes the buffer, also on failure. */
 bool rpc_stream_write_bulk(struct rpc_stream *stream, struct bytes head, struct rpc_buffer *body, size_t size);
+/* The next message that is written may stay here until the one after it, or the end, is: both leave in one packet
+ * then, and cost one system call. For a caller that goes on at once. */
+void rpc_stream_more_follows(struct rpc_stream *stream);
+/* Whether a message has come that rpc_stream_read would return at once. */
+bool rpc_stream_has_message(struct rpc_stream *stream);
 
 /* From now on a read that gets no message for so long fails with DEADLINE_EXCEEDED. A client's cancels
  * the call (reason SERVER_SILENT); a server's handler ends it itself (CLIENT_SILENT). For a peer that
@@ -67,11 +72,17 @@ void rpc_stream_end_reads_on_drain(struct rpc_stream *stream);
 /* Ends the call with a status; error NULL is OK. The handler calls it once, last, or not at
  * all, which is INTERNAL. */
 void rpc_stream_finish(struct rpc_stream *stream, const struct error *error);
+/* Ends the call with a last message and OK, in one packet. */
+void rpc_stream_finish_with(struct rpc_stream *stream, const ProtobufCMessage *message);
 
 /* ---- client side ---- */
 
+/* Lets the server see a call that nothing was written to yet. */
+void rpc_stream_begin(struct rpc_stream *stream);
 /* Tells the server that nothing more comes. */
 bool rpc_stream_writes_done(struct rpc_stream *stream);
+/* Sends the last message, and that nothing more comes. */
+bool rpc_stream_write_last(struct rpc_stream *stream, const ProtobufCMessage *message);
 /* Any thread: ends the call with CANCELLED; blocked reads and writes return. */
 void rpc_stream_cancel(struct rpc_stream *stream);
 /* Tells the server that nothing more comes, waits for the status, frees the stream. True when

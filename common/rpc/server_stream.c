@@ -33,6 +33,7 @@ void server_stream_ask(struct rpc_server *server) {
     }
     stream_init(stream, free_stream);
     stream->is_server = true;
+    stream->queue = &server->queue;
     stream->max_message_bytes = server->options.max_message_bytes;
     stream->server.server = server;
     stream->server.arrived.complete = stream_arrived;
@@ -79,12 +80,7 @@ static size_t final_ops(struct rpc_stream *stream, const struct error *error, gr
     memset(ops, 0, 3 * sizeof *ops);
     server_status_set(&stream->server.status, error, &stream->arena);
     server_status_op(&stream->server.status, &ops[0]);
-    if (stream->headers_sent) {
-        return 1;
-    }
-    ops[1].op = GRPC_OP_SEND_INITIAL_METADATA;
-    stream->headers_sent = true;
-    return 2;
+    return stream_send_headers(stream, &ops[1]) ? 2 : 1;
 }
 
 /* Ends a call that gets no handler, without waiting; takes the user's reference. */
@@ -191,7 +187,6 @@ static void run_stream(struct worker_job *job) {
         idle_poller_end(&server->poller);
     }
     unlink_stream(stream);
-    server_give_place(server, &stream->server.place); /* the client may be long in taking note */
     stream_release(stream);
 }
 
@@ -204,15 +199,31 @@ static void close_received(struct queue_event *event, bool ok) {
     stream_op_complete(event, ok);
 }
 
-void rpc_stream_finish(struct rpc_stream *stream, const struct error *error) {
+/* Ends the call; with a last message, unless that is NULL. */
+static void finish(struct rpc_stream *stream, grpc_byte_buffer *message, const struct error *error) {
     stream->server.finished = true;
     server_observe(stream->server.server, stream->server.method->path, error != NULL ? error->code : ERROR_OK,
                    stream->server.started_us);
     server_stream_end_stall(stream);
     stream_op_wait(&stream->write);
+    /* A client that has the status may call again at once; one that does not may be long in taking note. */
+    server_give_place(stream->server.server, &stream->server.place);
     grpc_op ops[3];
     size_t count = final_ops(stream, error, ops);
+    if (message != NULL) {
+        ops[count++] = (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = message};
+    }
     stream_op_start(&stream->start, ops, count);
+}
+
+void rpc_stream_finish(struct rpc_stream *stream, const struct error *error) {
+    finish(stream, NULL, error);
+}
+
+void rpc_stream_finish_with(struct rpc_stream *stream, const ProtobufCMessage *message) {
+    grpc_byte_buffer *buffer = wire_message_pack(message);
+    finish(stream, buffer, NULL);
+    grpc_byte_buffer_destroy(buffer); /* the core took the slices out of it */
 }
 
 enum rpc_read server_stream_read_ended(struct rpc_stream *stream, bool failed, struct error *error) {

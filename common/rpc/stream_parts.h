@@ -52,11 +52,14 @@ struct stream_client_side {
     grpc_metadata_array trailers;
     grpc_status_code status;
     grpc_slice status_text;
+    const grpc_metadata *headers; /* those of the request */
+    size_t header_count;
     bool writes_closed;
 };
 
 struct rpc_stream {
     bool is_server;
+    struct event_queue *queue;
     grpc_call *core;
     size_t max_message_bytes;
     grpc_metadata_array headers; /* the peer's */
@@ -69,7 +72,7 @@ struct rpc_stream {
     unsigned references; /* the user's, and one for each operation under way */
     bool woken;
     struct stream_op read, write;
-    struct stream_op start; /* client: headers sent and received; server: status sent */
+    struct stream_op start; /* client: headers received; server: status sent */
     struct stream_op close; /* client: status received; server: close received */
 
     atomic_bool cancelled; /* the peer is gone, or the call was cancelled */
@@ -79,7 +82,8 @@ struct rpc_stream {
     int64_t read_wait_ms; /* how long a read may take; 0: as long as it takes */
     bool read_overdue;    /* one took longer: a client's call was cancelled */
     int64_t stall_ms;     /* the server's: how long a write may take; 0: as long as it takes */
-    bool headers_sent;    /* the server's, before its first message */
+    bool headers_sent;    /* with the first message, or before the first read, or with the end */
+    bool more_follows;    /* of the next message */
     bool read_ended;
     grpc_byte_buffer *received; /* filled by the core */
     grpc_slice message_slice;   /* keeps the last message read if it came in one piece */
@@ -101,6 +105,8 @@ void stream_op_start(struct stream_op *op, const grpc_op *ops, size_t count);
 void stream_op_complete(struct queue_event *event, bool ok);
 /* Waits until the op is not RUNNING; returns what it is. */
 enum stream_op_state stream_op_wait(struct stream_op *op);
+/* Makes `op` what sends the headers, unless they were sent; whether they were not. */
+bool stream_send_headers(struct rpc_stream *stream, grpc_op *op);
 /* Starts a read where none is under way. */
 void stream_read_ahead(struct rpc_stream *stream);
 

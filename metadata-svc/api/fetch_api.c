@@ -13,7 +13,9 @@
 enum {
     FETCH_CHUNK_BYTES = 1024 * 1024,
     FETCH_RESPONSE_CHUNK_FIELD = 3,
+    FETCH_RESPONSE_WHOLE_FIELD = 6,
     CHUNK_DATA_FIELD = 1,
+    WHOLE_DATA_FIELD = 2,
 };
 
 /* One request being answered. */
@@ -25,6 +27,7 @@ struct fetch {
     struct payload_entry entry;
     uint64_t offset;
     uint64_t end;
+    bool at_once; /* in one message */
 };
 
 static bool send(struct fetch *fetch, Waybill__V1__FetchPayloadsResponse *response) {
@@ -43,19 +46,33 @@ static bool send_refusal(struct fetch *fetch, const struct error *error) {
     return send(fetch, &response);
 }
 
-static bool send_header(struct fetch *fetch) {
+static Waybill__V1__PayloadHeader header_of(const struct fetch *fetch) {
     Waybill__V1__PayloadHeader header = WAYBILL__V1__PAYLOAD_HEADER__INIT;
     header.bucket = (char *)(uintptr_t)fetch->entry.bucket;
     header.key = (char *)(uintptr_t)fetch->entry.key;
     header.size = fetch->entry.size;
     header.crc32c = fetch->entry.crc32c;
+    return header;
+}
+
+static bool send_header(struct fetch *fetch) {
+    Waybill__V1__PayloadHeader header = header_of(fetch);
     Waybill__V1__FetchPayloadsResponse response = WAYBILL__V1__FETCH_PAYLOADS_RESPONSE__INIT;
     response.message_case = WAYBILL__V1__FETCH_PAYLOADS_RESPONSE__MESSAGE_HEADER;
     response.header = &header;
+    rpc_stream_more_follows(fetch->stream);
     return send(fetch, &response);
 }
 
+/* The next message is the last answer to this request. Where the next request is here already, more follows. */
+static void end_follows(struct fetch *fetch) {
+    if (rpc_stream_has_message(fetch->stream)) {
+        rpc_stream_more_follows(fetch->stream);
+    }
+}
+
 static bool send_end(struct fetch *fetch) {
+    end_follows(fetch);
     Waybill__V1__PayloadEnd end = WAYBILL__V1__PAYLOAD_END__INIT;
     Waybill__V1__FetchPayloadsResponse response = WAYBILL__V1__FETCH_PAYLOADS_RESPONSE__INIT;
     response.message_case = WAYBILL__V1__FETCH_PAYLOADS_RESPONSE__MESSAGE_END;
@@ -77,6 +94,26 @@ static bool send_chunk(struct fetch *fetch, struct rpc_buffer *body, size_t size
     bulk_field_append(&head, FETCH_RESPONSE_CHUNK_FIELD, chunk_size);
     bulk_head_append(&head, &chunk.base);
     bulk_field_append(&head, CHUNK_DATA_FIELD, size);
+    bool good = rpc_stream_write_bulk(fetch->stream, buffer_bytes(&head), body, size);
+    buffer_free(&head);
+    return good;
+}
+
+/* The same around a whole payload. */
+static bool send_whole(struct fetch *fetch, struct rpc_buffer *body, size_t size) {
+    struct buffer head = {0};
+    Waybill__V1__PayloadHeader header = header_of(fetch);
+    Waybill__V1__PayloadWhole whole = WAYBILL__V1__PAYLOAD_WHOLE__INIT;
+    whole.header = &header;
+    Waybill__V1__FetchPayloadsResponse response = WAYBILL__V1__FETCH_PAYLOADS_RESPONSE__INIT;
+    response.payload_id = fetch->payload_id;
+    size_t whole_size =
+        protobuf_c_message_get_packed_size(&whole.base) + bulk_field_size(WHOLE_DATA_FIELD, size) + size;
+    bulk_head_append(&head, &response.base);
+    bulk_field_append(&head, FETCH_RESPONSE_WHOLE_FIELD, whole_size);
+    bulk_head_append(&head, &whole.base);
+    bulk_field_append(&head, WHOLE_DATA_FIELD, size);
+    end_follows(fetch);
     bool good = rpc_stream_write_bulk(fetch->stream, buffer_bytes(&head), body, size);
     buffer_free(&head);
     return good;
@@ -118,12 +155,27 @@ static bool send_bytes(struct fetch *fetch) {
             rpc_buffer_free(body);
             return send_refusal(fetch, &error);
         }
+        fetch->offset += size;
+        if (fetch->offset == fetch->end) {
+            rpc_stream_more_follows(fetch->stream);
+        }
         if (!send_chunk(fetch, body, size)) {
             return false;
         }
-        fetch->offset += size;
     }
     return send_end(fetch);
+}
+
+/* False when the stream is broken. */
+static bool send_at_once(struct fetch *fetch) {
+    size_t size = (size_t)fetch->entry.size;
+    struct rpc_buffer *body = rpc_buffer_new(size);
+    struct error error = {0};
+    if (!read_payload(fetch, rpc_buffer_data(body), size, &error)) {
+        rpc_buffer_free(body);
+        return send_refusal(fetch, &error);
+    }
+    return send_whole(fetch, body, size);
 }
 
 static bool find_payload(struct fetch *fetch, const Waybill__V1__FetchPayloadsRequest *request, struct arena *arena,
@@ -146,6 +198,8 @@ static bool find_payload(struct fetch *fetch, const Waybill__V1__FetchPayloadsRe
     fetch->offset = (uint64_t)request->read_offset;
     uint64_t limit = (uint64_t)request->read_limit;
     fetch->end = limit == 0 || limit > size - fetch->offset ? size : fetch->offset + limit;
+    fetch->at_once = fetch->offset == 0 && fetch->end == size && fetch->entry.size <= request->whole_limit &&
+                     size <= FETCH_CHUNK_BYTES;
     return true;
 }
 
@@ -155,7 +209,7 @@ static bool answer_request(struct fetch *fetch, const Waybill__V1__FetchPayloads
     if (!find_payload(fetch, request, arena, &error)) {
         return send_refusal(fetch, &error);
     }
-    return send_header(fetch) && send_bytes(fetch);
+    return fetch->at_once ? send_at_once(fetch) : send_header(fetch) && send_bytes(fetch);
 }
 
 static bool serve_request(struct metadata_api *api, struct rpc_stream *stream, struct bytes wire, struct error *error) {

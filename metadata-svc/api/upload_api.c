@@ -268,14 +268,15 @@ static void upload_payload(void *service, struct rpc_stream *stream) {
     rpc_stream_limit_read(stream, api->upload_idle_ms);
     bool good = run_upload(&upload, &error);
     upload_core_leave(&upload.core, strcmp(error.reason, "CLIENT_SILENT") == 0);
+    bucket_share_give(api->uploads, upload.place);
     if (good) {
         Waybill__V1__UploadPayloadResponse response = WAYBILL__V1__UPLOAD_PAYLOAD_RESPONSE__INIT;
         response.record = record_to_proto(&upload.commit.record, &arena);
-        rpc_stream_write(stream, &response.base);
         histogram_observe_us(api->upload_seconds, clock_monotonic_us(api->clock) - start_us);
+        rpc_stream_finish_with(stream, &response.base);
+    } else {
+        rpc_stream_finish(stream, &error);
     }
-    bucket_share_give(api->uploads, upload.place);
-    rpc_stream_finish(stream, good ? NULL : &error);
     arena_free(&arena);
 }
 

@@ -48,7 +48,8 @@ static void spool_free(struct payload_spool *spool) {
     segments_free(spool, spool->free_segments);
     buffer_free(&spool->scratch);
     fair_share_free(spool->bucket_bytes);
-    pthread_cond_destroy(&spool->flushed);
+    pthread_cond_destroy(&spool->flushed[0]);
+    pthread_cond_destroy(&spool->flushed[1]);
     pthread_mutex_destroy(&spool->files_lock);
     pthread_mutex_destroy(&spool->lock);
     pthread_mutex_destroy(&spool->append_lock);
@@ -73,7 +74,8 @@ struct payload_spool *payload_spool_open(struct disk *disk, const struct payload
     pthread_mutex_init(&spool->append_lock, NULL);
     pthread_mutex_init(&spool->lock, NULL);
     pthread_mutex_init(&spool->files_lock, NULL);
-    pthread_cond_init(&spool->flushed, NULL);
+    pthread_cond_init(&spool->flushed[0], NULL);
+    pthread_cond_init(&spool->flushed[1], NULL);
     if (!spool_recover(spool, error)) {
         spool_free(spool);
         return NULL;

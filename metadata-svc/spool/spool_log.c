@@ -238,6 +238,7 @@ struct flush {
 /* With the lock held. The segments cannot be begun anew while the flush uses them. */
 static void start_flush(struct payload_spool *spool, struct flush *flush) {
     *flush = (struct flush){.position = spool->appended};
+    spool->flushing_position = flush->position;
     for (struct segment *segment = spool->segments; segment != NULL; segment = segment->next) {
         if (segment->dirty) {
             segment->dirty = false;
@@ -295,7 +296,15 @@ static void end_flush(struct payload_spool *spool, struct flush *flush, bool goo
         spool->durable = flush->position;
     }
     spool->flushing = false;
-    pthread_cond_broadcast(&spool->flushed);
+    pthread_cond_broadcast(&spool->flushed[spool->flush_number % 2]);
+    spool->flush_number++;
+    pthread_cond_signal(&spool->flushed[spool->flush_number % 2]); /* it leads the next for the others there */
+}
+
+/* Nobody leads another flush. */
+static void wake_all(struct payload_spool *spool) {
+    pthread_cond_broadcast(&spool->flushed[0]);
+    pthread_cond_broadcast(&spool->flushed[1]);
 }
 
 /* Whoever finds no flush under way leads one for all that is appended by then; the others wait
@@ -304,7 +313,8 @@ bool spool_flush(struct payload_spool *spool, uint64_t position, struct error *e
     pthread_mutex_lock(&spool->lock);
     while (!spool->failed && spool->durable < position) {
         if (spool->flushing) {
-            pthread_cond_wait(&spool->flushed, &spool->lock);
+            bool covered = position <= spool->flushing_position;
+            pthread_cond_wait(&spool->flushed[(spool->flush_number + !covered) % 2], &spool->lock);
             continue;
         }
         struct flush flush;
@@ -317,6 +327,9 @@ bool spool_flush(struct payload_spool *spool, uint64_t position, struct error *e
         end_flush(spool, &flush, good);
     }
     bool good = spool->durable >= position;
+    if (spool->failed) {
+        wake_all(spool);
+    }
     pthread_mutex_unlock(&spool->lock);
     return good || spool_set_read_only(error);
 }

@@ -88,8 +88,10 @@ struct payload_spool {
     pthread_mutex_t append_lock;
     struct buffer scratch; /* headers and small data on their way to the disk; append_lock */
 
-    pthread_mutex_t lock; /* all down to files_lock */
-    pthread_cond_t flushed;
+    pthread_mutex_t lock;       /* all down to files_lock */
+    pthread_cond_t flushed[2];  /* those who wait for flush n at n % 2: who needs the next one sleeps on meanwhile */
+    uint64_t flush_number;      /* of the flush under way, or the next */
+    uint64_t flushing_position; /* what the flush under way covers */
     struct payload *payloads;
     struct segment *segments;      /* in use; the newest first */
     struct segment *free_segments; /* files to be begun anew */

@@ -57,6 +57,7 @@ static bool send_header(struct rpc_stream *stream, const struct provenance *prov
     Waybill__V1__ReadHotObjectResponse response = WAYBILL__V1__READ_HOT_OBJECT_RESPONSE__INIT;
     response.message_case = WAYBILL__V1__READ_HOT_OBJECT_RESPONSE__MESSAGE_HEADER;
     response.header = &header;
+    rpc_stream_more_follows(stream);
     return rpc_stream_write(stream, &response.base) || gone(error);
 }
 

@@ -172,6 +172,9 @@ static bool send_object(struct read_api *api, struct rpc_stream *stream, struct 
             response.record = wanted->record;
             response.source = (Waybill__V1__ReadSource)source;
         }
+        if (offset == span.end) {
+            rpc_stream_more_follows(stream);
+        }
         if (!send_chunk(stream, &response, body, (size_t)got, error)) {
             return false;
         }

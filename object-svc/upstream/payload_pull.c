@@ -8,13 +8,21 @@
 #include "object-svc/upstream/metadata_client_parts.h"
 #include "waybill/v1/payload_service.pb-c.h"
 
-enum { SILENCE_MS = 15000 }; /* a metadata-svc that sends nothing for so long is not waited for */
+enum {
+    SILENCE_MS = 15000, /* a metadata-svc that sends nothing for so long is not waited for */
+    WHOLE_BYTES = 1 << 20,
+};
+
+/* What is still to be told of a payload that came in one message. */
+enum whole_rest { WHOLE_TOLD, WHOLE_DATA, WHOLE_END };
 
 struct payload_pull {
     struct rpc_stream *stream;
     struct arena arena; /* the message in hand */
     size_t count;
     size_t index; /* the payload whose answer comes now */
+    enum whole_rest rest;
+    struct bytes whole; /* until the next message */
     struct uuid payload_ids[];
 };
 
@@ -26,10 +34,15 @@ static bool send_requests(struct payload_pull *pull, const struct payload_range 
         request.payload_id = id;
         request.read_offset = (int64_t)ranges[i].offset;
         request.read_limit = (int64_t)ranges[i].limit;
+        request.whole_limit = WHOLE_BYTES;
+        pull->payload_ids[i] = ranges[i].payload_id;
+        if (i + 1 == pull->count) {
+            return rpc_stream_write_last(pull->stream, &request.base);
+        }
+        rpc_stream_more_follows(pull->stream);
         if (!rpc_stream_write(pull->stream, &request.base)) {
             return false;
         }
-        pull->payload_ids[i] = ranges[i].payload_id;
     }
     return rpc_stream_writes_done(pull->stream);
 }
@@ -93,8 +106,11 @@ enum {
     RESPONSE_CHUNK = 3,
     RESPONSE_END = 4,
     RESPONSE_ERROR = 5,
+    RESPONSE_WHOLE = 6,
     CHUNK_DATA = 1,
     CHUNK_CRC32C = 2,
+    WHOLE_HEADER_FIELD = 1,
+    WHOLE_DATA_FIELD = 2,
 };
 
 static bool read_chunk(struct bytes wire, struct chunk *chunk) {
@@ -120,11 +136,40 @@ static bool find_chunk(struct bytes wire, struct chunk *chunk) {
             memcpy(chunk->payload_id, field.bytes.data, field.bytes.size);
         } else if (field.number == RESPONSE_CHUNK && field.type == WIRE_LENGTH) {
             chunks += read_chunk(field.bytes, chunk) ? 1 : 2;
-        } else if (field.number == RESPONSE_HEADER || field.number == RESPONSE_END || field.number == RESPONSE_ERROR) {
+        } else if (field.number == RESPONSE_HEADER || field.number == RESPONSE_END || field.number == RESPONSE_ERROR ||
+                   field.number == RESPONSE_WHOLE) {
             return false;
         }
     }
     return chunks == 1 && wire.size == 0;
+}
+
+/* A payload in one message, likewise. */
+struct whole {
+    char payload_id[UUID_TEXT_BYTES];
+    struct bytes header;
+    struct bytes data;
+};
+
+static bool find_whole(struct bytes wire, struct whole *whole) {
+    struct wire_field field;
+    struct bytes inside = {0};
+    *whole = (struct whole){0};
+    while (wire_next(&wire, &field)) {
+        if (field.number == RESPONSE_PAYLOAD_ID && field.bytes.size == sizeof whole->payload_id - 1) {
+            memcpy(whole->payload_id, field.bytes.data, field.bytes.size);
+        } else if (field.number == RESPONSE_WHOLE && field.type == WIRE_LENGTH) {
+            inside = field.bytes;
+        }
+    }
+    while (wire_next(&inside, &field)) {
+        if (field.number == WHOLE_HEADER_FIELD && field.type == WIRE_LENGTH) {
+            whole->header = field.bytes;
+        } else if (field.number == WHOLE_DATA_FIELD && field.type == WIRE_LENGTH) {
+            whole->data = field.bytes;
+        }
+    }
+    return whole->header.data != NULL && wire.size == 0 && inside.size == 0;
 }
 
 static bool is_expected(const struct payload_pull *pull, const char *payload_id) {
@@ -142,6 +187,36 @@ static enum pull_step take_chunk(const struct payload_pull *pull, const struct c
         return garbled(event, "a chunk arrived damaged");
     }
     return PULL_CHUNK;
+}
+
+static enum pull_step take_whole(struct payload_pull *pull, const struct whole *whole, struct pull_event *event) {
+    if (!is_expected(pull, whole->payload_id)) {
+        return garbled(event, "an answer came out of order");
+    }
+    const Waybill__V1__PayloadHeader *header =
+        waybill__v1__payload_header__unpack(arena_protobuf(&pull->arena), whole->header.size, whole->header.data);
+    if (header == NULL) {
+        return garbled(event, "a header cannot be decoded");
+    }
+    if ((uint64_t)header->size != whole->data.size || header->crc32c != crc32c(whole->data)) {
+        return garbled(event, "a payload arrived damaged");
+    }
+    event->size_bytes = whole->data.size;
+    event->crc32c = header->crc32c;
+    pull->whole = whole->data;
+    pull->rest = whole->data.size > 0 ? WHOLE_DATA : WHOLE_END;
+    return PULL_BEGIN;
+}
+
+static enum pull_step tell_rest(struct payload_pull *pull, struct pull_event *event) {
+    if (pull->rest == WHOLE_DATA) {
+        pull->rest = WHOLE_END;
+        event->data = pull->whole;
+        return PULL_CHUNK;
+    }
+    pull->rest = WHOLE_TOLD;
+    pull->index++;
+    return PULL_END;
 }
 
 static enum pull_step take_message(struct payload_pull *pull, const Waybill__V1__FetchPayloadsResponse *message,
@@ -171,6 +246,9 @@ static enum pull_step take_message(struct payload_pull *pull, const Waybill__V1_
 static enum pull_step next_step(struct payload_pull *pull, struct pull_event *event) {
     struct bytes wire;
     *event = (struct pull_event){.index = pull->index};
+    if (pull->rest != WHOLE_TOLD) {
+        return tell_rest(pull, event);
+    }
     arena_free(&pull->arena);
     switch (rpc_stream_read(pull->stream, &wire, &event->error)) {
     case RPC_READ_MESSAGE:
@@ -183,6 +261,10 @@ static enum pull_step next_step(struct payload_pull *pull, struct pull_event *ev
     struct chunk chunk;
     if (find_chunk(wire, &chunk)) {
         return take_chunk(pull, &chunk, event);
+    }
+    struct whole whole;
+    if (find_whole(wire, &whole)) {
+        return take_whole(pull, &whole, event);
     }
     Waybill__V1__FetchPayloadsResponse *message =
         waybill__v1__fetch_payloads_response__unpack(arena_protobuf(&pull->arena), wire.size, wire.data);

@@ -67,7 +67,7 @@ static void answer(struct rpc_stream *stream, const struct tally *tally) {
     snprintf(text, sizeof text, "%016lx", (unsigned long)tally->sum);
     Google__Protobuf__Any message = GOOGLE__PROTOBUF__ANY__INIT;
     message.type_url = text;
-    rpc_stream_write(stream, &message.base);
+    rpc_stream_finish_with(stream, &message.base);
 }
 
 static void serve_upload(void *service, struct rpc_stream *stream) {
@@ -79,7 +79,6 @@ static void serve_upload(void *service, struct rpc_stream *stream) {
         take_bytes(message, &tally);
     }
     answer(stream, &tally);
-    rpc_stream_finish(stream, NULL);
 }
 
 /* The request says how many bytes in its text. */
@@ -87,15 +86,18 @@ static void serve_download(void *service, struct rpc_stream *stream) {
     (void)service;
     struct tally tally = {0};
     struct bytes message;
-    struct error error;
+    struct error error = {0};
+    bool sent = false;
     if (rpc_stream_read(stream, &message, &error) == RPC_READ_MESSAGE) {
         Google__Protobuf__Any *request = google__protobuf__any__unpack(NULL, message.size, message.data);
-        if (request != NULL && send_bytes(stream, strtoull(request->type_url, NULL, 10), &tally)) {
-            answer(stream, &tally);
-        }
+        sent = request != NULL && send_bytes(stream, strtoull(request->type_url, NULL, 10), &tally);
         google__protobuf__any__free_unpacked(request, NULL);
     }
-    rpc_stream_finish(stream, NULL);
+    if (sent) {
+        answer(stream, &tally);
+    } else {
+        rpc_stream_finish(stream, &error);
+    }
 }
 
 void null_stream_serve(struct rpc_server *server) {
@@ -153,8 +155,7 @@ void null_stream_download(struct rpc_channel *channel, uint64_t bytes) {
     snprintf(text, sizeof text, "%lu", (unsigned long)bytes);
     Google__Protobuf__Any request = GOOGLE__PROTOBUF__ANY__INIT;
     request.type_url = text;
-    rpc_stream_write(stream, &request.base);
-    rpc_stream_writes_done(stream);
+    rpc_stream_write_last(stream, &request.base);
     read_answer(stream, DOWNLOAD_PATH, &tally);
     if (tally.bytes != bytes) {
         load_die("not all bytes arrived", NULL);

@@ -152,6 +152,7 @@ Test(drain, cancels_what_is_left_after_the_grace) {
     struct rpc_channel *channel = fixture_connect(rpc_server_port(server));
     struct error error = {0};
     struct rpc_stream *stream = rpc_channel_open_stream(channel, "/test.Stream/Read", NULL, &error);
+    rpc_stream_begin(stream);
     gate_wait(&gate, &gate.began);
     rpc_server_drain(server, 50);
     rpc_server_free(server);
@@ -176,6 +177,7 @@ Test(drain, wakes_handlers_that_wait_for_something_else) {
     struct rpc_channel *channel = fixture_connect(rpc_server_port(server));
     struct error error = {0};
     struct rpc_stream *stream = rpc_channel_open_stream(channel, "/test.Stream/Wait", NULL, &error);
+    rpc_stream_begin(stream);
     gate_wait(&gate, &gate.began);
     rpc_server_drain(server, 30000);
     rpc_server_free(server);
@@ -196,6 +198,7 @@ Test(drain, ends_reads_of_streams_without_end) {
     struct rpc_channel *channel = fixture_connect(rpc_server_port(server));
     struct error error = {0};
     struct rpc_stream *stream = rpc_channel_open_stream(channel, "/test.Stream/Read", NULL, &error);
+    rpc_stream_begin(stream);
     gate_wait(&gate, &gate.began);
     rpc_server_drain(server, 30000);
     rpc_server_free(server);

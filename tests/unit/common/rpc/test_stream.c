@@ -141,6 +141,61 @@ Test(stream, an_upload_arrives_whole_and_in_order) {
     fixture_stop(server, channel);
 }
 
+/* Bidirectional: each message back, with the one after it where that has come already. */
+static void echo_gathered(void *service, struct rpc_stream *stream) {
+    unsigned *gathered = service;
+    struct bytes message;
+    struct error error = {0};
+    enum rpc_read end;
+    while ((end = rpc_stream_read(stream, &message, &error)) == RPC_READ_MESSAGE) {
+        Google__Protobuf__Any *any = parse(message);
+        if (rpc_stream_has_message(stream)) {
+            rpc_stream_more_follows(stream);
+            ++*gathered;
+        }
+        rpc_stream_write(stream, &any->base);
+        google__protobuf__any__free_unpacked(any, NULL);
+    }
+    rpc_stream_finish(stream, end == RPC_READ_END ? NULL : &error);
+}
+
+/* None waits for one that does not come, at either end. */
+Test(stream, messages_that_others_follow_all_arrive_in_order) {
+    unsigned gathered = 0;
+    struct rpc_server *server = rpc_server_new(&fixture_options);
+    rpc_server_add_stream(server, "/test.Stream/Echo", echo_gathered, &gathered);
+    fixture_start(server);
+    struct rpc_channel *channel = fixture_connect(rpc_server_port(server));
+    struct error error = {0};
+    struct rpc_stream *stream = rpc_channel_open_stream(channel, "/test.Stream/Echo", NULL, &error);
+    const unsigned count = 500;
+    char text[16];
+    struct bytes answer;
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(text, sizeof text, "%u", i);
+        Google__Protobuf__Any message = fixture_message(text);
+        if (i + 1 == count) {
+            cr_assert(rpc_stream_write_last(stream, &message.base));
+            break;
+        }
+        if (i % 10 != 9) {
+            rpc_stream_more_follows(stream);
+        }
+        cr_assert(rpc_stream_write(stream, &message.base));
+    }
+    for (unsigned i = 0; i < count; i++) {
+        cr_assert_eq(rpc_stream_read(stream, &answer, &error), RPC_READ_MESSAGE, "%s", error.message);
+        snprintf(text, sizeof text, "%u", i);
+        Google__Protobuf__Any *any = parse(answer);
+        cr_assert_str_eq(any->type_url, text);
+        google__protobuf__any__free_unpacked(any, NULL);
+    }
+    cr_assert_eq(rpc_stream_read(stream, &answer, &error), RPC_READ_END);
+    cr_assert(rpc_stream_close(stream, &error));
+    fixture_stop(server, channel);
+    cr_assert_gt(gathered, 0);
+}
+
 Test(stream, a_download_arrives_whole_and_in_order) {
     struct rpc_server *server = rpc_server_new(&fixture_options);
     rpc_server_add_stream(server, "/test.Stream/Down", send_download, NULL);
@@ -288,6 +343,7 @@ Test(stream, a_waiting_handler_sees_its_client_cancel) {
     struct rpc_channel *channel = fixture_connect(rpc_server_port(server));
     struct error error = {0};
     struct rpc_stream *stream = rpc_channel_open_stream(channel, "/test.Stream/Wait", NULL, &error);
+    rpc_stream_begin(stream);
     wait_for_flag(&watcher, &watcher.began);
     rpc_stream_cancel(stream);
     wait_for_flag(&watcher, &watcher.ended);
@@ -366,6 +422,7 @@ Test(stream, a_stream_beyond_the_limit_is_told_to_come_later) {
     struct rpc_channel *channel = fixture_connect(rpc_server_port(server));
     struct error error = {0};
     struct rpc_stream *first = rpc_channel_open_stream(channel, "/test.Stream/Wait", NULL, &error);
+    rpc_stream_begin(first);
     wait_for_flag(&watcher, &watcher.began);
     for (int i = 0; i < 40; i++) {
         struct rpc_stream *second = rpc_channel_open_stream(channel, "/test.Stream/Chat", NULL, &error);
@@ -427,6 +484,7 @@ Test(stream, a_wake_is_not_lost) {
     struct rpc_channel *channel = fixture_connect(rpc_server_port(server));
     struct error error = {0};
     struct rpc_stream *stream = rpc_channel_open_stream(channel, "/test.Stream/Wait", NULL, &error);
+    rpc_stream_begin(stream);
     wait_for_flag(&watcher, &watcher.began);
     for (int i = 0; i < 1000; i++) {
         rpc_stream_wake(watcher.stream);

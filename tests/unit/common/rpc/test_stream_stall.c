@@ -35,6 +35,7 @@ static struct rpc_stream *open_stream(struct rpc_channel *channel) {
     struct error error = {0};
     struct rpc_stream *stream = rpc_channel_open_stream(channel, "/test/WriteOn", NULL, &error);
     cr_assert_not_null(stream, "%s", error.message);
+    rpc_stream_begin(stream);
     return stream;
 }
 
