@@ -3,7 +3,7 @@
  * report's answer, and a record would name what is gone.
  *
  * One enters with the payload id, and leaves in the end. Any thread. Who waits is in it with nothing else, so nobody
- * waits in a circle; ingest, which is in it with a whole batch, never waits. */
+ * waits in a circle; ingest, and who moves several at once, are in it with a whole batch and never wait. */
 #ifndef WAYBILL_TIER_MOVE_GUARD_H
 #define WAYBILL_TIER_MOVE_GUARD_H
 
@@ -13,7 +13,8 @@
 #include "common/base/uuid.h"
 
 enum {
-    MOVE_GUARD_MAX = 2048, /* objects that are in hand at once: a batch of ingest, and one of each thread that moves */
+    MOVE_GUARD_MAX =
+        2048, /* objects that are in hand at once: a batch of ingest, and a few of each thread that moves */
     MOVE_GUARD_CHAINS = 1024,
 };
 

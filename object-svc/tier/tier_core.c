@@ -6,6 +6,8 @@
 #include "common/base/log.h"
 #include "object-svc/cold/cold_breaker.h"
 
+enum { TIER_BATCH_OBJECT_BYTES = 1024 * 1024 }; /* of each that goes with others */
+
 struct due_list {
     struct moved_object *objects;
     size_t count;
@@ -35,36 +37,62 @@ static bool turn_is_over(const struct tier_round *begin, const struct tier_round
            now->moved_bytes - begin->moved_bytes >= TIER_TURN_BYTES;
 }
 
+static bool is_small(const struct moved_object *object) {
+    return object->cold_copy_known || object->size_bytes <= TIER_BATCH_OBJECT_BYTES;
+}
+
+/* How many of those that are due go together: small ones, so that none waits long for its report. */
+static size_t batch_size(const struct due_list *due, size_t from, uint64_t most) {
+    size_t size = 1;
+    while (size < TIER_BATCH_OBJECTS && size < most && from + size < due->count &&
+           is_small(&due->objects[from + size - 1]) && is_small(&due->objects[from + size])) {
+        size++;
+    }
+    return size;
+}
+
+/* Whether a failure is one of the others, too: whoever is away, or has no room, is so for them. */
+static bool stands_in_the_way(const struct error *error) {
+    return strcmp(error->reason, COLD_STORE_SUSPENDED) == 0 || error->code == ERROR_CANCELLED ||
+           error->code == ERROR_RESOURCE_EXHAUSTED ||
+           (error->code == ERROR_UNAVAILABLE && !tier_move_passed_over(error));
+}
+
+static void note_failure(const struct moved_object *object, const struct error *error, struct tier_round *round) {
+    /* Of a store that is left alone the breaker tells. */
+    if (!tier_move_passed_over(error) && strcmp(error->reason, COLD_STORE_SUSPENDED) != 0) {
+        round->failed_objects++;
+        log_warn("tier_move_failed", LOG_ERROR(error), LOG_STR("bucket", object->bucket), LOG_STR("key", object->key),
+                 LOG_INT("version", object->version));
+    }
+}
+
 /* Returns true when there may be more. */
 static bool demote_due(const struct tier_ports *ports, const struct tier_rules *rules,
                        const struct bucket_policy *policy, const struct due_list *due, struct tier_round *round) {
     bool more = due->count == TIER_ROUND_OBJECTS;
+    bool stopped = false;
     const struct tier_round begin = *round;
-    for (size_t i = 0; i < due->count; i++) {
+    for (size_t at = 0; at < due->count && !stopped;) {
         if (turn_is_over(&begin, round)) {
             return true;
         }
-        const struct moved_object *object = &due->objects[i];
-        struct error error = {0};
-        if (tier_demote(ports, object, policy->leaves_hot, &rules->move, &error)) {
-            round->moved_objects++;
-            round->moved_bytes += object->cold_copy_known ? 0 : object->size_bytes;
-            continue;
+        struct error errors[TIER_BATCH_OBJECTS];
+        const struct moved_object *batch = due->objects + at;
+        uint64_t left = TIER_TURN_OBJECTS - (round->moved_objects - begin.moved_objects);
+        size_t count =
+            tier_demote_batch(ports, batch, batch_size(due, at, left), policy->leaves_hot, &rules->move, errors);
+        for (size_t i = 0; i < count; i++) {
+            if (errors[i].code == ERROR_OK) {
+                round->moved_objects++;
+                round->moved_bytes += batch[i].cold_copy_known ? 0 : batch[i].size_bytes;
+                continue;
+            }
+            more = more && errors[i].code == ERROR_NOT_FOUND;
+            note_failure(&batch[i], &errors[i], round);
+            stopped = stopped || stands_in_the_way(&errors[i]);
         }
-        more = more && error.code == ERROR_NOT_FOUND;
-        if (strcmp(error.reason, COLD_STORE_SUSPENDED) == 0) {
-            break; /* of which the breaker tells */
-        }
-        bool passed_over = tier_move_passed_over(&error);
-        if (!passed_over) {
-            round->failed_objects++;
-            log_warn("tier_move_failed", LOG_ERROR(&error), LOG_STR("bucket", object->bucket),
-                     LOG_STR("key", object->key), LOG_INT("version", object->version));
-        }
-        if (error.code == ERROR_CANCELLED || error.code == ERROR_RESOURCE_EXHAUSTED ||
-            (error.code == ERROR_UNAVAILABLE && !passed_over)) {
-            break; /* whoever is away, or has no room, is so for the others too */
-        }
+        at += count;
     }
     return more;
 }

@@ -1,5 +1,6 @@
 #include "object-svc/tier/tier_moves.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -180,9 +181,9 @@ static bool copy_to_hot(const struct tier_ports *ports, struct cold_reader *read
 
 /* ---- reports ---- */
 
-static bool send_report(const struct tier_ports *ports, const struct moved_object *object, enum object_tier tier,
-                        enum object_tier drop_tier, enum report_verdict *verdict, struct error *error) {
-    struct object_report report = {
+static struct object_report tiered_report(const struct moved_object *object, enum object_tier tier,
+                                          enum object_tier drop_tier) {
+    return (struct object_report){
         .bucket = object->bucket,
         .key = object->key,
         .version = object->version,
@@ -193,8 +194,18 @@ static bool send_report(const struct tier_ports *ports, const struct moved_objec
         .size_bytes = object->size_bytes,
         .crc32c = object->crc32c,
     };
-    bool good = FAILPOINT("tier.report.before") && ports->sink.report(ports->sink.self, &report, 1, error) &&
-                FAILPOINT("tier.report.after");
+}
+
+static bool send_reports(const struct tier_ports *ports, struct object_report *reports, size_t count,
+                         struct error *error) {
+    return FAILPOINT("tier.report.before") && ports->sink.report(ports->sink.self, reports, count, error) &&
+           FAILPOINT("tier.report.after");
+}
+
+static bool send_report(const struct tier_ports *ports, const struct moved_object *object, enum object_tier tier,
+                        enum object_tier drop_tier, enum report_verdict *verdict, struct error *error) {
+    struct object_report report = tiered_report(object, tier, drop_tier);
+    bool good = send_reports(ports, &report, 1, error);
     *verdict = report.verdict;
     return good;
 }
@@ -286,14 +297,10 @@ static bool has_cold_copy(const struct tier_ports *ports, const struct moved_obj
     return false;
 }
 
-/* Tells of a cold copy; false where that is not accepted. */
-static bool report_cold_copy(const struct tier_ports *ports, const struct moved_object *object,
-                             enum object_tier drop_tier, bool *settled, struct error *error) {
-    enum report_verdict verdict;
+/* What follows from the answer to the report of a cold copy; false where that is not accepted. */
+static bool judge_cold_copy(const struct tier_ports *ports, const struct moved_object *object,
+                            enum report_verdict verdict, bool *settled, struct error *error) {
     *settled = false;
-    if (!send_report(ports, object, OBJECT_TIER_COLD, drop_tier, &verdict, error)) {
-        return false;
-    }
     if (verdict == REPORT_OBSOLETE) {
         *settled = clear_obsolete_cold(ports, object, error);
         return *settled && give_up_hot_copy(ports, object, error) && not_needed(error);
@@ -301,14 +308,13 @@ static bool report_cold_copy(const struct tier_ports *ports, const struct moved_
     return verdict == REPORT_ACCEPTED || rejected(error);
 }
 
-static bool report_demotion(const struct tier_ports *ports, const struct moved_object *object, bool leaves_hot,
-                            bool *settled, struct error *error) {
-    if (!report_cold_copy(ports, object, leaves_hot ? OBJECT_TIER_HOT : OBJECT_TIER_NONE, settled, error)) {
-        return false;
-    }
-    *settled = leaves_hot ? give_up_hot_copy(ports, object, error)
-                          : hot_store_note_cold_copy(ports->hot, &object->payload_id, true, error);
-    return *settled;
+/* Tells of a cold copy; false where that is not accepted. */
+static bool report_cold_copy(const struct tier_ports *ports, const struct moved_object *object,
+                             enum object_tier drop_tier, bool *settled, struct error *error) {
+    enum report_verdict verdict;
+    *settled = false;
+    return send_report(ports, object, OBJECT_TIER_COLD, drop_tier, &verdict, error) &&
+           judge_cold_copy(ports, object, verdict, settled, error);
 }
 
 static bool write_cold(const struct tier_ports *ports, const struct moved_object *object, const struct tier_move *move,
@@ -322,33 +328,150 @@ static bool write_cold(const struct tier_ports *ports, const struct moved_object
     return good;
 }
 
-static bool demote(const struct tier_ports *ports, const struct moved_object *object, bool leaves_hot,
-                   const struct tier_move *move, struct error *error) {
+/* One of those that are demoted together, from its copy on in the guard and with a note. */
+struct demotion {
+    const struct moved_object *object;
     int slot;
-    bool has;
-    bool settled = true;
+    bool settled;
+    struct error error; /* OK: it goes on well so far */
+};
+
+static void leave_demotion(const struct tier_ports *ports, const struct demotion *demotion) {
+    if (demotion->error.code == ERROR_DATA_LOSS) {
+        tell_damage(ports, OBJECT_TIER_HOT, demotion->object);
+    }
+    leave(ports, demotion->object);
+}
+
+static void end_demotion(const struct tier_ports *ports, const struct demotion *demotion) {
+    end_note(ports, demotion->slot, demotion->settled);
+    leave_demotion(ports, demotion);
+}
+
+/* Until the cold copy is there, and may be told of. */
+static bool begin_demotion(const struct tier_ports *ports, const struct tier_move *move, struct demotion *demotion) {
+    const struct moved_object *object = demotion->object;
+    struct error *error = &demotion->error;
     struct hot_object there;
-    if (!hot_store_find(ports->hot, &object->payload_id, &there, error) || !has_cold_copy(ports, object, &has, error) ||
-        !add_note(ports, OBJECT_TIER_COLD, object, &slot, error)) {
+    bool has;
+    demotion->settled = true;
+    if (!enter(ports, object, move, error)) {
         return false;
     }
-    bool good = (has || write_cold(ports, object, move, &settled, error)) &&
-                report_demotion(ports, object, leaves_hot, &settled, error);
-    end_note(ports, slot, settled);
-    return good;
+    if (!hot_store_find(ports->hot, &object->payload_id, &there, error) || !has_cold_copy(ports, object, &has, error) ||
+        !add_note(ports, OBJECT_TIER_COLD, object, &demotion->slot, error)) {
+        leave_demotion(ports, demotion);
+        return false;
+    }
+    if (!has && !write_cold(ports, object, move, &demotion->settled, error)) {
+        end_demotion(ports, demotion);
+        return false;
+    }
+    demotion->settled = false;
+    return true;
+}
+
+/* Whoever is away, or has no place, is so for each of them. */
+static bool is_of_all(const struct error *error) {
+    return error->code == ERROR_UNAVAILABLE || error->code == ERROR_DEADLINE_EXCEEDED ||
+           error->code == ERROR_CANCELLED || error->code == ERROR_RESOURCE_EXHAUSTED ||
+           error->code == ERROR_UNAUTHENTICATED || error->code == ERROR_PERMISSION_DENIED;
+}
+
+/* One report for all. Where that is refused for what it says, each is reported alone, so that one does not take the
+ * others with it. */
+static void report_demotions(const struct tier_ports *ports, struct demotion *demotions, size_t count,
+                             enum object_tier drop_tier) {
+    struct object_report reports[TIER_BATCH_OBJECTS];
+    struct error error = {0};
+    for (size_t i = 0; i < count; i++) {
+        reports[i] = tiered_report(demotions[i].object, OBJECT_TIER_COLD, drop_tier);
+    }
+    bool together = send_reports(ports, reports, count, &error);
+    bool alone = !together && count > 1 && !is_of_all(&error);
+    for (size_t i = 0; i < count; i++) {
+        struct demotion *demotion = &demotions[i];
+        if (!together && !alone) {
+            demotion->error = error;
+        } else if (together || send_reports(ports, &reports[i], 1, &demotion->error)) {
+            judge_cold_copy(ports, demotion->object, reports[i].verdict, &demotion->settled, &demotion->error);
+        }
+    }
+}
+
+/* Of those that were accepted. */
+static void give_up_hot_copies(const struct tier_ports *ports, struct demotion *demotions, size_t count) {
+    struct uuid payload_ids[TIER_BATCH_OBJECTS];
+    size_t accepted = 0;
+    struct error error = {0};
+    for (size_t i = 0; i < count; i++) {
+        if (demotions[i].error.code == ERROR_OK) {
+            payload_ids[accepted++] = demotions[i].object->payload_id;
+        }
+    }
+    bool good = accepted == 0 ||
+                (FAILPOINT("tier.hot_drop.before") && hot_store_remove(ports->hot, payload_ids, accepted, &error) &&
+                 FAILPOINT("tier.hot_drop.after"));
+    for (size_t i = 0; i < count; i++) {
+        if (demotions[i].error.code == ERROR_OK) {
+            demotions[i].settled = good;
+            demotions[i].error = error;
+        }
+    }
+}
+
+static void note_cold_copies(const struct tier_ports *ports, struct demotion *demotions, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        struct demotion *demotion = &demotions[i];
+        if (demotion->error.code == ERROR_OK) {
+            demotion->settled =
+                hot_store_note_cold_copy(ports->hot, &demotion->object->payload_id, true, &demotion->error);
+        }
+    }
+}
+
+static void finish_demotions(const struct tier_ports *ports, struct demotion *demotions, size_t count,
+                             bool leaves_hot) {
+    report_demotions(ports, demotions, count, leaves_hot ? OBJECT_TIER_HOT : OBJECT_TIER_NONE);
+    if (leaves_hot) {
+        give_up_hot_copies(ports, demotions, count);
+    } else {
+        note_cold_copies(ports, demotions, count);
+    }
+    for (size_t i = 0; i < count; i++) {
+        end_demotion(ports, &demotions[i]);
+    }
+}
+
+size_t tier_demote_batch(const struct tier_ports *ports, const struct moved_object *objects, size_t count,
+                         bool leaves_hot, const struct tier_move *move, struct error *errors) {
+    struct demotion demotions[TIER_BATCH_OBJECTS] = {0};
+    size_t begun = 0;
+    bool good = true;
+    assert(count > 0 && count <= TIER_BATCH_OBJECTS);
+    while (good && begun < count) {
+        demotions[begun].object = &objects[begun];
+        good = begin_demotion(ports, move, &demotions[begun]);
+        begun++;
+    }
+    size_t copied = begun - (good ? 0 : 1);
+    if (copied > 0) {
+        finish_demotions(ports, demotions, copied, leaves_hot);
+    }
+    for (size_t i = 0; i < begun; i++) {
+        errors[i] = demotions[i].error;
+    }
+    return begun;
 }
 
 bool tier_demote(const struct tier_ports *ports, const struct moved_object *object, bool leaves_hot,
                  const struct tier_move *move, struct error *error) {
-    if (!enter(ports, object, move, error)) {
-        return false;
+    struct error outcome;
+    tier_demote_batch(ports, object, 1, leaves_hot, move, &outcome);
+    if (outcome.code != ERROR_OK) {
+        *error = outcome;
     }
-    bool good = demote(ports, object, leaves_hot, move, error);
-    if (!good && error->code == ERROR_DATA_LOSS) {
-        tell_damage(ports, OBJECT_TIER_HOT, object);
-    }
-    leave(ports, object);
-    return good;
+    return outcome.code == ERROR_OK;
 }
 
 /* ---- cold ▸ hot ---- */

@@ -1,4 +1,4 @@
-/* Moves of one object between the tiers of this replica, as the storage policy, a watermark or a
+/* Moves of objects between the tiers of this replica, as the storage policy, a watermark or a
  * person asks for them.
  *
  * Order of a demotion (promise 7): cold write durable ▸ verified by reading it back ▸ reported and
@@ -17,6 +17,8 @@
 #include "object-svc/upstream/metadata_client.h"
 #include "object-svc/upstream/object_catalog.h"
 #include "object-svc/upstream/object_report.h"
+
+enum { TIER_BATCH_OBJECTS = 16 };
 
 struct tier_ports {
     struct hot_store *hot;
@@ -48,6 +50,12 @@ struct tier_move {
  * of it is left here. UNAVAILABLE, OBJECT_MOVING where another thread has it in hand. */
 bool tier_demote(const struct tier_ports *ports, const struct moved_object *object, bool leaves_hot,
                  const struct tier_move *move, struct error *error);
+/* As tier_demote, of several small objects with one report and one removal from hot for all, and each for itself:
+ * in order up to the first that cannot be copied, and those before it to their end. Returns how many it came to, at
+ * least one, each with its error (ERROR_OK: it was demoted). `count` is 1 to TIER_BATCH_OBJECTS, and `wait_ms` 0
+ * where it is more than 1. */
+size_t tier_demote_batch(const struct tier_ports *ports, const struct moved_object *objects, size_t count,
+                         bool leaves_hot, const struct tier_move *move, struct error *errors);
 /* Copies a cold object to hot, unless it is there. NOT_FOUND as above; RESOURCE_EXHAUSTED,
  * HOT_STORE_FULL where there is no room. */
 bool tier_promote(const struct tier_ports *ports, const struct moved_object *object, const struct tier_move *move,

@@ -4,6 +4,7 @@
 #define WAYBILL_TESTS_OBJECT_RIG_H
 
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,8 +45,10 @@ struct rig {
     bool sink_fails;
     bool failures_not_taken;           /* FAILED is rejected */
     const struct uuid *poisons_report; /* a call with a report of this payload is refused as a whole */
+    pthread_mutex_t report_lock;       /* what is noted of reports, which may come from several threads */
     unsigned failed_reports;
     unsigned reports;
+    unsigned report_calls;
     struct object_report last_report;
     char last_key[64];
     void (*on_report)(struct rig *rig);
@@ -135,6 +138,9 @@ static inline void rig_close(struct payload_pull *pull) {
 
 static inline bool rig_report(void *self, struct object_report *reports, size_t count, struct error *error) {
     struct rig *rig = self;
+    pthread_mutex_lock(&rig->report_lock);
+    rig->report_calls++;
+    pthread_mutex_unlock(&rig->report_lock);
     if (rig->sink_fails) {
         return error_set(error, ERROR_UNAVAILABLE, "UNAVAILABLE", "metadata-svc is away");
     }
@@ -144,10 +150,12 @@ static inline bool rig_report(void *self, struct object_report *reports, size_t 
         }
     }
     for (size_t i = 0; i < count; i++) {
+        pthread_mutex_lock(&rig->report_lock);
         rig->reports++;
         rig->failed_reports += reports[i].outcome == OBJECT_FAILED;
         rig->last_report = reports[i];
         snprintf(rig->last_key, sizeof rig->last_key, "%s", reports[i].key);
+        pthread_mutex_unlock(&rig->report_lock);
         if (rig->on_report != NULL) {
             rig->on_report(rig);
         }
@@ -160,6 +168,7 @@ static inline bool rig_report(void *self, struct object_report *reports, size_t 
 static inline void rig_set_up(struct rig *rig) {
     struct error error = {0};
     *rig = (struct rig){.now_us = 1700000000000000, .verdict = REPORT_ACCEPTED};
+    pthread_mutex_init(&rig->report_lock, NULL);
     rig->clock = (struct clock){rig_now, rig_now, rig};
     snprintf(rig->directory, sizeof rig->directory, "/tmp/waybill-test-XXXXXX");
     cr_assert_not_null(mkdtemp(rig->directory));
@@ -182,6 +191,7 @@ static inline void rig_set_up(struct rig *rig) {
 }
 
 static inline void rig_tear_down(struct rig *rig) {
+    pthread_mutex_destroy(&rig->report_lock);
     cold_store_close(rig->cold);
     hot_store_close(rig->hot);
     rig->disk->ops->free(rig->disk);

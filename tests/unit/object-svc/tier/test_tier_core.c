@@ -150,3 +150,65 @@ Test(tier_core, a_bucket_with_much_to_move_leaves_off_when_its_turn_is_over) {
     cr_assert_not(tier_core_run(&ports, &rules, &cold_policy, &round));
     cr_assert_eq(round.moved_objects, OBJECTS);
 }
+
+static void store_many(struct rig_payload **payloads, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "key-%zu", i);
+        payloads[i] = store_hot(key, "text");
+    }
+    rig.now_us += cold_policy.cold_after_us;
+}
+
+static bool all_were_there;
+
+static void look_at_all(struct rig *self) {
+    for (int i = 0; i < TIER_BATCH_OBJECTS; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "key-%d", i);
+        all_were_there = all_were_there && rig_has_hot(self, &self->payloads[i].id) && rig_has_cold(self, key);
+    }
+}
+
+Test(tier_core, small_objects_are_told_of_together_when_all_have_both_copies) {
+    struct rig_payload *payloads[TIER_BATCH_OBJECTS];
+    struct tier_round round = {0};
+    store_many(payloads, TIER_BATCH_OBJECTS);
+    all_were_there = true;
+    rig.on_report = look_at_all;
+    tier_core_run(&ports, &rules, &cold_policy, &round);
+    cr_assert_eq(round.moved_objects, TIER_BATCH_OBJECTS);
+    cr_assert_eq(round.moved_bytes, 4 * TIER_BATCH_OBJECTS);
+    cr_assert_eq(rig.reports, TIER_BATCH_OBJECTS);
+    cr_assert_eq(rig.report_calls, 1);
+    cr_assert(all_were_there);
+    for (size_t i = 0; i < TIER_BATCH_OBJECTS; i++) {
+        cr_assert_not(rig_has_hot(&rig, &payloads[i]->id));
+    }
+}
+
+Test(tier_core, one_that_cannot_be_told_of_does_not_hold_up_those_that_are_moved_with_it) {
+    struct rig_payload *payloads[TIER_BATCH_OBJECTS];
+    struct tier_round round = {0};
+    store_many(payloads, TIER_BATCH_OBJECTS);
+    rig.poisons_report = &payloads[5]->id;
+    tier_core_run(&ports, &rules, &cold_policy, &round);
+    cr_assert_eq(round.moved_objects, TIER_BATCH_OBJECTS - 1);
+    cr_assert_eq(round.failed_objects, 1);
+    for (size_t i = 0; i < TIER_BATCH_OBJECTS; i++) {
+        cr_assert_eq(rig_has_hot(&rig, &payloads[i]->id), i == 5);
+    }
+}
+
+Test(tier_core, while_nobody_takes_reports_every_object_of_a_batch_stays_hot) {
+    struct rig_payload *payloads[TIER_BATCH_OBJECTS];
+    struct tier_round round = {0};
+    store_many(payloads, TIER_BATCH_OBJECTS);
+    rig.sink_fails = true;
+    tier_core_run(&ports, &rules, &cold_policy, &round);
+    cr_assert_eq(round.moved_objects, 0);
+    cr_assert_eq(rig.report_calls, 1, "nobody else is asked for each");
+    for (size_t i = 0; i < TIER_BATCH_OBJECTS; i++) {
+        cr_assert(rig_has_hot(&rig, &payloads[i]->id));
+    }
+}

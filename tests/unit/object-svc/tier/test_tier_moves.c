@@ -337,5 +337,52 @@ Test(tier_moves, a_noted_copy_in_other_hands_does_not_hold_up_the_others) {
     cr_assert_geq(move_notes_next(notes, 0, &note), 0, "its turn comes");
     cr_assert(uuid_equal(&note.object.payload_id, &first.payload_id));
     cr_assert(tier_core_finish_noted(&ports));
+}
+
+/* ---- several at once ---- */
+
+Test(tier_moves, a_batch_ends_at_an_object_in_other_hands_and_leaves_no_trace) {
+    struct moved_object objects[3] = {store_hot("a"), store_hot("b"), store_hot("c")};
+    struct error errors[3];
+    struct error error = {0};
+    cr_assert(move_guard_enter(&guard, &objects[1].payload_id, 0, &error));
+    cr_assert_eq(tier_demote_batch(&ports, objects, 3, true, &at_once, errors), 2);
+    move_guard_leave(&guard, &objects[1].payload_id);
+    cr_assert_eq(errors[0].code, ERROR_OK, "%s", errors[0].message);
+    cr_assert_str_eq(errors[1].reason, "OBJECT_MOVING");
+    cr_assert(rig_has_cold(&rig, "a") && !has_hot(&objects[0]));
+    cr_assert(has_hot(&objects[1]) && has_hot(&objects[2]));
+    cr_assert_eq(guard.count, 0);
+    assert_no_note();
+}
+
+Test(tier_moves, each_object_of_a_batch_without_an_answer_leaves_a_note) {
+    struct moved_object objects[3] = {store_hot("a"), store_hot("b"), store_hot("c")};
+    struct error errors[3];
+    struct move_note note;
+    int found = 0;
+    rig.sink_fails = true;
+    cr_assert_eq(tier_demote_batch(&ports, objects, 3, true, &at_once, errors), 3);
+    rig.sink_fails = false;
+    for (int slot = notes_left(&note); slot >= 0; slot = move_notes_next(notes, slot + 1, &note)) {
+        cr_assert_str_eq(errors[found].reason, "UNAVAILABLE");
+        found++;
+    }
+    cr_assert_eq(found, 3);
+    cr_assert_eq(guard.count, 0);
+    cr_assert(has_hot(&objects[0]) && has_hot(&objects[1]) && has_hot(&objects[2]));
+}
+
+Test(tier_moves, a_batch_that_keeps_its_hot_copies_knows_of_the_cold_ones) {
+    struct moved_object objects[2] = {store_hot("a"), store_hot("b")};
+    struct error errors[2];
+    struct error error = {0};
+    cr_assert_eq(tier_demote_batch(&ports, objects, 2, false, &at_once, errors), 2);
+    for (int i = 0; i < 2; i++) {
+        struct hot_object there;
+        cr_assert_eq(errors[i].code, ERROR_OK, "%s", errors[i].message);
+        cr_assert(hot_store_find(rig.hot, &objects[i].payload_id, &there, &error), "%s", error.message);
+        cr_assert(there.cold_copy_known);
+    }
     assert_no_note();
 }
