@@ -1,13 +1,11 @@
 #include "object-svc/tier/tier_moves.h"
 
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/failpoint.h"
 #include "common/base/log.h"
-
-enum { MOVE_STEP_BYTES = 1024 * 1024 };
+#include "object-svc/tier/tier_copy.h"
 
 bool tier_move_passed_over(const struct error *error) {
     return error->code == ERROR_NOT_FOUND || error->code == ERROR_CANCELLED ||
@@ -78,105 +76,16 @@ static void end_note(const struct tier_ports *ports, int slot, bool settled) {
     FAILPOINT("tier.clear_note.after");
 }
 
-static bool step_on(const struct tier_move *move, uint64_t bytes, struct error *error) {
-    return move->step == NULL || move->step(move->self, bytes, error);
-}
-
-static void tell_damage(const struct tier_ports *ports, enum object_tier tier, const struct moved_object *object) {
-    if (ports->on_corrupt != NULL) {
-        ports->on_corrupt(ports->self, tier, object);
-    }
-}
-
-/* ---- copying ---- */
-
-static bool short_copy(struct error *error) {
-    return error_set(error, ERROR_DATA_LOSS, "OBJECT_CORRUPT", "the copy is shorter than its record says");
-}
-
 static bool is_the_object(const struct moved_object *object, const struct provenance *found, struct error *error) {
     return (uuid_equal(&found->payload_id, &object->payload_id) && found->size_bytes == object->size_bytes &&
             found->crc32c == object->crc32c) ||
            error_set(error, ERROR_DATA_LOSS, "OBJECT_CORRUPT", "the copy is not the object that the record describes");
 }
 
-/* Streams verified hot bytes into a writer. */
-static bool pass_to_cold(struct hot_reader *reader, struct cold_writer *writer, const struct tier_move *move,
-                         struct error *error) {
-    uint64_t size = hot_reader_provenance(reader)->size_bytes;
-    uint8_t *step = malloc(MOVE_STEP_BYTES);
-    if (step == NULL) {
-        abort();
+static void tell_damage(const struct tier_ports *ports, enum object_tier tier, const struct moved_object *object) {
+    if (ports->on_corrupt != NULL) {
+        ports->on_corrupt(ports->self, tier, object);
     }
-    bool good = true;
-    for (uint64_t offset = 0; good && offset < size;) {
-        int64_t read = hot_reader_read(reader, offset, step, MOVE_STEP_BYTES, error);
-        good = (read > 0 || (read == 0 && short_copy(error))) &&
-               cold_writer_append(writer, bytes_of(step, (size_t)read), error) && step_on(move, (uint64_t)read, error);
-        offset += good ? (uint64_t)read : 0;
-    }
-    free(step);
-    return good;
-}
-
-/* `settled` is false where it is not known whether the cold store has a copy now. */
-static bool copy_to_cold(const struct tier_ports *ports, struct hot_reader *reader, const struct tier_move *move,
-                         bool *settled, struct error *error) {
-    const struct provenance *provenance = hot_reader_provenance(reader);
-    struct cold_writer *writer = cold_store_begin(ports->cold, provenance, error);
-    *settled = true;
-    if (writer == NULL) {
-        return false;
-    }
-    if (!pass_to_cold(reader, writer, move, error)) {
-        cold_writer_abort(writer);
-        return false;
-    }
-    *settled = false;
-    return FAILPOINT("tier.cold_write.before") && cold_writer_finish(writer, error) &&
-           FAILPOINT("tier.verify.before") && cold_store_verify(ports->cold, provenance, error) &&
-           FAILPOINT("tier.verify.after");
-}
-
-static bool pass_to_hot(struct cold_reader *reader, struct hot_appender *appender, const struct tier_move *move,
-                        struct error *error) {
-    uint64_t size = cold_reader_provenance(reader)->size_bytes;
-    uint8_t *step = malloc(MOVE_STEP_BYTES);
-    if (step == NULL) {
-        abort();
-    }
-    bool open = true; /* the appender aborts by itself what it cannot append or finish */
-    bool good = true;
-    for (uint64_t offset = 0; good && offset < size;) {
-        int64_t read = cold_reader_read(reader, offset, step, MOVE_STEP_BYTES, error);
-        good = read > 0 || (read == 0 && short_copy(error));
-        if (good) {
-            good = open = hot_appender_append(appender, bytes_of(step, (size_t)read), error);
-        }
-        good = good && step_on(move, (uint64_t)read, error);
-        offset += good ? (uint64_t)read : 0;
-    }
-    free(step);
-    if (!good && open) {
-        hot_appender_abort(appender);
-    }
-    return good && hot_appender_finish(appender, error);
-}
-
-/* Its age in hot begins anew. */
-static bool copy_to_hot(const struct tier_ports *ports, struct cold_reader *reader, const struct tier_move *move,
-                        struct error *error) {
-    struct provenance provenance = *cold_reader_provenance(reader);
-    struct hot_appender *appender = hot_store_open_appender(ports->hot, error);
-    if (appender == NULL) {
-        return false;
-    }
-    provenance.store_unix_us = 0;
-    bool good = hot_appender_begin(appender, &provenance, error) && pass_to_hot(reader, appender, move, error) &&
-                FAILPOINT("tier.hot_write.before") && hot_appender_commit(appender, error) &&
-                FAILPOINT("tier.hot_write.after");
-    hot_appender_close(appender);
-    return good;
 }
 
 /* ---- reports ---- */
@@ -323,7 +232,7 @@ static bool write_cold(const struct tier_ports *ports, const struct moved_object
     if (reader == NULL) {
         return false;
     }
-    bool good = copy_to_cold(ports, reader, move, settled, error);
+    bool good = tier_copy_to_cold(ports->cold, reader, move, settled, error);
     hot_reader_close(reader);
     return good;
 }
@@ -500,7 +409,7 @@ static bool promote_anew(const struct tier_ports *ports, const struct moved_obje
         !add_note(ports, OBJECT_TIER_HOT, object, &slot, error)) {
         return false;
     }
-    bool good = copy_to_hot(ports, reader, move, error) &&
+    bool good = tier_copy_to_hot(ports->hot, reader, move, error) &&
                 hot_store_note_cold_copy(ports->hot, &object->payload_id, true, error) &&
                 report_promotion(ports, object, &settled, error);
     end_note(ports, slot, settled);
