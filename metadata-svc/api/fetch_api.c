@@ -80,43 +80,35 @@ static bool send_end(struct fetch *fetch) {
     return send(fetch, &response);
 }
 
-/* The response around the bytes: payload id, then the chunk, whose data comes last. */
-static bool send_chunk(struct fetch *fetch, struct rpc_buffer *body, size_t size) {
+/* The response around the bytes: payload id, then in `field` the message, whose data comes last. */
+static bool send_around(struct fetch *fetch, unsigned field, const ProtobufCMessage *message, unsigned data_field,
+                        struct rpc_buffer *body, size_t size) {
     struct buffer head = {0};
-    Waybill__V1__PayloadChunk chunk = WAYBILL__V1__PAYLOAD_CHUNK__INIT;
-    chunk.has_crc32c_case = WAYBILL__V1__PAYLOAD_CHUNK__HAS_CRC32C_CRC32C;
-    chunk.crc32c = crc32c(bytes_of(rpc_buffer_data(body), size));
     Waybill__V1__FetchPayloadsResponse response = WAYBILL__V1__FETCH_PAYLOADS_RESPONSE__INIT;
     response.payload_id = fetch->payload_id;
-    size_t chunk_size =
-        protobuf_c_message_get_packed_size(&chunk.base) + bulk_field_size(CHUNK_DATA_FIELD, size) + size;
     bulk_head_append(&head, &response.base);
-    bulk_field_append(&head, FETCH_RESPONSE_CHUNK_FIELD, chunk_size);
-    bulk_head_append(&head, &chunk.base);
-    bulk_field_append(&head, CHUNK_DATA_FIELD, size);
+    bulk_field_append(&head, field,
+                      protobuf_c_message_get_packed_size(message) + bulk_field_size(data_field, size) + size);
+    bulk_head_append(&head, message);
+    bulk_field_append(&head, data_field, size);
     bool good = rpc_stream_write_bulk(fetch->stream, buffer_bytes(&head), body, size);
     buffer_free(&head);
     return good;
 }
 
-/* The same around a whole payload. */
+static bool send_chunk(struct fetch *fetch, struct rpc_buffer *body, size_t size) {
+    Waybill__V1__PayloadChunk chunk = WAYBILL__V1__PAYLOAD_CHUNK__INIT;
+    chunk.has_crc32c_case = WAYBILL__V1__PAYLOAD_CHUNK__HAS_CRC32C_CRC32C;
+    chunk.crc32c = crc32c(bytes_of(rpc_buffer_data(body), size));
+    return send_around(fetch, FETCH_RESPONSE_CHUNK_FIELD, &chunk.base, CHUNK_DATA_FIELD, body, size);
+}
+
 static bool send_whole(struct fetch *fetch, struct rpc_buffer *body, size_t size) {
-    struct buffer head = {0};
     Waybill__V1__PayloadHeader header = header_of(fetch);
     Waybill__V1__PayloadWhole whole = WAYBILL__V1__PAYLOAD_WHOLE__INIT;
     whole.header = &header;
-    Waybill__V1__FetchPayloadsResponse response = WAYBILL__V1__FETCH_PAYLOADS_RESPONSE__INIT;
-    response.payload_id = fetch->payload_id;
-    size_t whole_size =
-        protobuf_c_message_get_packed_size(&whole.base) + bulk_field_size(WHOLE_DATA_FIELD, size) + size;
-    bulk_head_append(&head, &response.base);
-    bulk_field_append(&head, FETCH_RESPONSE_WHOLE_FIELD, whole_size);
-    bulk_head_append(&head, &whole.base);
-    bulk_field_append(&head, WHOLE_DATA_FIELD, size);
     end_follows(fetch);
-    bool good = rpc_stream_write_bulk(fetch->stream, buffer_bytes(&head), body, size);
-    buffer_free(&head);
-    return good;
+    return send_around(fetch, FETCH_RESPONSE_WHOLE_FIELD, &whole.base, WHOLE_DATA_FIELD, body, size);
 }
 
 /* The spool does not have what the entry says. Either it was released since the entry was
