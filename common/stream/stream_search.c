@@ -287,11 +287,16 @@ static void begin(struct stream_search *search, const jsStreamInfo *info) {
     search->mark_ns = 0;
 }
 
+/* Whether it is the stream that was looked at, as long at least, over the same connection. */
+static bool is_same(const struct stream_search *search, const jsStreamInfo *info) {
+    return info->Created == search->created_ns && info->State.LastSeq >= search->high &&
+           stream_connection_reconnects(search->options.connection) == search->reconnects;
+}
+
 /* Whether what was seen is still true. Where the newest message of it is gone, nobody can say. */
 static bool still_true(struct stream_search *search, const jsStreamInfo *info, bool *holds, struct error *error) {
     natsMsg *message = NULL;
-    *holds = search->high != 0 && info->Created == search->created_ns && info->State.LastSeq >= search->high &&
-             stream_connection_reconnects(search->options.connection) == search->reconnects;
+    *holds = search->high != 0 && is_same(search, info);
     if (!*holds || search->mark == 0) {
         return true;
     }
@@ -432,8 +437,7 @@ bool stream_search_step(struct stream_search *search, const jsStreamInfo *info, 
 
 bool stream_search_follow(struct stream_search *search, const jsStreamInfo *info, bool *same, struct error *error) {
     uint64_t found = search->found;
-    *same = info->Created == search->created_ns && info->State.LastSeq >= search->high &&
-            stream_connection_reconnects(search->options.connection) == search->reconnects;
+    *same = is_same(search, info);
     if (*same && !look_further_up(search, info->State.LastSeq, clock_monotonic_us(&system_clock), error)) {
         return false;
     }
