@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "common/base/clock.h"
 #include "common/rpc/channel_parts.h"
@@ -269,16 +268,21 @@ static bool worth_retrying(const struct error *error) {
     return error->code == ERROR_UNAVAILABLE || (error->code == ERROR_RESOURCE_EXHAUSTED && error->retry_after_ms > 0);
 }
 
-/* Sleeps before the next attempt; false when the deadline would pass meanwhile. */
+/* Waits before the next attempt; false when the deadline would pass meanwhile. Polls all the while: a
+ * connection is made by whoever polls, and where that is nobody but those who wait for an attempt's end,
+ * the next attempt would find the channel where this one left it. */
 static bool back_off(unsigned attempts_made, gpr_timespec deadline, const struct error *error) {
     int64_t wait_ms = backoff_ms(attempts_made, error);
     gpr_timespec left = gpr_time_sub(deadline, gpr_now(GPR_CLOCK_MONOTONIC));
     if (gpr_time_to_millis(left) <= wait_ms) {
         return false;
     }
-    struct timespec wait = {wait_ms / 1000, wait_ms % 1000 * 1000000};
-    while (nanosleep(&wait, &wait) != 0) {
-    }
+    gpr_timespec until = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(wait_ms, GPR_TIMESPAN));
+    grpc_completion_queue *queue = grpc_completion_queue_create_for_next(NULL);
+    grpc_completion_queue_next(queue, until, NULL); /* nothing completes on it */
+    grpc_completion_queue_shutdown(queue);
+    grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+    grpc_completion_queue_destroy(queue);
     return true;
 }
 

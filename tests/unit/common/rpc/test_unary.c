@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
@@ -442,6 +443,71 @@ Test(unary, a_server_that_was_away_for_long_is_found_at_once) {
     cr_assert_not_null(fixture_call(channel, "/test.Echo/Inline", &few, "", &arena, &error), "%s", error.message);
     arena_free(&arena);
     fixture_stop(again, channel);
+}
+
+/* A server in a process of its own, which goes and comes back when it is told to. */
+static _Noreturn void serve_in_turns(int orders, int answers) {
+    struct rpc_server_options options = fixture_options;
+    char listen[32] = "127.0.0.1:0";
+    options.listen = listen;
+    int port = 0;
+    char order;
+    do {
+        struct rpc_server *server = rpc_server_new(&options);
+        rpc_server_add_unary(server, "/test.Echo/Inline", RPC_INLINE, fixture_echo, NULL);
+        fixture_start(server);
+        port = rpc_server_port(server);
+        snprintf(listen, sizeof listen, "127.0.0.1:%d", port);
+        bool told = write(answers, &port, sizeof port) == sizeof port && read(orders, &order, 1) == 1;
+        rpc_server_drain(server, 1000);
+        rpc_server_free(server);
+        if (!told || write(answers, &port, sizeof port) != sizeof port) {
+            break;
+        }
+    } while (read(orders, &order, 1) == 1);
+    _exit(0);
+}
+
+static int next_turn(int orders, int answers) {
+    int port = 0;
+    cr_assert_eq(write(orders, "x", 1), 1);
+    cr_assert_eq(read(answers, &port, sizeof port), sizeof port);
+    return port;
+}
+
+/* As in a command: no thread of this process polls but the one that calls. */
+Test(unary, attempts_find_a_server_that_is_back_where_nothing_else_polls) {
+    int orders[2];
+    int answers[2];
+    cr_assert_eq(pipe(orders), 0);
+    cr_assert_eq(pipe(answers), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        close(orders[1]);
+        close(answers[0]);
+        serve_in_turns(orders[0], answers[1]);
+    }
+    int port = 0;
+    cr_assert_eq(read(answers[0], &port, sizeof port), sizeof port);
+    struct rpc_channel *channel = fixture_connect(port);
+    struct arena arena;
+    arena_init(&arena);
+    struct error error = {0};
+    for (int i = 0; i < 3; i++) {
+        cr_assert_not_null(fixture_call(channel, "/test.Echo/Inline", NULL, "", &arena, &error), "%s", error.message);
+        next_turn(orders[1], answers[0]);
+        struct rpc_call_options few = {.timeout_ms = 20000, .max_attempts = 3};
+        cr_assert_null(fixture_call(channel, "/test.Echo/Inline", &few, "", &arena, &error));
+        next_turn(orders[1], answers[0]);
+        few.max_attempts = 8;
+        cr_assert_not_null(fixture_call(channel, "/test.Echo/Inline", &few, "", &arena, &error), "%s", error.message);
+    }
+    rpc_channel_free(channel);
+    arena_free(&arena);
+    close(orders[1]);
+    int status = 0;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(status, 0);
 }
 
 Test(unary, a_call_to_nobody_fails_within_its_deadline) {
