@@ -7,7 +7,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { SHORT_TURN_NS = 100000 };
+enum {
+    SHORT_TURN_NS = 100000,
+    /* SCHED_FLAG_RESET_ON_FORK of linux/sched.h: the threads that it makes take turns as all others. */
+    FLAG_RESET_ON_FORK = 1,
+};
 
 /* As the kernel has it in linux/sched/types.h, which does not go together with sched.h. */
 struct turn_attributes {
@@ -37,6 +41,7 @@ void thread_turn_be_prompt(void) {
     struct turn_attributes attributes = {
         .size = sizeof attributes,
         .policy = SCHED_OTHER,
+        .flags = FLAG_RESET_ON_FORK,
         .nice = nice_of_thread((id_t)gettid()),
         .runtime_ns = SHORT_TURN_NS,
     };

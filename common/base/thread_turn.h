@@ -7,7 +7,8 @@
  * 19 the most, as nice(2). It never comes further forward than it was. */
 void thread_turn_stand_back(int nice);
 /* The calling thread's turns are short, so that it gets one soon after it woke; for a thread that
- * others wait for and that has little to do each time. Linux 6.12 and later. */
+ * others wait for and that has little to do each time. Not those of the threads that it makes. Linux
+ * 6.12 and later. */
 void thread_turn_be_prompt(void);
 
 #endif

@@ -13,6 +13,7 @@
 #include "metadata-svc/store/kv.h"
 #include "metadata-svc/store/log_runway.h"
 #include "metadata-svc/store/log_tail.h"
+#include "metadata-svc/store/table_write_back.h"
 
 enum {
     BLOOM_BITS_PER_KEY = 10,
@@ -36,8 +37,9 @@ struct leveldb_kv {
     uint8_t bulk_prefix;
     leveldb_writeoptions_t *write_synced;
     leveldb_writeoptions_t *write_unsynced;
-    struct log_runway *runway; /* NULL: none */
-    pthread_mutex_t writing;   /* failed, and the runway's */
+    struct log_runway *runway;       /* NULL: none */
+    struct table_write_back *tables; /* NULL: none */
+    pthread_mutex_t writing;         /* failed, and the runway's */
     bool failed;
 };
 
@@ -191,6 +193,7 @@ static void leveldb_kv_close(struct kv *kv) {
         leveldb_close(self->db);
     }
     log_runway_stop(self->runway);
+    table_write_back_stop(self->tables);
     leveldb_options_destroy(self->options);
     leveldb_cache_destroy(self->cache);
     leveldb_filterpolicy_destroy(self->bloom);
@@ -260,6 +263,7 @@ struct kv *leveldb_kv_open(const char *directory, const struct leveldb_kv_option
         leveldb_kv_close(&self->base);
         return NULL;
     }
+    self->tables = table_write_back_start(directory);
     char *message = NULL;
     self->db = leveldb_open(self->options, directory, &message);
     if (message != NULL) {
