@@ -1,17 +1,13 @@
 #include "metadata-svc/store/log_runway.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <sys/inotify.h>
-#include <unistd.h>
 
 #include "common/base/failpoint.h"
 #include "common/base/log.h"
+#include "metadata-svc/store/directory_watch.h"
 #include "metadata-svc/store/log_tail.h"
 
 enum {
@@ -25,13 +21,13 @@ enum {
      * last one: a header and the filling of a block's end. */
     BLOCK_BYTES = 32768,
     BLOCK_OVERHEAD_BYTES = 7 + 6,
+    LOG_NAME_BYTES = 32,
 };
 
 struct log_runway {
     struct disk *disk;
     uint64_t ahead_bytes;
-    int created; /* inotify: files in the directory */
-    int wake;    /* eventfd: the runway is short, or the end has come */
+    struct directory_watch watch; /* logs that begin; is woken when the runway is short, and at the end */
     atomic_bool stopping;
     pthread_t thread;
 
@@ -56,10 +52,6 @@ static uint64_t piece_after(uint64_t position) {
     return (position + PIECE_BYTES - 1) / PIECE_BYTES * PIECE_BYTES;
 }
 
-static void wake(struct log_runway *runway) {
-    eventfd_write(runway->wake, 1); /* fails only if it has been woken very often already */
-}
-
 /* ---- writers ---- */
 
 void log_runway_expect(struct log_runway *runway, size_t batch_bytes) {
@@ -73,7 +65,7 @@ void log_runway_expect(struct log_runway *runway, size_t batch_bytes) {
     runway->asked |= ask;
     pthread_mutex_unlock(&runway->lock);
     if (ask) {
-        wake(runway);
+        directory_watch_wake(&runway->watch);
     }
 }
 
@@ -170,36 +162,23 @@ static void extend(struct log_runway *runway) {
     }
 }
 
-/* The newest log that was begun, of those that inotify has to tell of. */
-static void take_created(struct log_runway *runway) {
-    _Alignas(struct inotify_event) char events[4096];
-    char newest[32] = "";
-    ssize_t size;
-    while ((size = read(runway->created, events, sizeof events)) > 0) {
-        for (char *at = events; at < events + size;) {
-            const struct inotify_event *event = (const struct inotify_event *)at;
-            uint64_t number;
-            if (event->len > 0 && log_name_parse(event->name, &number)) {
-                snprintf(newest, sizeof newest, "%s", event->name);
-            }
-            at += sizeof *event + event->len;
-        }
-    }
-    if (newest[0] != '\0') {
-        open_log(runway, newest);
+/* The last of those that began. */
+static void note_created(void *context, const char *name, uint32_t mask) {
+    (void)mask;
+    uint64_t number;
+    if (log_name_parse(name, &number)) {
+        snprintf(context, LOG_NAME_BYTES, "%s", name);
     }
 }
 
 static void *log_runway_loop(void *argument) {
     struct log_runway *runway = argument;
-    struct pollfd sources[] = {{runway->created, POLLIN, 0}, {runway->wake, POLLIN, 0}};
     while (!atomic_load(&runway->stopping)) {
-        eventfd_t woken;
-        if (poll(sources, 2, -1) < 0 && errno != EINTR) {
-            abort();
+        char begun[LOG_NAME_BYTES] = "";
+        directory_watch_wait(&runway->watch, -1, note_created, begun);
+        if (begun[0] != '\0') {
+            open_log(runway, begun);
         }
-        eventfd_read(runway->wake, &woken); /* does not wait */
-        take_created(runway);
         extend(runway);
     }
     return NULL;
@@ -211,12 +190,7 @@ static void free_parts(struct log_runway *runway) {
     if (runway->log != NULL) {
         runway->log->ops->close(runway->log);
     }
-    if (runway->created >= 0) {
-        close(runway->created);
-    }
-    if (runway->wake >= 0) {
-        close(runway->wake);
-    }
+    directory_watch_close(&runway->watch);
     if (runway->disk != NULL) {
         runway->disk->ops->free(runway->disk);
     }
@@ -226,15 +200,9 @@ static void free_parts(struct log_runway *runway) {
 }
 
 static bool open_parts(struct log_runway *runway, const char *directory, struct error *error) {
+    runway->watch = (struct directory_watch){-1, -1};
     runway->disk = posix_disk_new(directory, error);
-    runway->created = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    runway->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (runway->disk == NULL) {
-        return false;
-    }
-    return (runway->created >= 0 && runway->wake >= 0 &&
-            inotify_add_watch(runway->created, directory, IN_CREATE | IN_ONLYDIR) >= 0) ||
-           error_set_errno(error, errno, "watching %s", directory);
+    return runway->disk != NULL && directory_watch_open(&runway->watch, directory, IN_CREATE, error);
 }
 
 struct log_runway *log_runway_start(const char *directory, uint64_t ahead_bytes, pthread_mutex_t *writing) {
@@ -266,7 +234,7 @@ void log_runway_stop(struct log_runway *runway) {
         return;
     }
     atomic_store(&runway->stopping, true);
-    wake(runway);
+    directory_watch_wake(&runway->watch);
     pthread_join(runway->thread, NULL);
     free_parts(runway);
 }

@@ -1,21 +1,17 @@
 #include "metadata-svc/store/table_write_back.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/inotify.h>
-#include <unistd.h>
 
 #include "common/base/disk.h"
 #include "common/base/log.h"
 #include "common/base/write_back.h"
+#include "metadata-svc/store/directory_watch.h"
 
 enum {
     LOOK_MS = 1,
@@ -32,8 +28,7 @@ struct table {
 
 struct table_write_back {
     struct disk *disk;
-    int changes; /* inotify: files of the directory that are begun and ended */
-    int wake;    /* eventfd: the end has come */
+    struct directory_watch watch; /* tables that begin and end; is woken at the end */
     atomic_bool stopping;
     atomic_uint_least64_t bytes;
     pthread_t thread;
@@ -98,39 +93,24 @@ static void advance(struct table_write_back *tables, struct table *table) {
 
 /* ---- the thread ---- */
 
-static void take_change(struct table_write_back *tables, const struct inotify_event *event) {
-    if (event->len == 0 || !is_table(event->name)) {
+static void take_change(void *context, const char *name, uint32_t mask) {
+    struct table_write_back *tables = context;
+    if (!is_table(name)) {
         return;
     }
-    struct table *known = table_named(tables, event->name);
+    struct table *known = table_named(tables, name);
     if (known != NULL) {
         end_table(tables, known);
     }
-    if ((event->mask & IN_CREATE) != 0) {
-        begin_table(tables, event->name);
-    }
-}
-
-static void take_changes(struct table_write_back *tables) {
-    _Alignas(struct inotify_event) char events[4096];
-    ssize_t size;
-    while ((size = read(tables->changes, events, sizeof events)) > 0) {
-        for (char *at = events; at < events + size;) {
-            const struct inotify_event *event = (const struct inotify_event *)at;
-            take_change(tables, event);
-            at += sizeof *event + event->len;
-        }
+    if ((mask & IN_CREATE) != 0) {
+        begin_table(tables, name);
     }
 }
 
 static void *table_write_back_loop(void *argument) {
     struct table_write_back *tables = argument;
-    struct pollfd sources[] = {{tables->changes, POLLIN, 0}, {tables->wake, POLLIN, 0}};
     while (!atomic_load(&tables->stopping)) {
-        if (poll(sources, 2, tables->growing > 0 ? LOOK_MS : -1) < 0 && errno != EINTR) {
-            abort();
-        }
-        take_changes(tables);
+        directory_watch_wait(&tables->watch, tables->growing > 0 ? LOOK_MS : -1, take_change, tables);
         for (unsigned i = 0; i < MAX_TABLES; i++) {
             if (tables->tables[i].file != NULL) {
                 advance(tables, &tables->tables[i]);
@@ -148,12 +128,7 @@ static void free_parts(struct table_write_back *tables) {
             end_table(tables, &tables->tables[i]);
         }
     }
-    if (tables->changes >= 0) {
-        close(tables->changes);
-    }
-    if (tables->wake >= 0) {
-        close(tables->wake);
-    }
+    directory_watch_close(&tables->watch);
     if (tables->disk != NULL) {
         tables->disk->ops->free(tables->disk);
     }
@@ -161,15 +136,9 @@ static void free_parts(struct table_write_back *tables) {
 }
 
 static bool open_parts(struct table_write_back *tables, const char *directory, struct error *error) {
+    tables->watch = (struct directory_watch){-1, -1};
     tables->disk = posix_disk_new(directory, error);
-    tables->changes = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    tables->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (tables->disk == NULL) {
-        return false;
-    }
-    return (tables->changes >= 0 && tables->wake >= 0 &&
-            inotify_add_watch(tables->changes, directory, IN_CREATE | IN_CLOSE_WRITE | IN_ONLYDIR) >= 0) ||
-           error_set_errno(error, errno, "watching %s", directory);
+    return tables->disk != NULL && directory_watch_open(&tables->watch, directory, IN_CREATE | IN_CLOSE_WRITE, error);
 }
 
 struct table_write_back *table_write_back_start(const char *directory) {
@@ -196,7 +165,7 @@ void table_write_back_stop(struct table_write_back *tables) {
         return;
     }
     atomic_store(&tables->stopping, true);
-    eventfd_write(tables->wake, 1);
+    directory_watch_wake(&tables->watch);
     pthread_join(tables->thread, NULL);
     free_parts(tables);
 }
