@@ -6,16 +6,16 @@
 
 static void *watch_time(void *argument) {
     struct drain_limit *limit = argument;
-    if (!stop_signal_pause(&limit->over, drain_limit_left_ms(limit)) && limit->cold != NULL) {
+    if (!stop_signal_pause(&limit->over, drain_limit_left_ms(limit))) {
         log_warn("drain_interrupts", LOG_STR("hint", "what waits for the cold store is given up; it is tried again "
                                                      "after the start"));
-        cold_store_interrupt(limit->cold);
+        stores_give_up(limit->stores);
     }
     return NULL;
 }
 
-void drain_limit_begin(struct drain_limit *limit, struct cold_store *cold, int64_t grace_ms) {
-    *limit = (struct drain_limit){.cold = cold, .until_us = clock_monotonic_us(&system_clock) + grace_ms * 1000};
+void drain_limit_begin(struct drain_limit *limit, struct stores *stores, int64_t grace_ms) {
+    *limit = (struct drain_limit){.stores = stores, .until_us = clock_monotonic_us(&system_clock) + grace_ms * 1000};
     stop_signal_init(&limit->over);
     if (pthread_create(&limit->thread, NULL, watch_time, limit) != 0) {
         abort();

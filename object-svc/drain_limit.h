@@ -1,5 +1,5 @@
 /* The bound of a drain: calls and moves that are under way have until then. After it nothing is waited for any
- * more that a cold store keeps waiting: its requests are interrupted.
+ * more that a cold store keeps waiting: its requests are given up.
  *
  * One thread begins and ends it; a thread of its own watches the time. */
 #ifndef WAYBILL_OBJECT_DRAIN_LIMIT_H
@@ -8,20 +8,20 @@
 #include <pthread.h>
 
 #include "common/base/stop_signal.h"
-#include "object-svc/cold/cold_store.h"
+#include "object-svc/stores.h"
 
 struct drain_limit {
-    struct cold_store *cold;
+    struct stores *stores;
     int64_t until_us; /* monotonic */
     struct stop_signal over;
     pthread_t thread;
 };
 
-/* `cold` is borrowed until the end; NULL: there is none to interrupt. */
-void drain_limit_begin(struct drain_limit *limit, struct cold_store *cold, int64_t grace_ms);
+/* The stores are borrowed until the end. */
+void drain_limit_begin(struct drain_limit *limit, struct stores *stores, int64_t grace_ms);
 /* What of the grace is left, 0 or more. */
 int64_t drain_limit_left_ms(const struct drain_limit *limit);
-/* Once nobody uses the cold store any more. */
+/* Once nobody uses the stores any more. */
 void drain_limit_end(struct drain_limit *limit);
 
 #endif

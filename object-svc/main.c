@@ -28,6 +28,7 @@
 #include "object-svc/read/read_api.h"
 #include "object-svc/repair/repairer.h"
 #include "object-svc/scrub/scrubber.h"
+#include "object-svc/start_watch.h"
 #include "object-svc/stores.h"
 #include "object-svc/tier/tier_mover.h"
 
@@ -422,21 +423,25 @@ static bool start_admin(struct service *service, struct error *error) {
 /* ---- life ---- */
 
 static bool start(struct service *service, struct error *error) {
+    struct start_watch watch;
     move_guard_init(&service->move_guard);
     service->metrics = metrics_new();
     service->rpc_metrics = rpc_metrics_new(service->metrics);
     service->health = health_new();
     health_set(service->health, "object.ingest", false);
     register_metrics(service);
-    return stores_open(&service->stores, &service->config, service->metrics, error) && start_work(service, error) &&
-           start_server(service, error) && start_admin(service, error);
+    start_watch_begin(&watch, &service->stores);
+    bool good = stores_open(&service->stores, &service->config, service->metrics, error) &&
+                start_work(service, error) && start_server(service, error) && start_admin(service, error);
+    start_watch_end(&watch);
+    return good;
 }
 
 /* Also after a start that failed half way. */
 static void stop(struct service *service) {
     struct drain_limit limit;
     health_shut_down(service->health);
-    drain_limit_begin(&limit, service->stores.cold, service->config.drain_grace_ms);
+    drain_limit_begin(&limit, &service->stores, service->config.drain_grace_ms);
     peer_table_leave(service->peers);
     move_queue_stop(service->moves);
     if (service->server != NULL) {
@@ -487,6 +492,8 @@ int main(int argc, char **argv) {
                  LOG_INT("admin_port", service_admin_port(service.admin)), LOG_STR("replica", service.config.replica));
         int number = signals_wait();
         log_info("draining", LOG_INT("signal", number));
+    } else if (signals_pending() && strcmp(error.reason, "DRAINING") == 0) {
+        good = true; /* it was asked to stop, and does */
     } else {
         log_error("start_failed", LOG_ERROR(&error), LOG_STR("hint", "mend the cause and start the service again"));
     }

@@ -57,7 +57,8 @@ static void fill_cold_options(struct stores *stores, const struct object_config 
                    .ca_file = config->s3_ca_file,
                    .connect_timeout_ms = config->s3_connect_timeout_ms,
                    .stall_timeout_ms = config->s3_stall_timeout_ms,
-                   .connections = config->s3_connections},
+                   .connections = config->s3_connections,
+                   .given_up = &stores->given_up},
         .prefix = config->s3_prefix,
         .part_bytes = config->s3_part_bytes,
         .parallel_parts = config->s3_parallel_parts,
@@ -137,6 +138,10 @@ bool stores_open(struct stores *stores, const struct object_config *config, stru
     return open_hot(stores, config, error) && open_cold(stores, config, metrics, error) &&
            open_quarantine(stores, config, error) && open_moves(stores, config, error) &&
            open_dead_letters(stores, config, error);
+}
+
+void stores_give_up(struct stores *stores) {
+    atomic_store(&stores->given_up, true);
 }
 
 void stores_stop(struct stores *stores) {

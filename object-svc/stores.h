@@ -3,6 +3,8 @@
 #ifndef WAYBILL_OBJECT_STORES_H
 #define WAYBILL_OBJECT_STORES_H
 
+#include <stdatomic.h>
+
 #include "common/base/disk.h"
 #include "common/observe/metrics.h"
 #include "object-svc/cold/cold_breaker.h"
@@ -34,14 +36,18 @@ struct stores {
     char migration[STORES_PATH_BYTES];
     struct disk *moves_disk;
     char uploads[STORES_PATH_BYTES];
+    atomic_bool given_up; /* nothing waits for a remote store any more, also where one is being opened */
     struct cold_s3_options s3_options;
     struct cold_store_options cold_options;
 };
 
 /* The config and the struct must stay where they are until the stores are closed. After a failure
- * stores_close is due, too. */
+ * stores_close is due, too. UNAVAILABLE, DRAINING where they were given up meanwhile. */
 bool stores_open(struct stores *stores, const struct object_config *config, struct metrics *metrics,
                  struct error *error);
+/* Whatever waits for a remote store ends within about a second, now and from now on; an opening fails. Any
+ * thread; for a shutdown. */
+void stores_give_up(struct stores *stores);
 /* Ends what they do by themselves, such as a migration. */
 void stores_stop(struct stores *stores);
 /* Nobody may use them any more. */

@@ -17,6 +17,11 @@ void signals_prepare(void) {
     signal(SIGPIPE, SIG_IGN);
 }
 
+bool signals_pending(void) {
+    sigset_t set;
+    return sigpending(&set) == 0 && (sigismember(&set, SIGTERM) == 1 || sigismember(&set, SIGINT) == 1);
+}
+
 int signals_wait(void) {
     sigset_t set;
     stop_signals(&set);

@@ -197,10 +197,6 @@ static bool breaker_list(struct cold_store *store, const char *bucket, const cha
 
 /* ---- life ---- */
 
-static void breaker_interrupt(struct cold_store *store) {
-    cold_store_interrupt(breaker_of(store)->behind);
-}
-
 static void breaker_close(struct cold_store *store) {
     struct cold_breaker *breaker = breaker_of(store);
     cold_store_close(breaker->behind);
@@ -218,7 +214,6 @@ static const struct cold_store_ops breaker_ops = {
     .verify = breaker_verify,
     .remove = breaker_remove,
     .list = breaker_list,
-    .interrupt = breaker_interrupt,
     .close = breaker_close,
 };
 

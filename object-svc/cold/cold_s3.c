@@ -167,10 +167,6 @@ static void cold_s3_close(struct cold_store *store) {
     free(self);
 }
 
-static void cold_s3_interrupt(struct cold_store *store) {
-    s3_client_interrupt(cold_s3_of(store)->client);
-}
-
 static const struct cold_store_ops cold_s3_ops = {
     .name = "s3",
     .begin = cold_s3_begin,
@@ -184,7 +180,6 @@ static const struct cold_store_ops cold_s3_ops = {
     .verify = cold_s3_verify,
     .remove = cold_s3_remove,
     .list = cold_s3_list,
-    .interrupt = cold_s3_interrupt,
     .close = cold_s3_close,
 };
 
@@ -197,7 +192,7 @@ static bool check_server(struct cold_s3 *self, struct error *error) {
     s3_answer_free(&answer);
     if (ok) {
         cold_s3_clear_uploads(self);
-    } else if (found.code == ERROR_UNAVAILABLE) {
+    } else if (found.code == ERROR_UNAVAILABLE && strcmp(found.reason, "DRAINING") != 0) {
         log_warn("cold_store_away", LOG_ERROR(&found));
         ok = true;
     } else {

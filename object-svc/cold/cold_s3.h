@@ -31,7 +31,7 @@ struct cold_s3_options {
     const char *uploads_directory; /* made where missing; its parent must be there */
 };
 
-/* A server that is away is no error, it may come; one that refuses is. */
+/* A server that is away is no error, it may come; one that refuses is, and to be given up meanwhile. */
 struct cold_store *cold_s3_open(const struct cold_store_options *options, struct error *error);
 
 #endif

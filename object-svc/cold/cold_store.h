@@ -57,7 +57,6 @@ struct cold_store_ops {
     bool (*remove)(struct cold_store *store, const struct cold_name *name, struct error *error);
     bool (*list)(struct cold_store *store, const char *bucket, const char *key_prefix, cold_entry_visitor *visit,
                  void *context, struct error *error);
-    void (*interrupt)(struct cold_store *store); /* NULL: no call waits for long */
     void (*close)(struct cold_store *store);
 };
 
@@ -156,14 +155,6 @@ static inline bool cold_store_remove(struct cold_store *store, const struct cold
 static inline bool cold_store_list(struct cold_store *store, const char *bucket, const char *key_prefix,
                                    cold_entry_visitor *visit, void *context, struct error *error) {
     return store->ops->list(store, bucket, key_prefix, visit, context, error);
-}
-
-/* Calls that wait for a remote store end soon, now and from now on, with UNAVAILABLE, DRAINING; what
- * they were about is as after a crash. Any thread; for a shutdown. */
-static inline void cold_store_interrupt(struct cold_store *store) {
-    if (store->ops->interrupt != NULL) {
-        store->ops->interrupt(store);
-    }
 }
 
 /* Every writer and reader must be gone before. */

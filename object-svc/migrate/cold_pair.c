@@ -14,7 +14,6 @@ struct cold_pair {
     size_t retired_count;
     enum cold_pair_mode mode;
     unsigned single_writers;
-    bool interrupted; /* and so is a second store that comes */
 };
 
 /* Writes to one store or to both. */
@@ -163,27 +162,15 @@ static bool pair_remove(struct cold_store *store, const struct cold_name *name, 
 
 /* ---- life ---- */
 
-static void for_each_store(struct cold_pair *pair, void (*act)(struct cold_store *store)) {
-    act(pair->first);
-    if (pair->second != NULL) {
-        act(pair->second);
-    }
-    for (size_t i = 0; i < pair->retired_count; i++) {
-        act(pair->retired[i]);
-    }
-}
-
-static void pair_interrupt(struct cold_store *store) {
-    struct cold_pair *pair = pair_of(store);
-    pthread_mutex_lock(&pair->lock);
-    pair->interrupted = true;
-    for_each_store(pair, cold_store_interrupt);
-    pthread_mutex_unlock(&pair->lock);
-}
-
 static void pair_close(struct cold_store *store) {
     struct cold_pair *pair = pair_of(store);
-    for_each_store(pair, cold_store_close);
+    cold_store_close(pair->first);
+    if (pair->second != NULL) {
+        cold_store_close(pair->second);
+    }
+    for (size_t i = 0; i < pair->retired_count; i++) {
+        cold_store_close(pair->retired[i]);
+    }
     pthread_mutex_destroy(&pair->lock);
     free(pair);
 }
@@ -198,7 +185,6 @@ static const struct cold_store_ops pair_ops = {
     .verify = pair_verify,
     .remove = pair_remove,
     .list = pair_list,
-    .interrupt = pair_interrupt,
     .close = pair_close,
 };
 
@@ -224,9 +210,6 @@ bool cold_pair_set_second(struct cold_pair *pair, struct cold_store *second) {
         pair->retired[pair->retired_count++] = pair->second;
     }
     pair->second = room ? second : pair->second;
-    if (room && pair->interrupted && second != NULL) {
-        cold_store_interrupt(second);
-    }
     pthread_mutex_unlock(&pair->lock);
     return room;
 }

@@ -1,7 +1,6 @@
 #include "object-svc/cold/s3/s3_client.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +25,6 @@ struct s3_client {
     char *signing; /* CURLOPT_AWS_SIGV4 */
     char base[512];
     struct s3_server server; /* borrows from the above */
-    atomic_bool interrupted;
 
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t freed;
@@ -87,7 +85,7 @@ struct s3_client *s3_client_new(const struct s3_options *options, struct error *
                                       .ca_file = self->ca_file,
                                       .connect_timeout_ms = options->connect_timeout_ms,
                                       .stall_timeout_ms = options->stall_timeout_ms,
-                                      .interrupted = &self->interrupted};
+                                      .given_up = options->given_up};
     pthread_mutex_init(&self->lock, NULL);
     pthread_cond_init(&self->freed, NULL);
     for (int64_t i = 0; i < options->connections && i < S3_CONNECTIONS_MAX; i++) {
@@ -121,15 +119,7 @@ void s3_client_free(struct s3_client *self) {
 
 /* ---- the end ---- */
 
-void s3_client_interrupt(struct s3_client *self) {
-    atomic_store(&self->interrupted, true);
-}
-
-static bool is_to_end(const struct s3_client *self, const struct s3_request *request) {
-    return atomic_load(&self->interrupted) || (request->given_up != NULL && atomic_load(request->given_up));
-}
-
-static bool set_interrupted(struct error *error) {
+static bool set_given_up(struct error *error) {
     return error_set(error, ERROR_UNAVAILABLE, "DRAINING",
                      "the request to the cold store was given up: the service is shutting down") ||
            error_retry_after(error, ERROR_RETRY_DRAINING_MS);
@@ -182,7 +172,7 @@ static enum s3_verdict try_once(struct s3_client *self, const struct s3_request 
 }
 
 static void pause_for(const struct s3_client *self, const struct s3_request *request, int64_t wait_ms) {
-    for (; wait_ms > 0 && !is_to_end(self, request); wait_ms -= LOOK_MS) {
+    for (; wait_ms > 0 && !s3_transfer_is_to_end(&self->server, request); wait_ms -= LOOK_MS) {
         int64_t now_ms = wait_ms < LOOK_MS ? wait_ms : LOOK_MS;
         struct timespec wait = {.tv_nsec = now_ms * 1000000};
         nanosleep(&wait, NULL);
@@ -201,7 +191,7 @@ static bool pause_before(const struct s3_client *self, const struct s3_request *
         return false;
     }
     pause_for(self, request, wait_ms);
-    return !is_to_end(self, request);
+    return !s3_transfer_is_to_end(&self->server, request);
 }
 
 bool s3_client_do(struct s3_client *self, const struct s3_request *request, struct s3_answer *answer,
@@ -212,8 +202,8 @@ bool s3_client_do(struct s3_client *self, const struct s3_request *request, stru
     enum s3_verdict verdict;
     int64_t until_us = clock_monotonic_us(&system_clock) + (int64_t)S3_TRY_AGAIN_MS * 1000;
     *answer = (struct s3_answer){0};
-    if (is_to_end(self, request)) {
-        return set_interrupted(error);
+    if (s3_transfer_is_to_end(&self->server, request)) {
+        return set_given_up(error);
     }
     if (!s3_credentials_read(&files, &credentials, error)) {
         return false;
@@ -226,8 +216,8 @@ bool s3_client_do(struct s3_client *self, const struct s3_request *request, stru
         }
     }
     s3_credentials_wipe(&credentials);
-    if (verdict != S3_DONE && is_to_end(self, request)) {
-        return set_interrupted(error);
+    if (verdict != S3_DONE && s3_transfer_is_to_end(&self->server, request)) {
+        return set_given_up(error);
     }
     return verdict == S3_DONE || s3_verdict_error(verdict, result, answer, self->server.base, self->bucket, error);
 }

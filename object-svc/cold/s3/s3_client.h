@@ -5,7 +5,7 @@
  * random and no shorter than the server asks for; none begins more than S3_TRY_AGAIN_MS after the first. At most
  * `connections` requests are under way at once; more wait. Credentials are read for each request.
  *
- * An interruption, or a request's own given_up, ends a request within about a second whatever it waits for, with
+ * The client's given_up, or a request's own, ends a request within about a second whatever it waits for, with
  * UNAVAILABLE, DRAINING.
  *
  * Any thread. Errors: those of s3_verdict.h and s3_credentials.h. */
@@ -34,13 +34,11 @@ struct s3_options {
     int64_t connect_timeout_ms;
     int64_t stall_timeout_ms; /* without a byte */
     int64_t connections;
+    const atomic_bool *given_up; /* once true every request ends, those under way too; borrowed; or NULL */
 };
 
 struct s3_client *s3_client_new(const struct s3_options *options, struct error *error);
 void s3_client_free(struct s3_client *client);
-
-/* From now on every request ends, those under way too. For a shutdown. */
-void s3_client_interrupt(struct s3_client *client);
 
 /* True with a status of 2xx, or 404 where that is about the key or the upload; else false. A
  * range is read whole or it is an error. The answer is zeroed first; s3_answer_free it in any case. */

@@ -27,7 +27,7 @@ struct s3_request {
     uint64_t offset;             /* of the range, and */
     size_t size;                 /* its length, at least 1 */
     bool patient;                /* the server works before it answers: several times the usual stall */
-    const atomic_bool *given_up; /* once true, the request ends as if it were interrupted; or NULL */
+    const atomic_bool *given_up; /* once true, the request ends; or NULL */
 };
 
 struct s3_answer {

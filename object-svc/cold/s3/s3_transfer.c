@@ -99,6 +99,14 @@ static size_t take_header(char *line, size_t size, size_t count, void *context) 
     return size * count;
 }
 
+static bool is_set(const atomic_bool *flag) {
+    return flag != NULL && atomic_load(flag);
+}
+
+bool s3_transfer_is_to_end(const struct s3_server *server, const struct s3_request *request) {
+    return is_set(server->given_up) || is_set(request->given_up);
+}
+
 /* Called for each piece, and every second while nothing comes. */
 static int look_for_end(void *context, curl_off_t to_get, curl_off_t got, curl_off_t to_send, curl_off_t sent) {
     const struct transfer *self = context;
@@ -106,8 +114,7 @@ static int look_for_end(void *context, curl_off_t to_get, curl_off_t got, curl_o
     (void)got;
     (void)to_send;
     (void)sent;
-    const atomic_bool *given_up = self->request->given_up;
-    return atomic_load(self->server->interrupted) || (given_up != NULL && atomic_load(given_up));
+    return s3_transfer_is_to_end(self->server, self->request);
 }
 
 static struct curl_slist *add_header(struct curl_slist *list, const char *format, const char *value) {

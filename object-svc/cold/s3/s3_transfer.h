@@ -20,11 +20,14 @@ struct s3_server {
     const char *ca_file; /* "": the system's */
     int64_t connect_timeout_ms;
     int64_t stall_timeout_ms;
-    const atomic_bool *interrupted; /* no request is to go on; looked at within a second */
+    const atomic_bool *given_up; /* no request is to go on; looked at within a second; or NULL */
 };
 
+/* Whether the request, or all of them, was given up. */
+bool s3_transfer_is_to_end(const struct s3_server *server, const struct s3_request *request);
+
 /* Fills the answer, all but its code; its message, where there is no whole answer, says why.
- * CURLE_PARTIAL_FILE where a range came short, CURLE_ABORTED_BY_CALLBACK where it was interrupted or given up. */
+ * CURLE_PARTIAL_FILE where a range came short, CURLE_ABORTED_BY_CALLBACK where it was given up. */
 CURLcode s3_transfer_run(CURL *curl, const struct s3_server *server, const struct s3_request *request,
                          const struct s3_credentials *credentials, struct s3_answer *answer);
 

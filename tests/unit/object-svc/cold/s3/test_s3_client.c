@@ -17,6 +17,7 @@ static const char *answer;
 static pthread_t server;
 static pthread_barrier_t heard; /* of the first request */
 static struct s3_client *client;
+static atomic_bool all_given_up;
 
 static void *serve(void *unused) {
     (void)unused;
@@ -49,6 +50,7 @@ static void start(const char *with) {
     options.connect_timeout_ms = 600000;
     options.stall_timeout_ms = 600000;
     options.connections = 2;
+    options.given_up = &all_given_up;
     client = s3_client_new(&options, &error);
     cr_assert_not_null(client, "%s", error.message);
     pthread_barrier_init(&heard, NULL, 2);
@@ -83,19 +85,19 @@ static pthread_t ask_beside(atomic_bool *gives_up) {
     return thread;
 }
 
-Test(s3_client, an_interruption_ends_requests_that_hang_and_those_that_come, .timeout = 60) {
+Test(s3_client, given_up_it_ends_requests_that_hang_and_those_that_come, .timeout = 60) {
     start("");
     pthread_t thread = ask_beside(NULL);
-    s3_client_interrupt(client);
+    atomic_store(&all_given_up, true);
     pthread_join(thread, NULL);
     ask(NULL);
     end();
 }
 
-Test(s3_client, an_interruption_ends_the_wait_that_a_server_asks_for, .timeout = 60) {
+Test(s3_client, given_up_it_ends_the_wait_that_a_server_asks_for, .timeout = 60) {
     start("HTTP/1.1 503 Slow Down\r\nRetry-After: 4\r\nContent-Length: 0\r\n\r\n");
     pthread_t thread = ask_beside(NULL);
-    s3_client_interrupt(client);
+    atomic_store(&all_given_up, true);
     pthread_join(thread, NULL);
     end();
 }
