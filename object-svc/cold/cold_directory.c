@@ -15,74 +15,6 @@
 #include "common/base/log.h"
 #include "object-svc/cold/cold_directory_parts.h"
 
-enum { CLIMB_REMEMBERED = 8 }; /* of each climb, those nearest to the object */
-
-/* Those that were synced on the way up from one object, to be remembered once all are. */
-struct climb {
-    int fds[CLIMB_REMEMBERED];
-    struct stat statuses[CLIMB_REMEMBERED];
-    size_t count;
-};
-
-static void end_climb(struct cold_directory *self, struct climb *climb, bool all_synced) {
-    for (size_t i = 0; i < climb->count; i++) {
-        if (all_synced) {
-            durable_directories_add_take(&self->durable, climb->fds[i], &climb->statuses[i]);
-        } else {
-            close(climb->fds[i]);
-        }
-    }
-}
-
-/* Syncs a directory and says whether it is known that those above it need no sync. */
-static bool sync_step(struct cold_directory *self, const char *path, struct climb *climb, bool *known,
-                      struct error *error) {
-    struct stat status;
-    int fd = openat(self->root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        return error_set_errno(error, errno, "opening the cold store's directory %s", path);
-    }
-    if (fstat(fd, &status) != 0 || fsync(fd) != 0) {
-        error_set_errno(error, errno, "syncing the cold store's directory %s", path);
-        close(fd);
-        return false;
-    }
-    *known = durable_directories_has(&self->durable, &status);
-    if (*known || climb->count == CLIMB_REMEMBERED) {
-        close(fd);
-    } else {
-        climb->fds[climb->count] = fd;
-        climb->statuses[climb->count++] = status;
-    }
-    return true;
-}
-
-static bool sync_one(struct cold_directory *self, const char *path, struct error *error) {
-    struct climb climb = {.count = 0};
-    bool known;
-    bool ok = sync_step(self, path, &climb, &known, error);
-    end_climb(self, &climb, false);
-    return ok;
-}
-
-bool cold_directory_sync_parents(struct cold_directory *self, const char *path, struct error *error) {
-    char parent[COLD_SIDECAR_PATH_BYTES];
-    struct climb climb = {.count = 0};
-    bool known = false;
-    bool ok = true;
-    char *slash;
-    snprintf(parent, sizeof parent, "%s", path);
-    while (ok && !known && (slash = strrchr(parent, '/')) != NULL) {
-        *slash = '\0';
-        ok = sync_step(self, parent, &climb, &known, error);
-    }
-    if (ok && !known) {
-        ok = fsync(self->root) == 0 || error_set_errno(error, errno, "syncing the cold store's root");
-    }
-    end_climb(self, &climb, ok);
-    return ok;
-}
-
 /* Removes what this replica left half written. */
 static bool clear_temporary(struct cold_directory *self, struct error *error) {
     int fd = openat(self->root, self->temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -147,7 +79,7 @@ static bool cold_directory_remove(struct cold_store *store, const struct cold_na
     struct cold_directory *self = cold_directory_of(store);
     char path[COLD_PATH_MAX_BYTES];
     char sidecar[COLD_SIDECAR_PATH_BYTES];
-    if (!cold_object_path(name, path, error)) {
+    if (!cold_directory_check_writable(self, error) || !cold_object_path(name, path, error)) {
         return false;
     }
     cold_sidecar_path(path, sidecar);
@@ -162,7 +94,7 @@ static bool cold_directory_remove(struct cold_store *store, const struct cold_na
         return error_set_errno(error, errno, "removing the cold store's %s", sidecar);
     }
     *strrchr(path, '/') = '\0';
-    if (there && !sync_one(self, path, error)) {
+    if (there && !cold_directory_sync_one(self, path, error)) {
         return false;
     }
     remove_empty(self, path);

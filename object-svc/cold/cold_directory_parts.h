@@ -2,6 +2,8 @@
 #ifndef WAYBILL_COLD_COLD_DIRECTORY_PARTS_H
 #define WAYBILL_COLD_COLD_DIRECTORY_PARTS_H
 
+#include <stdatomic.h>
+
 #include "object-svc/cold/cold_directory.h"
 #include "object-svc/cold/cold_object.h"
 #include "object-svc/cold/cold_sidecar.h"
@@ -19,6 +21,7 @@ struct cold_directory {
     const struct clock *clock;
     char temporary[256]; /* ".tmp/<replica>" */
     struct durable_directories durable;
+    atomic_bool read_only; /* after a flush that failed */
 };
 
 static inline struct cold_directory *cold_directory_of(struct cold_store *store) {
@@ -28,6 +31,16 @@ static inline struct cold_directory *cold_directory_of(struct cold_store *store)
 /* Reads the object's sidecar into the arena; NOT_FOUND and DATA_LOSS as in cold_object.h. */
 bool cold_directory_load_sidecar(struct cold_directory *self, const struct cold_name *name, struct arena *arena,
                                  struct cold_sidecar *sidecar, struct error *error);
+
+/* cold_directory_sync.c */
+/* False after a flush that failed: UNAVAILABLE, COLD_STORE_READ_ONLY. */
+bool cold_directory_check_writable(struct cold_directory *self, struct error *error);
+/* Makes a file or directory durable, unless the store is read-only; a failure makes it so. */
+bool cold_directory_sync(struct cold_directory *self, int fd, const char *path, struct error *error);
+/* The same for a directory, by its path. */
+bool cold_directory_sync_one(struct cold_directory *self, const char *path, struct error *error);
+/* A flush of that path failed otherwise, with errno; the store is read-only now. Returns false. */
+bool cold_directory_flush_failed(struct cold_directory *self, const char *path, struct error *error);
 /* Makes the name `path` durable, which was given just now: syncs the directory that holds it, and those
  * above that one up to the first that is known to be durable, or the root. While the file is there, none
  * of them can be removed. */

@@ -61,7 +61,8 @@ struct cold_writer *cold_directory_begin(struct cold_store *base, const struct p
     struct cold_directory *store = cold_directory_of(base);
     struct cold_name name = cold_object_name(provenance);
     char path[COLD_PATH_MAX_BYTES];
-    if (!cold_object_path(&name, path, error) || !check_conflict(store, provenance, error)) {
+    if (!cold_directory_check_writable(store, error) || !cold_object_path(&name, path, error) ||
+        !check_conflict(store, provenance, error)) {
         return NULL;
     }
     struct directory_writer *self = calloc(1, sizeof *self);
@@ -124,7 +125,7 @@ static bool bound_dirty(struct directory_writer *self, struct error *error) {
                                  SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER) == 0;
         }
         if (!ok && errno != ENOSYS && errno != EINVAL && errno != ESPIPE && errno != EOPNOTSUPP) {
-            return error_set_errno(error, errno, "writing back the cold store's %s", self->temporary);
+            return cold_directory_flush_failed(self->store, self->temporary, error);
         }
         self->handed_over += WRITE_BACK_BYTES;
     }
@@ -133,7 +134,8 @@ static bool bound_dirty(struct directory_writer *self, struct error *error) {
 
 bool cold_directory_append(struct cold_writer *writer, struct bytes data, struct error *error) {
     struct directory_writer *self = self_of(writer);
-    if (!cold_object_check_room(&self->provenance, &self->sums, data.size, error)) {
+    if (!cold_directory_check_writable(self->store, error) ||
+        !cold_object_check_room(&self->provenance, &self->sums, data.size, error)) {
         return false;
     }
     if (!write_all(self->file, data, self->temporary, error)) {
@@ -144,7 +146,7 @@ bool cold_directory_append(struct cold_writer *writer, struct bytes data, struct
 }
 
 static bool sync_bytes(struct directory_writer *self, struct error *error) {
-    bool ok = fsync(self->file) == 0 || error_set_errno(error, errno, "syncing the cold store's %s", self->temporary);
+    bool ok = cold_directory_sync(self->store, self->file, self->temporary, error);
     int file = self->file;
     self->file = -1;
     return (close(file) == 0 || error_set_errno(error, errno, "closing the cold store's %s", self->temporary)) && ok;
@@ -159,9 +161,8 @@ static bool write_sidecar(struct directory_writer *self, struct error *error) {
     bool ok = cold_sidecar_encode(&sidecar, &text, error);
     if (ok) {
         file = create_temporary(self->store, self->temporary_sidecar, error);
-        ok =
-            file >= 0 && write_all(file, buffer_bytes(&text), self->temporary_sidecar, error) &&
-            (fsync(file) == 0 || error_set_errno(error, errno, "syncing the cold store's %s", self->temporary_sidecar));
+        ok = file >= 0 && write_all(file, buffer_bytes(&text), self->temporary_sidecar, error) &&
+             cold_directory_sync(self->store, file, self->temporary_sidecar, error);
     }
     if (file >= 0 && close(file) != 0 && ok) {
         ok = error_set_errno(error, errno, "closing the cold store's %s", self->temporary_sidecar);

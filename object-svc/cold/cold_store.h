@@ -6,7 +6,7 @@
  * Any thread may use the store; a writer or reader belongs to one thread at a time. One
  * object must not be written and removed at the same time.
  *
- * Errors, besides those named below: IO_ERROR, DISK_FULL (RESOURCE_EXHAUSTED), and
+ * Errors, besides those named below: IO_ERROR, DISK_FULL (RESOURCE_EXHAUSTED), COLD_STORE_READ_ONLY (UNAVAILABLE), and
  * UNAVAILABLE, COLD_STORE_UNAVAILABLE where a remote store does not answer; what else it may
  * answer is in s3/s3_client.h. */
 #ifndef WAYBILL_COLD_COLD_STORE_H

@@ -8,7 +8,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 # The rooms whose errors reach a client as they are.
 ROOMS = ["metadata-svc/api", "metadata-svc/upload", "metadata-svc/commit", "metadata-svc/store", "metadata-svc/spool",
          "metadata-svc/snapshot", "metadata-svc/rebuild", "metadata-svc/watch", "object-svc/read", "object-svc/peer",
-         "object-svc/cold/cold_object.c", "object-svc/cold/s3/s3_verdict.c", "object-svc/cold/s3/s3_credentials.c",
+         "object-svc/cold/cold_object.c", "object-svc/cold/cold_directory_sync.c",
+         "object-svc/cold/s3/s3_verdict.c", "object-svc/cold/s3/s3_credentials.c",
          "object-svc/scrub/scrubber.c", "object-svc/migrate", "object-svc/tier", "object-svc/hot/volume_space.c",
          "object-svc/hot/volume_store.c", "object-svc/api",
          "object-svc/cold/cold_breaker.h", "object-svc/cold/cold_breaker.c", "object-svc/ingest/dead_letters.c",

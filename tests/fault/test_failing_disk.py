@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from acked_writes import Writers, check_acked, check_nothing_is_stuck, check_stream
-from client import COLD, HOT, Client, failure_of, health_of
+from client import COLD, HOT, TIMEOUT, Client, admin, failure_of, health_of, objects
 from cluster import wait_for
 from conftest_shared import run_cluster
 from disk_shim import KINDS, failing, shims_of, skip_where_nothing_is_preloaded
@@ -21,7 +21,7 @@ SEED = int(os.environ.get("WAYBILL_SEED", str(int(time.time()))))
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 METADATA_ERRORS = ("record_store_failed", "spool_failed")
 OBJECT_ERRORS = ("hot_volume_flush_failed", "hot_dead_list_failed", "hot_index_write_failed", "copy_unreadable",
-                 "hot_volume_delete_failed", "copy_not_repaired", "corrupt_copy")
+                 "hot_volume_delete_failed", "copy_not_repaired", "corrupt_copy", "cold_directory_flush_failed")
 FLAGS = {"metadata_flags": ["--spool-segment-bytes", "4MiB"],
          "object_flags": ["--volume-bytes", "8MiB", "--ack-wait", "2s", "--ingest-retry-longest", "500ms",
                           "--cold-suspend-longest", "1s", "--tier-interval", "50ms"]}
@@ -153,7 +153,7 @@ def test_hot_storage_that_fails_holds_up_objects_and_nothing_else(shimmed, place
     check_all(cluster, writers.acked)
 
 
-@pytest.mark.parametrize("kind", ["sync", "write", "open", "rename"])
+@pytest.mark.parametrize("kind", ["write", "open", "rename"])
 def test_a_cold_directory_that_fails_leaves_objects_hot_until_it_is_well(shimmed, kind):
     cluster, client, _, shim = shimmed
     shim.aim(os.path.join(cluster.directory, "object", "cold"))
@@ -165,11 +165,37 @@ def test_a_cold_directory_that_fails_leaves_objects_hot_until_it_is_well(shimmed
         if kind != "open":  # which reads need, too
             check_old(client)
         assert client.read("failing-cold", "stays/2")[0] == bytes([2]) * 200000
-        if kind == "sync":
-            shim.check_no_retry()
     for number in range(5):
         client.wait_tiers("failing-cold", f"stays/{number}", {"COLD"})
         assert client.read("failing-cold", f"stays/{number}")[0] == bytes([number]) * 200000
+    check_all(cluster, {})
+
+
+def test_a_cold_directory_whose_flush_fails_takes_nothing_until_a_restart(shimmed):
+    cluster, client, _, shim = shimmed
+    shim.aim(os.path.join(cluster.directory, "object", "cold"))
+    shim.set("sync", error=errno.EIO, times=1)  # after that the disk is well
+    client.upload("failing-cold", "stays", b"stays" * 50000)
+
+    def refusals():
+        return sum(event.get("reason") == "COLD_STORE_READ_ONLY" for event in cluster.object.log_events())
+
+    wait_for(lambda: cluster.metric(cluster.object_admin_port, "waybill_cold_suspended", path="write") == 1, "it to be told")
+    before = refusals()
+    assert before > 0 and shim.met("sync") == 1
+    wait_for(lambda: refusals() > before, "it to be tried again")
+    flushes = [error for _, kind, error, _ in shim.traced() if kind == "sync"]
+    assert flushes[-1] == errno.EIO, "nothing is flushed after a flush that failed"
+    failure = failure_of(client.objects.DemoteObject, objects.DemoteObjectRequest(bucket="failing-cold", key="stays"),
+                         timeout=TIMEOUT)
+    assert failure.code == UNAVAILABLE and failure.reason in ("COLD_STORE_READ_ONLY", "COLD_STORE_SUSPENDED")
+    assert "read-only" in failure.message
+    status = client.object_admin.GetStatus(admin.GetStatusRequest(), timeout=TIMEOUT).object
+    assert status.cold_writes_suspended and not status.cold_reads_suspended
+    check_old(client)
+    assert client.read("failing-cold", "stays")[:2] == (b"stays" * 50000, objects.READ_SOURCE_HOT)
+    restart(cluster.object)
+    client.wait_tiers("failing-cold", "stays", {"COLD"})
     check_all(cluster, {})
 
 
