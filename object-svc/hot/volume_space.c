@@ -5,20 +5,54 @@
 
 enum { FULL_RETRY_MS = 5000 };
 
-/* What is free for new bytes, with `floor` kept; what others were promised is theirs. */
-static bool room_above(struct volume_store *store, uint64_t floor, uint64_t *room, struct error *error) {
+/* What the disk had free is good for a moment, and for new bytes that are a part of the reserve, which stands for what
+ * others do to the disk meanwhile. So the small objects of a batch need one look at the disk, not one each. */
+enum { KNOWN_US = 50000, KNOWN_RESERVE_SHARE = 4 };
+
+/* Under the lock of what is known. */
+static bool look(struct volume_store *store, struct error *error) {
+    uint64_t promised = atomic_load(&store->promised_bytes); /* those are others' */
     struct disk_space space;
     if (!store->disk->ops->space(store->disk, &space, error)) {
         return false;
     }
-    uint64_t taken = floor + atomic_load(&store->promised_bytes);
-    *room = space.free_bytes > taken ? space.free_bytes - taken : 0;
+    store->known = (struct known_space){
+        .free_bytes = space.free_bytes > promised ? space.free_bytes - promised : 0,
+        .good_for_bytes = store->reserve_bytes / KNOWN_RESERVE_SHARE,
+        .until_us = clock_monotonic_us(store->clock) + KNOWN_US,
+    };
     return true;
+}
+
+/* Under the same lock: what is free for new bytes, with `floor` kept. Looks anew unless what is known says that there
+ * is enough, so nothing is refused for what was true a moment ago. */
+static bool find_room(struct volume_store *store, uint64_t floor, uint64_t bytes, uint64_t *room, struct error *error) {
+    const struct known_space *known = &store->known;
+    bool enough = bytes <= known->good_for_bytes && known->free_bytes >= floor && bytes <= known->free_bytes - floor &&
+                  clock_monotonic_us(store->clock) < known->until_us;
+    if (!enough && !look(store, error)) {
+        return false;
+    }
+    *room = known->free_bytes > floor ? known->free_bytes - floor : 0;
+    return true;
+}
+
+static void take_room(struct volume_store *store, uint64_t bytes) {
+    struct known_space *known = &store->known;
+    known->free_bytes -= bytes;
+    known->good_for_bytes -= bytes < known->good_for_bytes ? bytes : known->good_for_bytes;
+    atomic_fetch_add(&store->promised_bytes, bytes);
 }
 
 bool volume_space_for_moves(struct volume_store *store, uint64_t *bytes, struct error *error) {
     *bytes = UINT64_MAX;
-    return store->reserve_bytes == 0 || room_above(store, store->reserve_bytes / 2, bytes, error);
+    if (store->reserve_bytes == 0) {
+        return true;
+    }
+    pthread_mutex_lock(&store->known_lock);
+    bool found = find_room(store, store->reserve_bytes / 2, UINT64_MAX, bytes, error);
+    pthread_mutex_unlock(&store->known_lock);
+    return found;
 }
 
 static bool refuse(struct volume_store *store, uint64_t bytes, uint64_t room, bool for_move, struct error *error) {
@@ -33,22 +67,30 @@ static bool refuse(struct volume_store *store, uint64_t bytes, uint64_t room, bo
     return false;
 }
 
-bool volume_space_check(struct volume_store *store, uint64_t bytes, bool for_move, struct error *error) {
-    uint64_t room;
+/* `take`: it is promised, too. */
+static bool check(struct volume_store *store, uint64_t bytes, bool for_move, bool take, struct error *error) {
+    uint64_t room = 0;
     if (store->reserve_bytes == 0) {
+        atomic_fetch_add(&store->promised_bytes, take ? bytes : 0);
         return true;
     }
-    if (!room_above(store, for_move ? store->reserve_bytes / 2 : store->reserve_bytes, &room, error)) {
-        return false;
+    pthread_mutex_lock(&store->known_lock);
+    bool found = find_room(store, for_move ? store->reserve_bytes / 2 : store->reserve_bytes, bytes, &room, error);
+    if (found && take && bytes <= room) {
+        take_room(store, bytes);
     }
-    return bytes <= room || refuse(store, bytes, room, for_move, error);
+    pthread_mutex_unlock(&store->known_lock);
+    return found && (bytes <= room || refuse(store, bytes, room, for_move, error));
+}
+
+bool volume_space_check(struct volume_store *store, uint64_t bytes, bool for_move, struct error *error) {
+    return check(store, bytes, for_move, false, error);
 }
 
 bool volume_space_promise(struct volume_store *store, uint64_t bytes, bool for_move, struct error *error) {
-    if (!volume_space_check(store, bytes, for_move, error)) {
+    if (!check(store, bytes, for_move, true, error)) {
         return false;
     }
-    atomic_fetch_add(&store->promised_bytes, bytes);
     if (!for_move && atomic_exchange(&store->full, false)) {
         log_info("hot_store_has_room");
     }

@@ -180,6 +180,7 @@ static void volume_store_close(struct hot_store *base) {
     }
     volume_set_destroy(&store->volumes);
     pthread_mutex_destroy(&store->index_lock);
+    pthread_mutex_destroy(&store->known_lock);
     free(store);
 }
 
@@ -236,6 +237,7 @@ static struct volume_store *volume_store_new(const struct volume_store_options *
     unsigned files = options->max_open_files == 0 ? DEFAULT_MAX_OPEN_FILES : options->max_open_files;
     volume_set_init(&store->volumes, options->disk, files);
     pthread_mutex_init(&store->index_lock, NULL);
+    pthread_mutex_init(&store->known_lock, NULL);
     return store;
 }
 

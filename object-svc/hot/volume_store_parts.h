@@ -1,7 +1,7 @@
 /* What the parts of the volume store share; for volume_*.c and index_change.c only.
  *
  * Locks, in the order in which they are taken: index_lock (one thread changes the index),
- * volumes.lock (the table of volumes, their pins and figures). */
+ * volumes.lock (the table of volumes, their pins and figures), known_lock (what is known of the disk's room). */
 #ifndef WAYBILL_HOT_VOLUME_STORE_PARTS_H
 #define WAYBILL_HOT_VOLUME_STORE_PARTS_H
 
@@ -12,6 +12,13 @@
 #include "object-svc/hot/object_index.h"
 #include "object-svc/hot/volume_set.h"
 #include "object-svc/hot/volume_store.h"
+
+/* What the disk had free a moment ago (volume_space.c). */
+struct known_space {
+    uint64_t free_bytes;     /* less what was promised then and since */
+    uint64_t good_for_bytes; /* that may be promised without a new look */
+    int64_t until_us;        /* monotonic */
+};
 
 struct volume_store {
     struct hot_store base;
@@ -32,6 +39,8 @@ struct volume_store {
     atomic_bool read_only;           /* after a failed flush or index write */
     atomic_bool full;                /* an object was refused for want of room, and none taken since */
     _Atomic uint64_t promised_bytes; /* of objects begun: announced, but not written yet */
+    pthread_mutex_t known_lock;      /* known */
+    struct known_space known;
 };
 
 static inline struct volume_store *volume_store_of(struct hot_store *store) {

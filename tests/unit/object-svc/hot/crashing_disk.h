@@ -33,6 +33,7 @@ struct crashing_disk {
     void (*before_step)(void *self, const char *what, const char *path); /* of each change; NULL: none */
     void *self;
     uint64_t capacity; /* of all files together; 0: that of the machine */
+    unsigned looks;    /* how often it was asked for its room */
 };
 
 struct crashing_file {
@@ -240,6 +241,7 @@ static inline bool crashing_add_size(void *context, const char *name) {
 
 static inline bool crashing_space(struct disk *disk, struct disk_space *space, struct error *error) {
     struct crashing_disk *self = crashing_of(disk);
+    self->looks++;
     if (self->capacity == 0) {
         return self->inner->ops->space(self->inner, space, error);
     }

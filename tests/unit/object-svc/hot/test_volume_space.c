@@ -106,6 +106,48 @@ Test(volume_space, what_one_appender_was_promised_no_other_gets) {
     hot_appender_close(second);
 }
 
+Test(volume_space, small_objects_far_from_the_limit_share_a_look_at_the_disk) {
+    struct error error = {0};
+    struct hot_appender *appender = fixture_appender(&fixture);
+    fixture_append(appender, 0, SIZE);
+    fixture_commit(appender);
+    fixture_now_us += 1000000; /* what was known is too old */
+    disk->looks = 0;
+    for (uint64_t object = 1; object <= 40; object++) {
+        cr_assert(hot_store_check_room(fixture.store, 1000, &error));
+        fixture_append(appender, object, 1000);
+    }
+    fixture_commit(appender);
+    cr_assert_eq(disk->looks, 1);
+    fixture_append(appender, 50, RESERVE / 4); /* too much for what is known */
+    cr_assert_eq(disk->looks, 2);
+    for (uint64_t object = 51; object < 53; object++) {
+        fixture_now_us += 1000000;
+        fixture_append(appender, object, 1000);
+    }
+    cr_assert_eq(disk->looks, 4);
+    fixture_commit(appender);
+    hot_appender_close(appender);
+}
+
+/* Others fill the disk after the look: no more than a part of the reserve is taken of it. */
+Test(volume_space, what_is_known_of_a_disk_that_others_fill_is_good_for_a_part_of_the_reserve) {
+    struct error error = {0};
+    struct hot_appender *appender = fixture_appender(&fixture);
+    fixture_append(appender, 0, 1000);
+    fixture_commit(appender);
+    disk->capacity = CAPACITY - free_bytes() + RESERVE; /* nothing but the reserve is left */
+    uint64_t object = 1;
+    while (fixture_try_append(appender, object, 1000, 1000, &error)) {
+        fixture_commit(appender);
+        cr_assert_lt(++object, 200);
+    }
+    cr_assert_str_eq(error.reason, "HOT_STORE_FULL");
+    cr_assert_gt(object, 1, "what was known was of use");
+    cr_assert_gt(free_bytes(), RESERVE - RESERVE / 4 - 1000);
+    hot_appender_close(appender);
+}
+
 Test(volume_space, compaction_makes_room_on_a_full_disk_with_little_garbage) {
     struct volume_compaction sums = {0};
     uint64_t count = fill_and_close(0);
