@@ -38,11 +38,8 @@ static bool send_chunk(struct rpc_stream *stream, struct rpc_buffer *body, size_
     Waybill__V1__PayloadChunk chunk = WAYBILL__V1__PAYLOAD_CHUNK__INIT;
     chunk.has_crc32c_case = WAYBILL__V1__PAYLOAD_CHUNK__HAS_CRC32C_CRC32C;
     chunk.crc32c = crc32c(bytes_of(rpc_buffer_data(body), size));
-    size_t fields = waybill__v1__payload_chunk__get_packed_size(&chunk);
     struct buffer head = {0};
-    bulk_field_append(&head, REQUEST_CHUNK_FIELD, fields + bulk_field_size(CHUNK_DATA_FIELD, size) + size);
-    bulk_head_append(&head, &chunk.base);
-    bulk_field_append(&head, CHUNK_DATA_FIELD, size);
+    bulk_member_append(&head, REQUEST_CHUNK_FIELD, &chunk.base, CHUNK_DATA_FIELD, size);
     bool sent = rpc_stream_write_bulk(stream, buffer_bytes(&head), body, size);
     buffer_free(&head);
     return sent;

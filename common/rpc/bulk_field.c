@@ -21,13 +21,17 @@ void bulk_field_append(struct buffer *head, unsigned field, size_t size) {
     head->size += encode(buffer_reserve(head, BULK_FIELD_MAX_BYTES), field, size);
 }
 
-size_t bulk_field_size(unsigned field, size_t size) {
-    uint8_t scratch[BULK_FIELD_MAX_BYTES];
-    return encode(scratch, field, size);
-}
-
 void bulk_head_append(struct buffer *head, const ProtobufCMessage *message) {
     size_t size = protobuf_c_message_get_packed_size(message);
     protobuf_c_message_pack(message, buffer_reserve(head, size));
     head->size += size;
+}
+
+void bulk_member_append(struct buffer *head, unsigned field, const ProtobufCMessage *member, unsigned data_field,
+                        size_t size) {
+    uint8_t scratch[BULK_FIELD_MAX_BYTES];
+    size_t around = protobuf_c_message_get_packed_size(member) + encode(scratch, data_field, size);
+    bulk_field_append(head, field, around + size);
+    bulk_head_append(head, member);
+    bulk_field_append(head, data_field, size);
 }

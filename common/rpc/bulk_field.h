@@ -12,9 +12,10 @@ enum { BULK_FIELD_MAX_BYTES = 15 };
 
 /* Appends tag and length of a length-delimited field. */
 void bulk_field_append(struct buffer *head, unsigned field, size_t size);
-/* Bytes that tag and length take. */
-size_t bulk_field_size(unsigned field, size_t size);
 /* Appends a whole message, without its bulk field. */
 void bulk_head_append(struct buffer *head, const ProtobufCMessage *message);
+/* Appends a member that is itself such a message, with `size` bytes in its `data_field`. */
+void bulk_member_append(struct buffer *head, unsigned field, const ProtobufCMessage *member, unsigned data_field,
+                        size_t size);
 
 #endif

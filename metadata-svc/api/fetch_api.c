@@ -87,10 +87,7 @@ static bool send_around(struct fetch *fetch, unsigned field, const ProtobufCMess
     Waybill__V1__FetchPayloadsResponse response = WAYBILL__V1__FETCH_PAYLOADS_RESPONSE__INIT;
     response.payload_id = fetch->payload_id;
     bulk_head_append(&head, &response.base);
-    bulk_field_append(&head, field,
-                      protobuf_c_message_get_packed_size(message) + bulk_field_size(data_field, size) + size);
-    bulk_head_append(&head, message);
-    bulk_field_append(&head, data_field, size);
+    bulk_member_append(&head, field, message, data_field, size);
     bool good = rpc_stream_write_bulk(fetch->stream, buffer_bytes(&head), body, size);
     buffer_free(&head);
     return good;
