@@ -181,13 +181,18 @@ def test_a_cold_directory_whose_flush_fails_takes_nothing_until_a_restart(shimme
         return sum(event.get("reason") == "COLD_STORE_READ_ONLY" for event in cluster.object.log_events())
 
     wait_for(lambda: cluster.metric(cluster.object_admin_port, "waybill_cold_suspended", path="write") == 1, "it to be told")
-    before = refusals()
-    assert before > 0 and shim.met("sync") == 1
+    before = wait_for(refusals, "a move to be refused")
+    assert shim.met("sync") == 1
     wait_for(lambda: refusals() > before, "it to be tried again")
     flushes = [error for _, kind, error, _ in shim.traced() if kind == "sync"]
     assert flushes[-1] == errno.EIO, "nothing is flushed after a flush that failed"
-    failure = failure_of(client.objects.DemoteObject, objects.DemoteObjectRequest(bucket="failing-cold", key="stays"),
-                         timeout=TIMEOUT)
+
+    def refused_move():
+        request = objects.DemoteObjectRequest(bucket="failing-cold", key="stays")
+        failure = failure_of(client.objects.DemoteObject, request, timeout=TIMEOUT)
+        return failure if failure.reason != "OBJECT_MOVING" else None  # another try is under way
+
+    failure = wait_for(refused_move, "a move that is asked for")
     assert failure.code == UNAVAILABLE and failure.reason in ("COLD_STORE_READ_ONLY", "COLD_STORE_SUSPENDED")
     assert "read-only" in failure.message
     status = client.object_admin.GetStatus(admin.GetStatusRequest(), timeout=TIMEOUT).object
