@@ -8,11 +8,11 @@
 
 #include "common/base/clock.h"
 #include "common/base/fair_share.h"
+#include "common/stream/stream_pull.h"
 
 enum {
     WAIT_MS = 250,
     PLACE_BYTES = 96,
-    REQUEST_BYTES = 192,
     PLACES_MAX = 256, /* in the server at once; other subjects wait for one to be forgotten */
 };
 
@@ -192,88 +192,64 @@ static natsStatus ensure_place(struct stream_ahead *ahead, const struct subject 
 
 /* ---- messages ---- */
 
-/* The server tells by a header that there are no more. */
-static bool is_status(natsMsg *message) {
-    const char *value = NULL;
-    return natsMsg_GetDataLength(message) == 0 && natsMsgHeader_Get(message, "Status", &value) == NATS_OK;
-}
-
-/* What the consumer has come to meanwhile is passed over. */
-static bool is_behind(natsMsg *message, uint64_t after) {
-    jsMsgMetaData *meta = NULL;
-    bool behind = natsMsg_GetMetaData(&meta, message) == NATS_OK && meta->Sequence.Stream <= after;
-    jsMsgMetaData_Destroy(meta);
-    return behind;
-}
-
-static int take_messages(natsSubscription *subscription, uint64_t after, int max,
-                         void (*visit)(void *self, struct bytes body), void *self, natsStatus *status) {
+/* Those that the consumer has come to meanwhile are passed over. */
+static int take_messages(struct stream_pull *pull, uint64_t after, int max,
+                         void (*visit)(void *self, struct bytes body), void *self, bool *good, struct error *error) {
+    enum pull_outcome outcome = PULL_MESSAGE;
     int count = 0;
-    for (int i = 0; i < max; i++) {
-        natsMsg *message = NULL;
-        *status = natsSubscription_NextMsg(&message, subscription, WAIT_MS);
-        if (*status != NATS_OK) {
-            return count;
+    for (int i = 0; i < max && outcome == PULL_MESSAGE; i++) {
+        natsMsg *message;
+        jsMsgMetaData *meta;
+        outcome = stream_pull_next(pull, WAIT_MS, &message, &meta, error);
+        if (outcome != PULL_MESSAGE) {
+            break;
         }
-        bool over = is_status(message);
-        if (!over && !is_behind(message, after)) {
+        if (meta->Sequence.Stream > after) {
             visit(self, bytes_of(natsMsg_GetData(message), (size_t)natsMsg_GetDataLength(message)));
             count++;
         }
+        jsMsgMetaData_Destroy(meta);
         natsMsg_Destroy(message);
-        if (over) {
-            return count;
-        }
     }
+    if (outcome == PULL_NOTHING) {
+        stream_set_error(error, NATS_TIMEOUT, 0, "looking ahead in the stream");
+    }
+    *good = outcome == PULL_MESSAGE || outcome == PULL_OVER;
     return count;
 }
 
-static natsStatus ask(struct stream_ahead *ahead, const struct subject *subject, const char *inbox, int max) {
-    char place[PLACE_BYTES];
-    char request[REQUEST_BYTES];
-    char body[64];
-    print_place(ahead, subject, place);
-    snprintf(request, sizeof request, "$JS.API.CONSUMER.MSG.NEXT.%s.%s", ahead->stream, place);
-    snprintf(body, sizeof body, "{\"batch\":%d,\"no_wait\":true}", max);
-    return natsConnection_PublishRequestString(stream_connection_nats(ahead->connection), request, inbox, body);
-}
-
-/* The count so far, unless it is a failure. */
-static int end_fetch(struct subject *subject, natsStatus status, jsErrCode code, int count, struct error *error) {
-    subject->used_us = status == NATS_OK ? clock_monotonic_us(&system_clock) : 0;
-    if (status != NATS_OK && count == 0) {
-        stream_set_error(error, status, code, "looking ahead in the stream");
-        return -1;
+/* A failure after some were found shows again next time. */
+static int fetch(struct stream_ahead *ahead, const char *place, uint64_t after, int max,
+                 void (*visit)(void *self, struct bytes body), void *self, bool *good, struct error *error) {
+    struct stream_pull *pull = stream_pull_open(ahead->connection, ahead->stream, place, max, error);
+    int count = 0;
+    *good = pull != NULL && stream_pull_ask(pull, max, 0, error);
+    if (*good) {
+        count = take_messages(pull, after, max, visit, self, good, error);
     }
-    return count;
+    stream_pull_close(pull);
+    return *good || count > 0 ? count : -1;
 }
 
 int stream_ahead_fetch(struct stream_ahead *ahead, int index, uint64_t after, int max,
                        void (*visit)(void *self, struct bytes body), void *self, struct error *error) {
     assert(index >= 0 && index < ahead->count);
     struct subject *subject = &ahead->subjects[index];
-    natsInbox *inbox = NULL;
-    natsSubscription *subscription = NULL;
-    int count = 0;
-    bool there;
+    char place[PLACE_BYTES];
     jsErrCode code = 0;
+    bool good = false;
+    bool there;
+    int count = -1;
     natsStatus status = ensure_place(ahead, subject, after, &there, &code);
     if (status == NATS_OK && !there) {
         return 0;
     }
     if (status == NATS_OK) {
-        status = natsInbox_Create(&inbox);
+        print_place(ahead, subject, place);
+        count = fetch(ahead, place, after, max, visit, self, &good, error);
+    } else {
+        stream_set_error(error, status, code, "looking ahead in the stream");
     }
-    if (status == NATS_OK) {
-        status = natsConnection_SubscribeSync(&subscription, stream_connection_nats(ahead->connection), inbox);
-    }
-    if (status == NATS_OK) {
-        status = ask(ahead, subject, inbox, max);
-    }
-    if (status == NATS_OK) {
-        count = take_messages(subscription, after, max, visit, self, &status);
-    }
-    stream_unsubscribe(ahead->connection, subscription);
-    natsInbox_Destroy(inbox);
-    return end_fetch(subject, status, code, count, error);
+    subject->used_us = good ? clock_monotonic_us(&system_clock) : 0;
+    return count;
 }

@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/stream/stream_landmarks.h"
+#include "common/stream/stream_pull.h"
 #include "common/stream/stuck_watch.h"
 
 enum {
@@ -18,13 +19,14 @@ enum {
     DOUBT_CHECK_US = 250000, /* ... and one that may be wrong, after it was looked at once */
     /* Checks in a row that a slow server may leave unanswered before that is an error. */
     UNANSWERED_MAX = 3,
+    EARLY_US = 50000, /* a request that is over so long before its time was not waited for */
     NS_PER_MS = 1000000,
 };
 
 struct stream_consumer {
     struct stream_connection *connection;
     struct stream_consumer_options options;
-    natsSubscription *subscription; /* NULL: to be made */
+    struct stream_pull *pull; /* NULL: to be opened */
     struct stream_landmarks landmarks;
     struct stuck_watch stuck;
     int64_t checked_us;
@@ -58,14 +60,14 @@ struct stream_consumer *stream_consumer_new(struct stream_connection *connection
     return consumer;
 }
 
-static void drop_subscription(struct stream_consumer *consumer) {
-    stream_unsubscribe(consumer->connection, consumer->subscription);
-    consumer->subscription = NULL;
+static void drop_pull(struct stream_consumer *consumer) {
+    stream_pull_close(consumer->pull);
+    consumer->pull = NULL;
 }
 
 void stream_consumer_free(struct stream_consumer *consumer) {
     if (consumer != NULL) {
-        drop_subscription(consumer);
+        drop_pull(consumer);
         free(consumer);
     }
 }
@@ -140,8 +142,7 @@ static natsStatus follow_options(struct stream_consumer *consumer, const jsConsu
                              &within_time, code);
 }
 
-/* Makes it where it is missing. A subscription that makes it by itself would also delete it
- * when it ends, under the feet of the other replicas. */
+/* Makes it where it is missing. */
 static natsStatus have_consumer(struct stream_consumer *consumer, int64_t until_us, jsErrCode *code) {
     jsOptions within_time = within(until_us);
     jsConsumerInfo *info = NULL;
@@ -158,21 +159,15 @@ static natsStatus have_consumer(struct stream_consumer *consumer, int64_t until_
     return status;
 }
 
-static bool subscribe(struct stream_consumer *consumer, int64_t until_us, struct error *error) {
+static bool open_pull(struct stream_consumer *consumer, int64_t until_us, struct error *error) {
     const struct stream_consumer_options *options = &consumer->options;
     jsErrCode code = 0;
     natsStatus status = have_consumer(consumer, until_us, &code);
-    if (status == NATS_OK) {
-        jsOptions within_time = within(until_us);
-        jsSubOptions sub_options;
-        jsSubOptions_Init(&sub_options);
-        sub_options.Stream = options->stream;
-        sub_options.Consumer = options->durable;
-        sub_options.ManualAck = true;
-        status = js_PullSubscribe(&consumer->subscription, stream_connection_jetstream(consumer->connection),
-                                  options->filter, options->durable, &within_time, &sub_options, &code);
+    if (status != NATS_OK) {
+        return stream_set_error(error, status, code, "subscribing to the event stream");
     }
-    return status == NATS_OK || stream_set_error(error, status, code, "subscribing to the event stream");
+    consumer->pull = stream_pull_open(consumer->connection, options->stream, options->durable, STREAM_FETCH_MAX, error);
+    return consumer->pull != NULL;
 }
 
 /* ---- its place in the stream ---- */
@@ -305,7 +300,7 @@ static natsStatus reset(struct stream_consumer *consumer, enum place place, uint
     if (status == NATS_OK) {
         atomic_fetch_add(&consumer->resets, 1);
         consumer->landmarks.count = 0;
-        drop_subscription(consumer);
+        drop_pull(consumer);
         status = add_consumer(consumer, start, until_us, code);
     }
     return status;
@@ -319,7 +314,7 @@ static bool in_doubt(const struct stream_consumer *consumer) {
 static bool check_is_due(const struct stream_consumer *consumer) {
     int64_t age_us = now_us() - consumer->checked_us;
     bool new_server = stream_connection_reconnects(consumer->connection) != consumer->looked_reconnects;
-    bool doubt = in_doubt(consumer) || consumer->subscription == NULL; /* which whatever broke has dropped */
+    bool doubt = in_doubt(consumer) || consumer->pull == NULL; /* which whatever broke has dropped */
     return new_server || (doubt && age_us >= DOUBT_CHECK_US) || (consumer->idle && age_us >= IDLE_CHECK_US);
 }
 
@@ -357,7 +352,7 @@ static bool check_place(struct stream_consumer *consumer, int64_t until_us, stru
         return stream_set_error(error, status, code, "looking for the consumer's place in the stream");
     }
     if (place == PLACE_LOST) {
-        drop_subscription(consumer);
+        drop_pull(consumer);
     }
     settle(consumer, place, reconnects);
     return true;
@@ -365,55 +360,83 @@ static bool check_place(struct stream_consumer *consumer, int64_t until_us, stru
 
 /* ---- fetching ---- */
 
-static struct stream_delivery *take_delivery(struct stream_consumer *consumer, natsMsg *message, uint64_t era) {
+static void note_landmark(struct stream_consumer *consumer, const struct stream_delivery *delivery) {
+    struct stream_landmark landmark = {
+        .sequence = delivery->sequence,
+        .time_ns = delivery->time_ns,
+        .era = stream_connection_reconnects(consumer->connection),
+    };
+    const char *id = stream_delivery_header(delivery, "Nats-Msg-Id");
+    snprintf(landmark.message_id, sizeof landmark.message_id, "%s", id != NULL ? id : "");
+    stream_landmarks_note(&consumer->landmarks, &landmark);
+}
+
+static struct stream_delivery *take_delivery(struct stream_consumer *consumer, natsMsg *message, jsMsgMetaData *meta) {
     struct stream_delivery *delivery = calloc(1, sizeof *delivery);
     if (delivery == NULL) {
         abort();
     }
     delivery->connection = consumer->connection;
     delivery->message = message;
-    delivery->count = 1;
-    jsMsgMetaData *meta = NULL;
-    if (natsMsg_GetMetaData(&meta, message) != NATS_OK) {
-        return delivery;
-    }
     delivery->count = meta->NumDelivered;
     delivery->sequence = meta->Sequence.Stream;
     delivery->pending = meta->NumPending;
     delivery->time_ns = meta->Timestamp;
-    struct stream_landmark landmark = {.sequence = delivery->sequence, .time_ns = meta->Timestamp, .era = era};
-    const char *id = stream_delivery_header(delivery, "Nats-Msg-Id");
-    snprintf(landmark.message_id, sizeof landmark.message_id, "%s", id != NULL ? id : "");
-    stream_landmarks_note(&consumer->landmarks, &landmark);
     jsMsgMetaData_Destroy(meta);
+    note_landmark(consumer, delivery);
     return delivery;
 }
 
-/* One request of the server. Returns as stream_consumer_fetch does. */
-static int request(struct stream_consumer *consumer, struct stream_delivery **deliveries, int max, int64_t until_us,
-                   struct error *error) {
-    natsMsgList list = {0};
-    jsErrCode code = 0;
-    int64_t wait_ms = left_ms(until_us) < REQUEST_MS ? left_ms(until_us) : REQUEST_MS;
-    natsStatus status = natsSubscription_Fetch(&list, consumer->subscription, max, wait_ms, &code);
-    if (status == NATS_OK) {
-        uint64_t era = stream_connection_reconnects(consumer->connection);
-        for (int i = 0; i < list.Count; i++) {
-            deliveries[i] = take_delivery(consumer, list.Msgs[i], era);
-            list.Msgs[i] = NULL; /* the delivery's now */
+/* Takes what comes until then; tells why no more does. */
+static int take(struct stream_consumer *consumer, struct stream_delivery **deliveries, int max, int64_t until_us,
+                enum pull_outcome *outcome, struct error *error) {
+    int count = 0;
+    *outcome = PULL_MESSAGE;
+    while (count < max && *outcome == PULL_MESSAGE) {
+        natsMsg *message;
+        jsMsgMetaData *meta;
+        int64_t wait_ms = until_us != 0 ? left_ms(until_us) : 0;
+        *outcome = stream_pull_next(consumer->pull, wait_ms, &message, &meta, error);
+        if (*outcome == PULL_MESSAGE) {
+            deliveries[count++] = take_delivery(consumer, message, meta);
         }
-        int count = list.Count;
-        consumer->in_touch = true;
-        natsMsgList_Destroy(&list);
-        return count;
     }
-    if (status == NATS_TIMEOUT || status == NATS_NOT_FOUND) {
+    return count;
+}
+
+/* One request of the server. */
+static int request(struct stream_consumer *consumer, struct stream_delivery **deliveries, int max, int64_t until_us,
+                   enum pull_outcome *outcome, struct error *error) {
+    if (!stream_pull_ask(consumer->pull, max, left_ms(until_us), error)) {
+        *outcome = PULL_FAILED;
         return 0;
     }
-    /* Whatever broke, a fresh subscription starts from what the server knows. */
-    stream_set_error(error, status, code, "fetching events");
-    drop_subscription(consumer);
-    return -1;
+    return take(consumer, deliveries, max, until_us, outcome, error);
+}
+
+/* Returns as stream_consumer_fetch does. A server that says at once that there are none, as it does where
+ * other replicas wait already, is asked for one alone, for which it waits. */
+static int ask(struct stream_consumer *consumer, struct stream_delivery **deliveries, int max, int64_t until_us,
+               struct error *error) {
+    enum pull_outcome outcome;
+    int64_t soon_us = now_us() + REQUEST_MS * 1000;
+    until_us = until_us < soon_us ? until_us : soon_us;
+    int count = take(consumer, deliveries, max, 0, &outcome, error); /* of requests that we left */
+    if (count == 0) {
+        count = request(consumer, deliveries, max, until_us, &outcome, error);
+    }
+    if (count == 0 && outcome == PULL_OVER && now_us() + EARLY_US < until_us) {
+        count = request(consumer, deliveries, 1, until_us, &outcome, error);
+    }
+    if (count > 0) {
+        consumer->in_touch = true;
+        return count;
+    }
+    if (outcome == PULL_FAILED) {
+        drop_pull(consumer); /* whatever broke, a fresh one starts from what the server knows */
+        return -1;
+    }
+    return 0;
 }
 
 int stream_consumer_fetch(struct stream_consumer *consumer, struct stream_delivery **deliveries, int max,
@@ -422,10 +445,10 @@ int stream_consumer_fetch(struct stream_consumer *consumer, struct stream_delive
     do {
         /* Half of the time is for the messages themselves. */
         if (!check_place(consumer, (now_us() + until_us) / 2, error) ||
-            (consumer->subscription == NULL && !subscribe(consumer, until_us, error))) {
+            (consumer->pull == NULL && !open_pull(consumer, until_us, error))) {
             return -1;
         }
-        int count = request(consumer, deliveries, max, until_us, error);
+        int count = ask(consumer, deliveries, max < STREAM_FETCH_MAX ? max : STREAM_FETCH_MAX, until_us, error);
         consumer->idle = count == 0;
         if (count != 0) {
             return count;

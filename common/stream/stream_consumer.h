@@ -15,6 +15,8 @@
 #include "common/base/bytes.h"
 #include "common/stream/stream_connection.h"
 
+enum { STREAM_FETCH_MAX = 1000 };
+
 struct stream_consumer;
 struct stream_delivery;
 
@@ -32,7 +34,7 @@ struct stream_consumer *stream_consumer_new(struct stream_connection *connection
 /* The durable consumer stays in the stream. NULL is fine. */
 void stream_consumer_free(struct stream_consumer *consumer);
 
-/* Fetches up to `max` deliveries, waiting at most wait_ms for the first. Returns how many, 0
+/* Fetches up to `max` deliveries, STREAM_FETCH_MAX at most, waiting at most wait_ms for the first. Returns how many, 0
  * when there are none, -1 with UNAVAILABLE when the stream cannot be reached or is not there:
  * pause and call again. */
 int stream_consumer_fetch(struct stream_consumer *consumer, struct stream_delivery **deliveries, int max,

@@ -27,10 +27,17 @@ STREAM = "WAYBILL_CHANGES_0"
 SUBJECT = "waybill.changes.0.poison.staged"
 
 
+PENDING_MAX = 1000
+# What nats-server says of a request for messages, and more of the kind.
+LOOKALIKES = [b"NATS/1.0 100 Idle Heartbeat\r\n\r\n", b"NATS/1.0 404 No Messages\r\n\r\n",
+              b"NATS/1.0 408 Request Timeout\r\n\r\n", b"NATS/1.0 409 Consumer Deleted\r\n\r\n",
+              b"NATS/1.0 503\r\n\r\n", b"NATS/1.0\r\nStatus: 404\r\n\r\n", b"NATS/1.0\r\nStatus: \r\n\r\n"]
+
+
 @pytest.fixture
 def fed():
     """A cluster whose object-svc is stopped, so that events can be laid out for it."""
-    flags = ["--ingest-retry-longest", "500ms"]
+    flags = ["--ingest-retry-longest", "500ms", "--ingest-pending-max", str(PENDING_MAX)]
     for cluster in run_cluster(allowed_errors=("bad_event", "events_fenced"), object_flags=flags):
         client = Client(cluster)
         client.create_bucket("poison", HOT)
@@ -56,13 +63,17 @@ def spoil_spool(cluster, prefix):
     return spoiled
 
 
-def publish(cluster, bodies, subject=SUBJECT):
-    """As anybody who may write to the stream's subjects."""
+def publish(cluster, bodies, headers=()):
+    """As anybody who may write to the stream's subjects: bodies, and headers without any."""
     connection = JetStream(cluster.nats_port)
     before = connection.info(STREAM)["state"]["last_seq"]
+    subject = SUBJECT.encode()
     for body in bodies:
-        connection.socket.sendall(b"PUB %s %d\r\n%s\r\n" % (subject.encode(), len(body), body))
-    wait_for(lambda: connection.info(STREAM)["state"]["last_seq"] == before + len(bodies), "the stream to take all")
+        connection.socket.sendall(b"PUB %s %d\r\n%s\r\n" % (subject, len(body), body))
+    for header in headers:
+        connection.socket.sendall(b"HPUB %s %d %d\r\n%s\r\n" % (subject, len(header), len(header), header))
+    count = len(bodies) + len(headers)
+    wait_for(lambda: connection.info(STREAM)["state"]["last_seq"] == before + count, "the stream to take all")
     connection.close()
 
 
@@ -168,6 +179,22 @@ def test_good_payloads_are_stored_and_poison_is_given_up_with_its_cause(fed):
     assert [len(page["payloads"]) for page in pages] == [2, 2]
     rest = waybill.good("failed", "list", "--all", "--page-token", pages[-1]["nextPageToken"]).splitlines()
     assert len(rest) == nonsense - 4 and all("letter" in line for line in rest)
+
+
+def test_messages_that_look_like_the_servers_word_hold_up_nothing_and_are_given_up(fed):
+    """More of them than may be unanswered: if any were taken for nats-server's word on a request, and so answered
+    by nobody, the payload behind them would wait for ever."""
+    cluster, client = fed
+    count = PENDING_MAX + 100
+    publish(cluster, [], headers=[LOOKALIKES[i % len(LOOKALIKES)] for i in range(count)])
+    client.put("poison", "good", payload_of("good"))
+    cluster.object.start()
+    client.wait_state("poison", "good", "STORED")
+    wait_for(lambda: unanswered(cluster) == 0, "every event to be answered", PATIENT_SECONDS)
+    letters = dead_letters(client)
+    assert len(letters) == count
+    assert {letter.error_reason for letter in letters} == {"BAD_EVENT"}
+    assert client.read("poison", "good")[0] == payload_of("good")
 
 
 @pytest.fixture

@@ -2,10 +2,13 @@
 #ifndef WAYBILL_TESTS_STREAM_FIXTURE_H
 #define WAYBILL_TESTS_STREAM_FIXTURE_H
 
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
@@ -107,6 +110,44 @@ static inline void put_foreign(struct stream_test *t, int count) {
         cr_assert_eq(js_PublishAsync(t->jetstream, "events.a", "garbage", i % 3 == 0 ? 0 : 7, NULL), NATS_OK);
     }
     cr_assert_eq(js_PublishAsyncComplete(t->jetstream, NULL), NATS_OK);
+}
+
+/* Empty messages whose headers say what the server says of a request for messages: that there are none, that it is
+ * over, that nobody is there. And one whose headers are none. */
+static const char *const lookalikes[] = {
+    "NATS/1.0 100 Idle Heartbeat\r\n\r\n",   "NATS/1.0 100 FlowControl Request\r\n\r\n",
+    "NATS/1.0 404 No Messages\r\n\r\n",      "NATS/1.0 408 Request Timeout\r\n\r\n",
+    "NATS/1.0 409 Consumer Deleted\r\n\r\n", "NATS/1.0 503\r\n\r\n",
+    "NATS/1.0\r\nStatus: 404\r\n\r\n",       "NATS/1.0\r\nStatus: 503\r\n\r\n",
+    "NATS/1.0\r\nStatus: \r\n\r\n",          "NATS/1.0 nonsense\r\n:\r\n\r\n",
+};
+enum { LOOKALIKES = sizeof lookalikes / sizeof lookalikes[0] };
+
+static inline uint64_t last_sequence(struct stream_test *t) {
+    jsStreamInfo *info = NULL;
+    look(t);
+    cr_assert_eq(js_GetStreamInfo(&info, t->jetstream, STREAM, NULL, NULL), NATS_OK);
+    uint64_t last = info->State.LastSeq;
+    jsStreamInfo_Destroy(info);
+    return last;
+}
+
+/* As an intruder would, since the library makes no such headers: each `rounds` times. */
+static inline void put_lookalikes(struct stream_test *t, const char *subject, int rounds) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)t->server.port)};
+    uint64_t expected = last_sequence(t) + (uint64_t)(LOOKALIKES * rounds);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    dprintf(fd, "CONNECT {\"verbose\":false,\"headers\":true}\r\n");
+    for (int i = 0; i < LOOKALIKES * rounds; i++) {
+        const char *headers = lookalikes[i % LOOKALIKES];
+        dprintf(fd, "HPUB %s %zu %zu\r\n%s\r\n", subject, strlen(headers), strlen(headers), headers);
+    }
+    for (int64_t until = now_ms() + PATIENCE_MS; last_sequence(t) < expected; usleep(5000)) {
+        cr_assert_lt(now_ms(), until, "the stream did not take them");
+    }
+    close(fd);
 }
 
 static inline void stream_test_open(struct stream_test *t) {

@@ -92,6 +92,34 @@ Test(stream_ahead, begins_behind_what_was_delivered_and_makes_nothing_where_ther
     stream_test_close(&t);
 }
 
+static void note_most(void *self, struct bytes body) {
+    if (body.size > 0) {
+        note(self, body);
+    }
+}
+
+Test(stream_ahead, finds_what_is_behind_messages_that_look_like_the_servers_word) {
+    struct stream_test t;
+    struct error error = {0};
+    stream_test_open(&t);
+    add_stream(&t);
+    put_lookalikes(&t, "events.few.staged", 1);
+    cr_assert_eq(js_Publish(NULL, t.jetstream, "events.few.staged", "1", 1, NULL, NULL), NATS_OK);
+    await_connected(t.connection);
+    struct stream_ahead *ahead = stream_ahead_new(t.connection, STREAM, "ahead", "events.*.staged");
+    cr_assert_eq(stream_ahead_look(ahead, &error), 1, "%s", error.message);
+    int found = 0, found_now;
+    do {
+        found_now = stream_ahead_fetch(ahead, 0, 0, AT_ONCE, note_most, NULL, &error);
+        cr_assert_geq(found_now, 0, "%s", error.message);
+        found += found_now;
+    } while (found_now > 0);
+    cr_assert_eq(found, LOOKALIKES + 1);
+    cr_assert(seen[1]);
+    stream_ahead_free(ahead);
+    stream_test_close(&t);
+}
+
 Test(stream_ahead, a_stream_that_is_not_there_is_an_error) {
     struct stream_test t;
     struct error error = {0};

@@ -54,6 +54,36 @@ Test(stream_consumer, a_single_event_is_not_held_back_for_more) {
     stream_test_close(&t);
 }
 
+struct late_event {
+    struct stream_test *test;
+    int after_ms;
+};
+
+static void *put_late_event(void *argument) {
+    struct late_event *late = argument;
+    usleep((useconds_t)late->after_ms * 1000);
+    put_events(late->test, "a", 1, 1);
+    return NULL;
+}
+
+Test(stream_consumer, an_event_that_comes_while_it_is_waited_for_is_not_held_back_for_more) {
+    struct stream_test t;
+    struct stream_delivery *deliveries[FETCH_MAX];
+    struct error error = {0};
+    struct late_event late = {&t, 300};
+    pthread_t thread;
+    stream_test_open(&t);
+    add_stream(&t);
+    cr_assert_eq(stream_consumer_fetch(t.consumer, deliveries, FETCH_MAX, 300, &error), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, put_late_event, &late), 0);
+    int64_t start = now_ms();
+    cr_assert_eq(stream_consumer_fetch(t.consumer, deliveries, FETCH_MAX, 10000, &error), 1);
+    cr_assert_lt(now_ms() - start, 1500);
+    stream_delivery_ack(deliveries[0]);
+    pthread_join(thread, NULL);
+    stream_test_close(&t);
+}
+
 /* For a busy machine; less than the waits that a fetch must not fall into (3 s and more). */
 enum { SLACK_MS = 2000 };
 
@@ -406,5 +436,28 @@ Test(stream_consumer, the_same_messages_in_place_of_lost_ones_go_on_where_they_w
     put_events(&t, "a", 51, 120);
     take_events(&t, "a", 101, 120);
     cr_assert_eq(stream_consumer_resets(t.consumer), 0);
+    stream_test_close(&t);
+}
+
+/* More of them than may be unanswered: were any taken for the server's word, they would fill the consumer. */
+Test(stream_consumer, what_somebody_published_is_delivered_though_it_looks_like_the_servers_word) {
+    struct stream_test t;
+    struct stream_delivery *deliveries[FETCH_MAX];
+    int empty = 0;
+    stream_test_open(&t);
+    add_stream(&t);
+    put_lookalikes(&t, "events.a", 110);
+    put_events(&t, "a", 1, 1);
+    for (bool seen = false; !seen;) {
+        int count = fetch(&t, deliveries, FETCH_MAX);
+        for (int i = 0; i < count; i++) {
+            empty += stream_delivery_body(deliveries[i]).size == 0;
+            seen = seen || stream_delivery_body(deliveries[i]).size > 0;
+            cr_assert_eq(stream_delivery_count(deliveries[i]), 1);
+            stream_delivery_ack(deliveries[i]);
+        }
+    }
+    cr_assert_eq(empty, LOOKALIKES * 110);
+    await_all_answered(&t);
     stream_test_close(&t);
 }

@@ -10,6 +10,7 @@ TestSuite(stream_reader, .init = quiet, .timeout = 120);
 
 struct reading {
     int count;
+    int ours;
     int stop_at; /* 0: never */
 };
 
@@ -58,6 +59,32 @@ Test(stream_reader, an_empty_stream_and_none_at_all_are_no_failure) {
     cr_assert(read_all(&t, &reading, &exists));
     cr_assert(exists);
     cr_assert_eq(reading.count, 0);
+    stream_test_close(&t);
+}
+
+static bool count_all(void *self, const char *message_id, struct bytes body) {
+    struct reading *reading = self;
+    reading->count++;
+    reading->ours += strncmp(message_id, "a-", 2) == 0 && body.size > 0;
+    return true;
+}
+
+Test(stream_reader, reads_messages_that_look_like_the_servers_word) {
+    struct stream_test t;
+    struct reading reading = {0};
+    struct error error = {0};
+    bool exists;
+    stream_test_open(&t);
+    add_stream(&t);
+    for (int i = 0; i < 2; i++) { /* between others, and at the end */
+        put_events(&t, "a", 1 + 5 * i, 5 + 5 * i);
+        put_lookalikes(&t, "events.a", 1);
+    }
+    await_connected(t.connection);
+    cr_assert(stream_read_all(t.connection, STREAM, "events.>", count_all, &reading, &exists, &error), "%s",
+              error.message);
+    cr_assert_eq(reading.ours, 10);
+    cr_assert_eq(reading.count, 10 + 2 * LOOKALIKES);
     stream_test_close(&t);
 }
 
