@@ -54,33 +54,44 @@ Test(stream_consumer, a_single_event_is_not_held_back_for_more) {
     stream_test_close(&t);
 }
 
+enum { LATE_MS = 300, LATE_EVENTS = 5 };
+
 struct late_event {
     struct stream_test *test;
-    int after_ms;
+    int number;
 };
 
 static void *put_late_event(void *argument) {
     struct late_event *late = argument;
-    usleep((useconds_t)late->after_ms * 1000);
-    put_events(late->test, "a", 1, 1);
+    usleep(LATE_MS * 1000);
+    put_events(late->test, "a", late->number, late->number);
     return NULL;
 }
 
-Test(stream_consumer, an_event_that_comes_while_it_is_waited_for_is_not_held_back_for_more) {
-    struct stream_test t;
+static int64_t await_late_event(struct stream_test *t, int number) {
     struct stream_delivery *deliveries[FETCH_MAX];
     struct error error = {0};
-    struct late_event late = {&t, 300};
+    struct late_event late = {t, number};
     pthread_t thread;
-    stream_test_open(&t);
-    add_stream(&t);
-    cr_assert_eq(stream_consumer_fetch(t.consumer, deliveries, FETCH_MAX, 300, &error), 0);
     cr_assert_eq(pthread_create(&thread, NULL, put_late_event, &late), 0);
     int64_t start = now_ms();
-    cr_assert_eq(stream_consumer_fetch(t.consumer, deliveries, FETCH_MAX, 10000, &error), 1);
-    cr_assert_lt(now_ms() - start, 1500);
+    cr_assert_eq(stream_consumer_fetch(t->consumer, deliveries, FETCH_MAX, PATIENCE_MS, &error), 1);
+    int64_t waited_ms = now_ms() - start;
     stream_delivery_ack(deliveries[0]);
     pthread_join(thread, NULL);
+    return waited_ms;
+}
+
+/* On a busy machine one may be late by itself; one that is held back always is, until its request is over. */
+Test(stream_consumer, an_event_that_comes_while_it_is_waited_for_is_not_held_back_for_more) {
+    struct stream_test t;
+    stream_test_open(&t);
+    add_stream(&t);
+    await_connected(t.connection);
+    int number = 1;
+    while (await_late_event(&t, number) > LATE_MS + 1000) {
+        cr_assert_lt(number++, LATE_EVENTS, "events are held back");
+    }
     stream_test_close(&t);
 }
 
