@@ -1,5 +1,5 @@
 /* Writing a long file without a large flush at its end: what is written begins its way to the disk
- * at once, and no more than a few MiB of it wait in memory, so that whoever flushes something else
+ * at once, and no more than a MiB or two of it wait in memory, so that whoever flushes something else
  * on the same disk does not wait behind it. No promise: only a sync makes durable.
  *
  * Bytes that are no longer read soon, where there are many of them, leave the page cache some time
@@ -11,8 +11,8 @@
 #include "common/base/disk.h"
 
 enum {
-    WRITE_BACK_STEP_BYTES = 1 << 20,   /* begins its way together */
-    WRITE_BACK_WINDOW_BYTES = 2 << 20, /* may be on its way */
+    WRITE_BACK_STEP_BYTES = 512 << 10, /* begins its way together */
+    WRITE_BACK_WINDOW_BYTES = 1 << 20, /* may be on its way */
     WRITE_BACK_KEPT_BYTES = 256 << 20, /* on the disk and still in memory, of a file that forgets */
 };
 
