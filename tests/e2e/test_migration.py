@@ -32,7 +32,7 @@ class Migrated:
             self.contents[key] = os.urandom(size)
             self.client.upload("cold", key, self.contents[key])
         for number in range(len(sizes)):
-            self.client.wait_tiers("cold", f"{prefix}/{number}", {"COLD"})
+            self.client.wait_cold("cold", f"{prefix}/{number}")
 
     def check(self):
         for key, content in self.contents.items():
@@ -202,7 +202,7 @@ def test_writes_and_reads_go_on_all_the_while(migrated, tmp_path):
             writer.join()
     assert not failures, failures
     for key in migrated.contents:
-        migrated.client.wait_tiers("cold", key, {"COLD"})
+        migrated.client.wait_cold("cold", key)
     shutil.rmtree(os.path.join(object_directory(migrated.cluster), "cold"))
     migrated.check()
 

@@ -84,7 +84,7 @@ def test_a_stat_tells_where_a_read_would_read_from(client):
     client.put("cold-soon", "stat", b"somewhere")
     request = objects.StatObjectRequest(bucket="cold-soon", key="stat")
     assert client.objects.StatObject(request).record.size == 9
-    client.wait_tiers("cold-soon", "stat", {"COLD"})
+    client.wait_cold("cold-soon", "stat")
     answer = client.objects.StatObject(request)
     assert answer.source == objects.READ_SOURCE_COLD and tiers_of(answer.record) == {"COLD"}
 
@@ -143,7 +143,7 @@ def test_ranges_of_stored_objects(client, bucket, tiers):
 
 def test_an_object_goes_hot_then_cold_and_its_payload_leaves_the_spool(client, cluster):
     client.upload("cold-soon", "moving", os.urandom(200000))
-    client.wait_tiers("cold-soon", "moving", {"COLD"})
+    client.wait_cold("cold-soon", "moving")
     _, source, record = client.read("cold-soon", "moving")
     assert source == objects.READ_SOURCE_COLD and record.store_time.seconds
     wait_for(lambda: client.status().spool_payloads == 0, "the spool to be empty")

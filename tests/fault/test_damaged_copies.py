@@ -134,7 +134,7 @@ def test_a_hot_copy_that_cannot_be_moved_is_mended_from_the_spool(damaged):
     home = int(record.locations[0].replica.split("-")[-1]) - 1
     damaged.flip_hot(home, content[1 << 20:][:64])
     os.unlink(in_the_way)
-    damaged.client.wait_tiers("cold", "key", {"COLD"}, 60)
+    damaged.client.wait_cold("cold", "key", 60)
     assert damaged.metric(home, "waybill_object_repairs_total", tier="hot", outcome="repaired") == 1
     for replica in (home, 1 - home):
         assert damaged.client.read("cold", "key", replica=replica)[:2] == (content, objects.READ_SOURCE_COLD)

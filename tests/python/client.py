@@ -169,6 +169,14 @@ class Client:
 
         return wait_for(there, f"{bucket}/{key} to be in {tiers}", seconds)
 
+    def wait_cold(self, bucket, key, seconds=30.0):
+        """Until it is in the cold tier alone, and read from there: the hot copy goes once the record tells of the move."""
+        record = self.wait_tiers(bucket, key, {"COLD"}, seconds)
+        request = objects.StatObjectRequest(bucket=bucket, key=key)
+        wait_for(lambda: all(replica.StatObject(request, timeout=TIMEOUT).source == objects.READ_SOURCE_COLD
+                             for replica in self.replicas), f"the hot copy of {bucket}/{key} to be gone", seconds)
+        return record
+
 
 def tiers_of(record):
     return {record_messages.Tier.Name(place.tier)[len("TIER_"):] for place in record.locations}
