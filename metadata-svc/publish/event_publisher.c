@@ -133,9 +133,11 @@ static void on_ack(void *self) {
 
 static void on_connection(void *self, bool connected) {
     struct event_publisher *publisher = self;
+    if (connected) {
+        atomic_store(&publisher->reconnected, true); /* before anybody publishes to it */
+    }
     atomic_store(&publisher->connected, connected);
     if (connected) {
-        atomic_store(&publisher->reconnected, true);
         stop_signal_wake(&publisher->stop);
     }
 }
