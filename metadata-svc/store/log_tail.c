@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/base/failpoint.h"
@@ -174,9 +175,13 @@ struct log_tail log_tail_of(struct bytes log) {
 
 /* ---- the newest log of a store ---- */
 
-bool log_name_parse(const char *name, uint64_t *number) {
+bool numbered_name_parse(const char *name, const char *suffix, uint64_t *number) {
     int end = 0;
-    return sscanf(name, "%" SCNu64 ".log%n", number, &end) == 1 && end > 0 && name[end] == '\0';
+    return sscanf(name, "%" SCNu64 "%n", number, &end) == 1 && strcmp(name + end, suffix) == 0;
+}
+
+bool log_name_parse(const char *name, uint64_t *number) {
+    return numbered_name_parse(name, ".log", number);
 }
 
 static bool note_newest(void *context, const char *name) {

@@ -30,7 +30,9 @@ struct log_tail log_tail_of(struct bytes log);
  * Nothing is done to a store that another process has open, or that is not there. */
 bool log_tail_mend(const char *directory, struct error *error);
 
-/* Whether it is the name of a log of LevelDB's, and its number. */
+/* Whether it is the name of a file of LevelDB's of that kind, such as ".ldb", and its number. */
+bool numbered_name_parse(const char *name, const char *suffix, uint64_t *number);
+/* The same for a log. */
 bool log_name_parse(const char *name, uint64_t *number);
 
 #endif

@@ -1,6 +1,5 @@
 #include "metadata-svc/store/table_write_back.h"
 
-#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -12,6 +11,7 @@
 #include "common/base/log.h"
 #include "common/base/write_back.h"
 #include "metadata-svc/store/directory_watch.h"
+#include "metadata-svc/store/log_tail.h"
 
 enum {
     LOOK_MS = 1,
@@ -41,9 +41,7 @@ struct table_write_back {
 
 static bool is_table(const char *name) {
     uint64_t number;
-    int end = 0;
-    return strlen(name) < NAME_BYTES && sscanf(name, "%" SCNu64 ".ldb%n", &number, &end) == 1 && end > 0 &&
-           name[end] == '\0';
+    return strlen(name) < NAME_BYTES && numbered_name_parse(name, ".ldb", &number);
 }
 
 static struct table *table_named(struct table_write_back *tables, const char *name) {
